@@ -1,0 +1,1 @@
+"""Flink: transactions and labels in, feature rows and dead letters out, state into Redis."""
