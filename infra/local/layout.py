@@ -1,0 +1,121 @@
+"""Where everything of one stack lies on the disk.
+
+The repository checkout holds the environments and the downloads, shared by all stacks; one data
+directory holds everything else of one stack. Nothing is written outside these two.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+"""The checkout this module was imported from."""
+
+UNIX_SOCKET_PATH_BYTES_MAX = 107
+"""Linux keeps a socket's path in 108 bytes, the last of them zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The absolute paths of one stack.
+
+    Args:
+        repo: the checkout, absolute.
+        data_dir: the stack's own directory, absolute; created when the stack is rendered.
+    """
+
+    repo: Path
+    data_dir: Path
+
+    @property
+    def python(self) -> Path:
+        """Python of the services environment."""
+        return self.repo / ".venv" / "bin" / "python"
+
+    @property
+    def streams_python(self) -> Path:
+        """Python of the Flink environment."""
+        return self.repo / ".venv-streams" / "bin" / "python"
+
+    @property
+    def streams_site_packages(self) -> Path:
+        """Installed packages of the Flink environment."""
+        return self.repo / ".venv-streams" / "lib" / "python3.11" / "site-packages"
+
+    @property
+    def flink_home(self) -> Path:
+        """The Flink distribution inside the apache-flink wheel."""
+        return self.streams_site_packages / "pyflink"
+
+    @property
+    def flink_lib(self) -> Path:
+        """Flink's jars plus flink-python, the Kafka connector and our own glue."""
+        return self.repo / ".cache" / "flink-lib"
+
+    @property
+    def kafka_libs(self) -> Path:
+        """The Kafka broker's jars."""
+        return self.repo / ".cache" / "kafka" / "libs"
+
+    @property
+    def run(self) -> Path:
+        """Rendered configuration, pid file and socket: rewritten at every start."""
+        return self.data_dir / "run"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a program."""
+        return self.data_dir / "logs"
+
+    @property
+    def tmp(self) -> Path:
+        """Scratch directories of the Flink processes, emptied when they start."""
+        return self.data_dir / "tmp"
+
+    @property
+    def flink_conf(self) -> Path:
+        """``FLINK_CONF_DIR``."""
+        return self.run / "flink"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Flink's retained checkpoints."""
+        return self.data_dir / "flink" / "checkpoints"
+
+    @property
+    def savepoints(self) -> Path:
+        """Flink's savepoints."""
+        return self.data_dir / "flink" / "savepoints"
+
+    @property
+    def kafka_data(self) -> Path:
+        """The broker's logs: the ground state."""
+        return self.data_dir / "kafka"
+
+    @property
+    def redis_data(self) -> Path:
+        """Redis' append-only file."""
+        return self.data_dir / "redis"
+
+    @property
+    def mlflow_data(self) -> Path:
+        """MLflow's database and artifacts."""
+        return self.data_dir / "mlflow"
+
+    @property
+    def supervisor_conf(self) -> Path:
+        """The rendered supervisord configuration."""
+        return self.run / "supervisord.conf"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """The socket by which supervisord is controlled."""
+        return self.run / "supervisor.sock"
+
+    @property
+    def supervisor_pid(self) -> Path:
+        """The file with supervisord's process id."""
+        return self.run / "supervisord.pid"
+
+    def log(self, program: str) -> Path:
+        """The log file of one program."""
+        return self.logs / f"{program}.log"

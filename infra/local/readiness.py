@@ -1,0 +1,134 @@
+"""Does a service answer? One question a service, over the wire, standard library only.
+
+The launcher asks before it starts a program that needs the service, the stack asks before it says
+"up", the doctor asks for its report. No probe raises for a service that is down: down is an answer.
+"""
+
+import http.client
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+PROBE_TIMEOUT_S = 2.0
+_POLL_INTERVAL_S = 0.1
+_API_VERSIONS_KEY = 18
+
+
+def kafka_answers(address: str) -> bool:
+    """Whether the broker at ``host:port`` answers an ApiVersions request without an error.
+
+    The broker opens its port only after the controller has let it in, so an answer means that
+    topics can be created.
+    """
+    client_id = b"weir"
+    header = struct.pack(">hhih", _API_VERSIONS_KEY, 0, 1, len(client_id)) + client_id
+    try:
+        reply = _exchange(address, struct.pack(">i", len(header)) + header, reply_bytes=10)
+    except OSError:
+        return False
+    _size, correlation_id, error_code = struct.unpack(">iih", reply)
+    return bool(correlation_id == 1 and error_code == 0)
+
+
+def redis_answers(address: str) -> bool:
+    """Whether the Redis at ``host:port`` answers PING; while it loads its file it does not."""
+    try:
+        return _exchange(address, b"PING\r\n", reply_bytes=7) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+def http_answers(url: str) -> bool:
+    """Whether ``GET url`` gives status 200."""
+    return _get(url)[0] == http.client.OK
+
+
+def get_json(url: str) -> Any:
+    """The decoded answer of ``GET url``, or None if there is none or its status is not 200."""
+    status, body = _get(url)
+    if status != http.client.OK:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def flink_has_task_manager(rest_url: str) -> bool:
+    """Whether the JobManager answers and at least one TaskManager has registered."""
+    overview = get_json(f"{rest_url}/overview")
+    return overview is not None and overview["taskmanagers"] > 0
+
+
+def flink_running_jobs(rest_url: str) -> list[str]:
+    """Names of the jobs of which every task runs."""
+    overview = get_json(f"{rest_url}/jobs/overview") or {"jobs": []}
+    return [
+        job["name"]
+        for job in overview["jobs"]
+        if job["state"] == "RUNNING" and job["tasks"]["running"] == job["tasks"]["total"]
+    ]
+
+
+PROBES: dict[str, Callable[[str], bool]] = {
+    "kafka": kafka_answers,
+    "redis": redis_answers,
+    "http": http_answers,
+    "flink": flink_has_task_manager,
+    "job": lambda rest_url: bool(flink_running_jobs(rest_url)),
+}
+"""Probe name to probe. A *target* is written ``name=address``, e.g. ``kafka=127.0.0.1:9092``."""
+
+
+def is_ready(target: str) -> bool:
+    """Whether the service of a target ``name=address`` answers now.
+
+    Raises:
+        ValueError: the target names no probe.
+    """
+    name, _, address = target.partition("=")
+    if name not in PROBES or not address:
+        raise ValueError(f"no such target {target!r}; write one of {sorted(PROBES)}=ADDRESS")
+    return PROBES[name](address)
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float) -> bool:
+    """Ask until the condition holds; False if it does not within ``timeout_s``."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(_POLL_INTERVAL_S)
+    return True
+
+
+def _exchange(address: str, request: bytes, *, reply_bytes: int) -> bytes:
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT_S) as connection:
+        connection.sendall(request)
+        reply = b""
+        while len(reply) < reply_bytes:
+            part = connection.recv(reply_bytes - len(reply))
+            if not part:
+                raise ConnectionError(f"{address} closed the connection")
+            reply += part
+        return reply
+
+
+def _get(url: str) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=PROBE_TIMEOUT_S
+    )
+    try:
+        connection.request("GET", parts.path or "/")
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+    finally:
+        connection.close()

@@ -1,0 +1,180 @@
+"""Sends events to Kafka, and reads how far the feature log has come.
+
+confluent-kafka, not the project's ordinary kafka-python: on 2 cores with broker and reader
+beside it kafka-python produced 7,300 events/s at 125 µs of CPU each, which is taken from the
+system under test; confluent-kafka 37,600/s at 12 µs. The callers are `pump` and `replay`.
+"""
+
+from typing import Final, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from infra.simulation.event import Event
+from schemas.errors import RetryableError
+from schemas.topics import (
+    DEAD_LETTERS,
+    FEATURES,
+    LABEL_TYPE,
+    LIBRDKAFKA_PARTITIONER,
+    REPLAY_HEADER,
+    TRANSACTION_TYPE,
+    cloud_event_headers,
+)
+
+CE_SOURCE: Final = "/weir/simulation"
+ANSWER_S_MAX: Final = 10.0
+DELIVERY_S_MAX: Final = 60.0
+
+
+class KafkaUnreachableError(RetryableError):
+    """Kafka does not answer, or a topic of ours is not there."""
+
+
+class DeliveryError(RetryableError):
+    """The broker did not acknowledge an event; what came before it may have arrived."""
+
+
+def unreachable(bootstrap: str, why: object) -> KafkaUnreachableError:
+    """The one line a person gets: what, where, which setting, what to do."""
+    return KafkaUnreachableError(
+        f"Kafka does not answer at {bootstrap} (setting WEIR_KAFKA_BOOTSTRAP): {why}; "
+        "start the stack with `weir up`"
+    )
+
+
+class EventWriter(Protocol):
+    """Where events go."""
+
+    def write(self, event: Event, *, timestamp_ms: int) -> None:
+        """Hand over one event.
+
+        Returning does not promise arrival; only `flush` does. Events of one key arrive in the
+        order written.
+
+        Raises:
+            DeliveryError: an earlier event was refused or timed out.
+        """
+
+    def flush(self) -> None:
+        """Wait until all events written so far are acknowledged by the broker.
+
+        Raises:
+            DeliveryError: at least one was not.
+        """
+
+
+class KafkaEventWriter:
+    """An `EventWriter` on a broker.
+
+    **Delivery:** at least once, in order per partition (idempotent producer, all replicas).
+    **Blocks:** `write` while librdkafka's queue is full, `flush` up to `DELIVERY_S_MAX`.
+
+    Args:
+        bootstrap: Kafka's address, host:port.
+        linger_ms: how long a batch may wait for more events; 0 for live traffic.
+    """
+
+    def __init__(self, bootstrap: str, *, linger_ms: int) -> None:
+        self._failure: KafkaError | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "partitioner": LIBRDKAFKA_PARTITIONER,
+                "linger.ms": linger_ms,
+                "delivery.timeout.ms": int(DELIVERY_S_MAX * 1_000),
+                "log_level": 0,
+            }
+        )
+
+    def write(self, event: Event, *, timestamp_ms: int) -> None:
+        headers = cloud_event_headers(
+            event_type=TRANSACTION_TYPE if event.is_transaction else LABEL_TYPE,
+            event_id=event.event_id,
+            source=CE_SOURCE,
+            time_ms=event.due_ms,
+        )
+        if event.is_replay:
+            headers.append(REPLAY_HEADER)
+        while not self._queued(event, headers, timestamp_ms):
+            self._producer.poll(0.1)
+        self._producer.poll(0)
+        self._raise_failure()
+
+    def flush(self) -> None:
+        left = self._producer.flush(DELIVERY_S_MAX)
+        self._raise_failure()
+        if left:
+            raise DeliveryError(f"{left} events not acknowledged within {DELIVERY_S_MAX} s")
+
+    def _queued(
+        self, event: Event, headers: list[tuple[str, bytes]], timestamp_ms: int
+    ) -> bool:
+        try:
+            self._producer.produce(
+                event.topic,
+                event.value,
+                key=event.key,
+                headers=headers,
+                timestamp=timestamp_ms,
+                on_delivery=self._delivered,
+            )
+        except BufferError:
+            return False
+        return True
+
+    def _delivered(self, error: KafkaError | None, _record: Message) -> None:
+        self._failure = self._failure or error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise DeliveryError(f"Kafka did not take an event: {self._failure}")
+
+
+class KafkaLogProgress:
+    """How many transactions the running system has answered, counted at the ends of its logs.
+
+    A transaction becomes one row of the feature log, or a dead letter. After a failure of the
+    job rows are repeated, so the count may run ahead by as many.
+    """
+
+    def __init__(self, bootstrap: str, *, partitions: dict[str, list[int]]) -> None:
+        self._bootstrap = bootstrap
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._asked = {
+            TopicPartition(topic, partition): OffsetSpec.latest()
+            for topic in (FEATURES, DEAD_LETTERS)
+            for partition in partitions[topic]
+        }
+
+    def answered(self) -> int:
+        """Sum of the end offsets of the feature log and the dead letters.
+
+        Raises:
+            KafkaUnreachableError: no answer within `ANSWER_S_MAX`.
+        """
+        futures = self._admin.list_offsets(self._asked, request_timeout=ANSWER_S_MAX)
+        try:
+            return sum(future.result().offset for future in futures.values())
+        except KafkaException as error:
+            raise unreachable(self._bootstrap, error) from error
+
+
+def topic_partitions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, list[int]]:
+    """Ask the broker for the partitions of topics: the first call of every command.
+
+    Raises:
+        KafkaUnreachableError: no answer, or a topic is missing.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    try:
+        known = admin.list_topics(timeout=ANSWER_S_MAX).topics
+    except KafkaException as error:
+        raise unreachable(bootstrap, error) from error
+    missing = [topic for topic in topics if topic not in known]
+    if missing:
+        raise KafkaUnreachableError(
+            f"Kafka at {bootstrap} has no topic {', '.join(missing)}; `weir up` creates them"
+        )
+    return {topic: sorted(known[topic].partitions) for topic in topics}
