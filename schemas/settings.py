@@ -1,0 +1,173 @@
+"""Every setting of Weir, with its unit, its limits and what it is for.
+
+Read from the environment (``WEIR_`` + the name in capitals), frozen once built.
+Only entry points build it; everybody else is handed the values they need, so
+nothing below an entry point depends on the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+JSON_INTEGER_MAX = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+PositiveInt = Annotated[int, Field(ge=1, le=JSON_INTEGER_MAX)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
+Address = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Settings(BaseSettings):
+    """The settings of one deployment.
+
+    Addresses that are not set follow the ports, so a second stack on the same
+    machine needs other ports and another ``data_dir``, nothing else.
+
+    Raises:
+        pydantic.ValidationError: a value outside its limits; it names the setting.
+
+    Examples:
+        >>> Settings(kafka_port=19092).kafka_bootstrap
+        '127.0.0.1:19092'
+    """
+
+    model_config = SettingsConfigDict(env_prefix="WEIR_", frozen=True, protected_namespaces=())
+
+    data_dir: Path = Field(
+        default=Path(".weir"),
+        description="Directory of everything a stack keeps: logs, broker data, checkpoints, models.",
+    )
+
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
+        default="EUR",
+        description="The one settlement currency (ISO 4217); a transaction in another is refused.",
+    )
+    amount_minor_max: PositiveInt = Field(
+        default=10**12,
+        description="Largest amount of one transaction, in minor units (cents), that is accepted.",
+    )
+    event_time_ms_min: Annotated[int, Field(ge=0, le=JSON_INTEGER_MAX)] = Field(
+        default=946_684_800_000,
+        description="Earliest event time accepted, in ms since 1970 UTC; by default 2000-01-01.",
+    )
+    event_ahead_ms_max: Annotated[int, Field(ge=0, le=JSON_INTEGER_MAX)] = Field(
+        default=300_000,
+        description="How far, in ms, an event time may lie ahead of the clock; not for a replay.",
+    )
+
+    kafka_port: Port = Field(default=9092, description="Port of the local Kafka broker.")
+    redis_port: Port = Field(default=6379, description="Port of the local Redis.")
+    mlflow_port: Port = Field(default=5000, description="Port of the local MLflow server.")
+    flink_rest_port: Port = Field(
+        default=8081, description="Port of Flink's REST interface and web pages."
+    )
+    flink_rpc_port: Port = Field(
+        default=6123, description="Port on which Flink's JobManager talks to its TaskManagers."
+    )
+    api_host: Address = Field(
+        default="127.0.0.1",
+        description="Address the API listens on; the default is this machine only.",
+    )
+    api_port: Port = Field(default=8000, description="Port the API listens on.")
+
+    kafka_bootstrap: Address = Field(
+        default_factory=lambda data: f"127.0.0.1:{data['kafka_port']}",
+        description="Bootstrap servers of Kafka, host:port[,host:port]; if not set, kafka_port here.",
+    )
+    redis_url: Address = Field(
+        default_factory=lambda data: f"redis://127.0.0.1:{data['redis_port']}/0",
+        description="Address of Redis; if not set, redis_port on this machine.",
+    )
+    mlflow_tracking_uri: Address = Field(
+        default_factory=lambda data: f"http://127.0.0.1:{data['mlflow_port']}",
+        description="Address of the MLflow server; if not set, mlflow_port on this machine.",
+    )
+    flink_rest_url: Address = Field(
+        default_factory=lambda data: f"http://127.0.0.1:{data['flink_rest_port']}",
+        description="Address of Flink's REST interface; if not set, flink_rest_port on this machine.",
+    )
+
+    topic_partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=4, description="Partitions of every topic that Weir creates."
+    )
+    flink_parallelism: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=1, description="How many copies of each Flink operator run side by side."
+    )
+    checkpoint_interval_ms: PositiveInt = Field(
+        default=2_000,
+        description="Time between two Flink checkpoints, in ms; after a failure as much is repeated.",
+    )
+
+    model_name: Name = Field(
+        default="weir-fraud", description="Name of the registered model in MLflow."
+    )
+    champion_alias: Name = Field(
+        default="champion", description="Alias of the model version that decides."
+    )
+    model_poll_ms: PositiveInt = Field(
+        default=2_000, description="How often, in ms, the scorer looks whether the alias has moved."
+    )
+    review_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="A score above this is REVIEW; not above block_threshold."
+    )
+    block_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.9, description="A score above this is BLOCK."
+    )
+
+    decision_ttl_s: PositiveInt = Field(
+        default=604_800,
+        description="How long, in seconds, Redis remembers a first decision; later repeats are new.",
+    )
+    redis_timeout_ms: PositiveInt = Field(
+        default=50, description="Longest wait for one Redis call, in ms, before doing without."
+    )
+    online_flush_ms: PositiveInt = Field(
+        default=200,
+        description="How long, in ms, state for Redis is gathered before it is written.",
+    )
+    online_buffer_keys_max: PositiveInt = Field(
+        default=50_000,
+        description="Most keys waiting for Redis; beyond it the write longest waiting is dropped.",
+    )
+    staleness_ms_max: PositiveInt = Field(
+        default=86_400_000,
+        description="Age of an entity's online state, in ms, above which the API says so in reasons.",
+    )
+    feast_project: Name = Field(
+        default="weir", description="Feast project; part of every online store key."
+    )
+
+    scorer_batch_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=500, description="Most feature rows the scorer decides on in one batch."
+    )
+    scorer_linger_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
+        default=2, description="How long, in ms, the scorer waits for a batch to fill."
+    )
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=0, description="Port of the scorer's metrics page on this machine; 0 turns it off."
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> Self:
+        if self.review_threshold > self.block_threshold:
+            raise ValueError(
+                f"review_threshold={self.review_threshold} is above "
+                f"block_threshold={self.block_threshold}; lower the first or raise the second"
+            )
+        return self
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Give the environment variables that build equal settings in a child process.
+
+    Examples:
+        >>> environment_of(Settings(api_port=8100))["WEIR_API_PORT"]
+        '8100'
+    """
+    values: dict[str, Any] = settings.model_dump()
+    return {f"WEIR_{name.upper()}": str(value) for name, value in values.items()}

@@ -1,0 +1,136 @@
+"""Topic names, keys, headers and how topics are made: the only place where a topic is spelled.
+
+Knows no Kafka client: headers are lists of ``(str, bytes)``, which confluent-kafka,
+kafka-python, aiokafka and Faust all take and give. Every topic has
+``settings.topic_partitions`` partitions and is partitioned by Kafka's own murmur2
+of the key, so that one user, and one merchant, always meets one partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from schemas.errors import InvalidEventError, shown
+
+TRANSACTIONS = "transactions"
+LABELS = "labels"
+FEATURES = "features"
+DECISIONS = "decisions"
+SHADOW_DECISIONS = "shadow-decisions"
+DEAD_LETTERS = "dead-letters"
+
+TRANSACTION_TYPE = "weir.transaction.v1"
+LABEL_TYPE = "weir.label.v1"
+FEATURE_ROW_TYPE = "weir.feature-row.v1"
+DECISION_TYPE = "weir.decision.v1"
+
+HEADER_REPLAY = "weir-replay"
+REPLAY_HEADER = (HEADER_REPLAY, b"1")
+"""What each record of a replay carries; event times ahead of the clock are then allowed."""
+
+HEADER_TYPE = "ce_type"
+
+LIBRDKAFKA_PARTITIONER = "murmur2_random"
+"""Setting ``partitioner`` of librdkafka clients, whose default is not the one of the Java client."""
+
+Headers = Iterable[tuple[str, bytes | None]]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OUR_TYPES_START = b"weir."
+
+# Kept without end: the logs are ground state, and a replayed record may carry a
+# timestamp of years ago, which any retention by time would delete at once.
+_KEPT = {"cleanup.policy": "delete", "retention.ms": "-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """What a topic is made of; its partitions are ``settings.topic_partitions``.
+
+    Attributes:
+        name: the topic's name.
+        key: the field by which our own writers key its records, None for "as it came".
+        event_type: the ``ce_type`` of its records, None where types mix.
+        config: Kafka's topic settings.
+    """
+
+    name: str
+    key: str | None
+    event_type: str | None
+    config: Mapping[str, str] = field(default_factory=_KEPT.copy)
+
+
+# A dead letter is its record plus headers, so a record of the largest size that
+# the other topics take must still fit (their limit is Kafka's default, 1 MiB).
+_DEAD_LETTER_CONFIG = {**_KEPT, "max.message.bytes": str(2 * 1024 * 1024)}
+
+TOPICS = (
+    TopicSpec(TRANSACTIONS, key="user_id", event_type=TRANSACTION_TYPE),
+    TopicSpec(LABELS, key="merchant_id", event_type=LABEL_TYPE),
+    TopicSpec(FEATURES, key="user_id", event_type=FEATURE_ROW_TYPE),
+    TopicSpec(DECISIONS, key="user_id", event_type=DECISION_TYPE),
+    TopicSpec(SHADOW_DECISIONS, key="user_id", event_type=DECISION_TYPE),
+    TopicSpec(DEAD_LETTERS, key=None, event_type=None, config=_DEAD_LETTER_CONFIG),
+)
+
+
+def cloud_event_headers(
+    *, event_type: str, event_id: str, source: str, time_ms: int
+) -> list[tuple[str, bytes]]:
+    """Give the headers of one record, CloudEvents 1.0 in binary mode.
+
+    Args:
+        event_type: one of the ``*_TYPE`` names above.
+        event_id: identity of the event, our ``transaction_id``.
+        source: who says it, a path such as ``/weir/streams``.
+        time_ms: when it happened, in ms since 1970 UTC, up to the year 9999.
+
+    Examples:
+        >>> headers = cloud_event_headers(
+        ...     event_type=LABEL_TYPE, event_id="t-1", source="/shop", time_ms=1
+        ... )
+        >>> dict(headers)["ce_time"]
+        b'1970-01-01T00:00:00.001Z'
+    """
+    time = (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id.encode()),
+        (HEADER_TYPE, event_type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", time.replace("+00:00", "Z").encode()),
+        ("content-type", b"application/json"),
+    ]
+
+
+def read_header(headers: Headers | None, name: str) -> bytes | None:
+    """Give the last header of this name, as Kafka's own ``lastHeader`` does, or None."""
+    found: bytes | None = None
+    for header, value in headers or ():
+        if header == name:
+            found = value
+    return found
+
+
+def is_replay(headers: Headers | None) -> bool:
+    """Say whether a record belongs to a replay: header ``weir-replay`` is exactly ``1``."""
+    return read_header(headers, HEADER_REPLAY) == b"1"
+
+
+def check_event_type(headers: Headers | None, *, expected: str) -> None:
+    """Refuse a record of ours that sits in a topic of another type.
+
+    Kafka clients have put records into the wrong topic (apache/kafka#21286), and one
+    JSON object may pass for another. A record without a type, or with a type that is
+    a producer's own, is accepted: the body rules.
+
+    Raises:
+        InvalidEventError: the type starts with ``weir.`` and is not ``expected``.
+    """
+    given = read_header(headers, HEADER_TYPE)
+    if given is None or not given.startswith(_OUR_TYPES_START) or given == expected.encode():
+        return
+    name = shown(given.decode("utf-8", "backslashreplace"))
+    raise InvalidEventError(HEADER_TYPE, f"is {name}, this topic holds {expected}")
