@@ -1,7 +1,7 @@
 """Bytes to events and back: the only place that decides "invalid".
 
-What others send (transactions, labels) is read strictly, to the letter of
-docs: integers are JSON integers, a field comes once, nothing is repaired. What
+What others send (transactions, labels) is read strictly:
+integers are JSON integers, a field comes once, nothing is repaired. What
 Weir itself wrote (feature rows, decisions) is checked for its shape only.
 Every refusal is an ``InvalidEventError``. No clock: ``now_ms`` is an argument.
 """
@@ -61,7 +61,7 @@ def decode_transaction(
         InvalidEventError: anything at all is wrong; it names field, value and limit.
     """
     return transaction_from_object(
-        _object_from(value), limits=limits, now_ms=now_ms, is_replay=is_replay
+        parse_object(value), limits=limits, now_ms=now_ms, is_replay=is_replay
     )
 
 
@@ -95,6 +95,48 @@ def transaction_from_object(
     return transaction
 
 
+def parse_object(value: bytes | None) -> dict[str, object]:
+    """Parse what somebody sent as one JSON object; its fields are not looked at.
+
+    For who fills in fields before `transaction_from_object`, as the API does.
+
+    Raises:
+        InvalidEventError: not JSON in strict UTF-8, not an object, a field given twice,
+            NaN or Infinity, nested too deep.
+    """
+    if value is None:
+        _refuse(None, "is null: a tombstone is not an event")
+    try:
+        text = str(value, "utf-8")
+        # Two counts cost nothing; only text with many brackets is looked at closely.
+        if text.count("{") + text.count("[") > NESTING_MAX:
+            _check_nesting(text)
+        obj = _PARSE(text)
+    except InvalidEventError:
+        raise
+    except UnicodeDecodeError as error:
+        _refuse(None, f"is not UTF-8: {error.reason} at byte {error.start}")
+    except json.JSONDecodeError as error:
+        _refuse(None, _why_not_json(text, error))
+    except ValueError:
+        # Python's own limit on digits, which keeps the conversion from taking minutes.
+        _refuse(None, "contains an integer of thousands of digits")
+    except RecursionError:
+        _refuse(None, f"is nested too deep, limit {NESTING_MAX}")
+    if type(obj) is not dict:
+        _refuse(None, f"must be a JSON object, is {shown(obj)}")
+    return obj
+
+
+def check_id(value: object, *, field: str) -> str:
+    """Give an id back when it may be one: 1 to 128 characters, not blank, no control character.
+
+    Raises:
+        InvalidEventError: it may not; ``field`` is the name it is called by.
+    """
+    return _text({field: value}, field, ID_LENGTH_MAX)
+
+
 def decode_label(value: bytes | None, *, limits: Limits, now_ms: int, is_replay: bool) -> Label:
     """Read one label as somebody sent it; arguments as in ``decode_transaction``.
 
@@ -102,7 +144,7 @@ def decode_label(value: bytes | None, *, limits: Limits, now_ms: int, is_replay:
         InvalidEventError: anything is wrong, or it was observed before its
             transaction happened, or (not a replay) ahead of the clock.
     """
-    obj = _object_from(value)
+    obj = parse_object(value)
     label = Label(
         transaction_id=_text(obj, "transaction_id", ID_LENGTH_MAX),
         merchant_id=_text(obj, "merchant_id", ID_LENGTH_MAX),
@@ -235,32 +277,6 @@ def _refuse_constant(constant: str) -> NoReturn:
 _PARSE = json.JSONDecoder(
     object_pairs_hook=_object_from_pairs, parse_constant=_refuse_constant
 ).decode
-
-
-def _object_from(value: bytes | None) -> dict[str, object]:
-    """Parse what a producer sent as one JSON object, or refuse it."""
-    if value is None:
-        _refuse(None, "is null: a tombstone is not an event")
-    try:
-        text = str(value, "utf-8")
-        # Two counts cost nothing; only text with many brackets is looked at closely.
-        if text.count("{") + text.count("[") > NESTING_MAX:
-            _check_nesting(text)
-        obj = _PARSE(text)
-    except InvalidEventError:
-        raise
-    except UnicodeDecodeError as error:
-        _refuse(None, f"is not UTF-8: {error.reason} at byte {error.start}")
-    except json.JSONDecodeError as error:
-        _refuse(None, _why_not_json(text, error))
-    except ValueError:
-        # Python's own limit on digits, which keeps the conversion from taking minutes.
-        _refuse(None, "contains an integer of thousands of digits")
-    except RecursionError:
-        _refuse(None, f"is nested too deep, limit {NESTING_MAX}")
-    if type(obj) is not dict:
-        _refuse(None, f"must be a JSON object, is {shown(obj)}")
-    return obj
 
 
 def _why_not_json(text: str, error: json.JSONDecodeError) -> str:
