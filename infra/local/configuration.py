@@ -12,7 +12,19 @@ from pathlib import Path
 from string import Template
 
 from infra.local.layout import UNIX_SOCKET_PATH_BYTES_MAX, Layout
-from infra.local.programs import Program, controller_port
+from infra.local.programs import (
+    FRAMEWORK_DIRECT_MIB,
+    FRAMEWORK_HEAP_MIB,
+    JVM_OVERHEAD_MIB,
+    MANAGED_MIB,
+    NETWORK_MIB,
+    TASK_DIRECT_MIB,
+    TASK_HEAP_MIB,
+    TASK_MANAGER_METASPACE_MIB,
+    Program,
+    controller_port,
+    shipped_java_options,
+)
 from schemas.settings import Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -89,26 +101,19 @@ def flink_values(settings: Settings, layout: Layout) -> dict[str, str]:
         "checkpoints_uri": layout.checkpoints.as_uri(),
         "savepoints_uri": layout.savepoints.as_uri(),
         "python": str(layout.streams_python),
+        "framework_heap": f"{FRAMEWORK_HEAP_MIB}m",
+        "framework_direct": f"{FRAMEWORK_DIRECT_MIB}m",
+        "task_heap": f"{TASK_HEAP_MIB}m",
+        "task_direct": f"{TASK_DIRECT_MIB}m",
+        "network": f"{NETWORK_MIB}m",
+        "managed": f"{MANAGED_MIB}m",
+        "overhead": f"{JVM_OVERHEAD_MIB}m",
+        "metaspace": f"{TASK_MANAGER_METASPACE_MIB}m",
         "jobmanager_tmp": str(layout.tmp / "jobmanager"),
-        "taskmanager_tmp": str(layout.tmp / "taskmanager"),
         "client_tmp": str(layout.tmp / "client"),
         "jobmanager_log": str(layout.log("jobmanager")),
         "taskmanager_log": str(layout.log("taskmanager")),
     }
-
-
-def shipped_java_options(layout: Layout) -> str:
-    """The ``env.java.opts.all`` line of the configuration that ships with Flink.
-
-    Raises:
-        FileNotFoundError: Flink is not installed.
-        ValueError: the shipped file no longer has that line.
-    """
-    shipped = layout.flink_home / "conf" / "config.yaml"
-    found = re.search(r"^ +all: (--add-exports.*)$", shipped.read_text(encoding="utf-8"), re.M)
-    if not found:
-        raise ValueError(f"{shipped} has no env.java.opts.all line with the Java 17 openings")
-    return found[1]
 
 
 def supervisor_configuration(layout: Layout, table: Sequence[Program]) -> str:

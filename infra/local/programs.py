@@ -5,6 +5,7 @@ configuration, `stack.py` starts it.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,18 @@ from schemas.settings import Settings
 
 STACK_VARIABLE = "WEIR_STACK"
 """Environment variable that marks every process of a stack with the stack's data directory."""
+
+TASK_HEAP_MIB = 832
+FRAMEWORK_HEAP_MIB = 128
+FRAMEWORK_DIRECT_MIB = 128
+TASK_DIRECT_MIB = 128
+NETWORK_MIB = 64
+JVM_OVERHEAD_MIB = 192
+MANAGED_MIB = 128
+"""Managed memory serves batch jobs only: our state is on the heap, Python in the process."""
+TASK_MANAGER_HEAP_MIB = FRAMEWORK_HEAP_MIB + TASK_HEAP_MIB
+TASK_MANAGER_DIRECT_MIB = FRAMEWORK_DIRECT_MIB + TASK_DIRECT_MIB + NETWORK_MIB
+TASK_MANAGER_METASPACE_MIB = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +89,32 @@ def flink_environment(layout: Layout) -> dict[str, str]:
     return {
         "FLINK_HOME": str(layout.flink_home),
         "FLINK_LIB_DIR": str(layout.flink_lib),
+        "FLINK_OPT_DIR": str(layout.flink_home / "opt"),
+        "FLINK_PLUGINS_DIR": str(layout.flink_home / "plugins"),
         "FLINK_CONF_DIR": str(layout.flink_conf),
         "FLINK_LOG_DIR": str(layout.logs),
-        "FLINK_PID_DIR": str(layout.run),
         "PYTHONPATH": f"{layout.streams_site_packages}:{layout.repo}",
     }
+
+
+def flink_class_path(layout: Layout) -> str:
+    """All jars of ``flink_lib``, sorted, Flink itself last: the order of Flink's own scripts."""
+    jars = sorted(layout.flink_lib.glob("*.jar"), key=lambda jar: ("flink-dist" in jar.name, jar))
+    return ":".join(str(jar) for jar in jars)
+
+
+def shipped_java_options(layout: Layout) -> str:
+    """The ``env.java.opts.all`` line of the configuration that ships with Flink.
+
+    Raises:
+        FileNotFoundError: Flink is not installed.
+        ValueError: the shipped file no longer has that line.
+    """
+    shipped = layout.flink_home / "conf" / "config.yaml"
+    found = re.search(r"^ +all: (--add-exports.*)$", shipped.read_text(encoding="utf-8"), re.M)
+    if not found:
+        raise ValueError(f"{shipped} has no env.java.opts.all line with the Java 17 openings")
+    return found[1]
 
 
 def controller_port(settings: Settings) -> Port:
@@ -146,8 +180,9 @@ def _job_manager(settings: Settings, layout: Layout) -> Program:
     return Program(
         name="jobmanager",
         command=(
-            *(str(layout.flink_home / "bin" / "jobmanager.sh"), "start-foreground"),
-            *("-D", f"io.tmp.dirs={scratch}"),
+            *_flink_java(layout, scratch, "-Xms256m", "-Xmx640m", "-XX:+UseSerialGC"),
+            "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
+            *_flink_arguments(layout, scratch),
         ),
         ports=(
             Port(rest, "WEIR_FLINK_REST_PORT"),
@@ -161,16 +196,43 @@ def _job_manager(settings: Settings, layout: Layout) -> Program:
 
 def _task_manager(settings: Settings, layout: Layout) -> Program:
     scratch = layout.tmp / "taskmanager"
+    memory = (
+        f"-Xms{TASK_MANAGER_HEAP_MIB}m",
+        f"-Xmx{TASK_MANAGER_HEAP_MIB}m",
+        f"-XX:MaxDirectMemorySize={TASK_MANAGER_DIRECT_MIB}m",
+        f"-XX:MaxMetaspaceSize={TASK_MANAGER_METASPACE_MIB}m",
+    )
     return Program(
         name="taskmanager",
         command=(
-            *(str(layout.flink_home / "bin" / "taskmanager.sh"), "start-foreground"),
-            *("-D", f"io.tmp.dirs={scratch}"),
+            *_flink_java(layout, scratch, *memory, "-XX:+UseG1GC"),
+            "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+            *_flink_arguments(layout, scratch),
         ),
         ready=f"flink=http://127.0.0.1:{settings.flink_rest_port}",
         clean=(scratch,),
         environment=flink_environment(layout),
     )
+
+
+def _flink_java(layout: Layout, scratch: Path, *options: str) -> tuple[str, ...]:
+    """``java`` with Flink's class path, as its start scripts would call it.
+
+    The scripts themselves start two more JVMs to compute the memory sizes that are fixed here: ten
+    seconds on a busy machine, at every restart.
+    """
+    return (
+        java(),
+        *options,
+        *shipped_java_options(layout).split(),
+        f"-Djava.io.tmpdir={scratch}",
+        f"-Dlog4j.configurationFile=file:{layout.flink_conf / 'log4j-console.properties'}",
+        *("-cp", flink_class_path(layout)),
+    )
+
+
+def _flink_arguments(layout: Layout, scratch: Path) -> tuple[str, ...]:
+    return ("--configDir", str(layout.flink_conf), "-D", f"io.tmp.dirs={scratch}")
 
 
 def _velocity_job(settings: Settings, layout: Layout) -> Program:

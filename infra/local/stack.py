@@ -292,7 +292,7 @@ class Stack:
                 raise StackError(f"supervisord has gone\n{self._log_tail('supervisord')}")
             if state.stopped_s:
                 ends_s.add(state.stopped_s)
-            if state.state in ("FATAL", "STOPPED", "EXITED") or len(ends_s) >= FAILED_STARTS_MAX:
+            if state.state in ("FATAL", "STOPPED") or len(ends_s) >= FAILED_STARTS_MAX:
                 self._give_up(program, f"does not stay up ({state.state}: {state.description})")
             if time.monotonic() >= deadline_s:
                 self._give_up(program, f"does not answer {program.ready} ({state.state})")

@@ -1,0 +1,40 @@
+"""Turns failures a person can act on into one line and an exit code, without a traceback.
+
+Bugs still show their traceback. Used by `main` as the class of its command group.
+"""
+
+from typing import Any, Final
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from schemas.errors import WeirError
+
+EXIT_DIFFERENT: Final = 1
+"""The command worked and what it checked is not as it should be."""
+EXIT_FAILED: Final = 2
+"""The command could not do its work: wrong input, or something is not reachable."""
+
+err = Console(stderr=True, soft_wrap=True)
+
+
+class UsageError(WeirError):
+    """What was asked for cannot be done; says what to ask for instead."""
+
+
+class ReportingGroup(TyperGroup):
+    """A command group that reports `WeirError` and bad settings as one line each."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WeirError as error:
+            err.print(f"[bold red]error:[/] {escape(str(error))}")
+        except ValidationError as error:
+            for problem in error.errors():
+                name = "WEIR_" + "_".join(str(part) for part in problem["loc"]).upper()
+                err.print(f"[bold red]error:[/] setting {escape(name)}: {escape(problem['msg'])}")
+        raise typer.Exit(EXIT_FAILED)
