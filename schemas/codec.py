@@ -8,7 +8,6 @@ Every refusal is an ``InvalidEventError``. No clock: ``now_ms`` is an argument.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -23,11 +22,25 @@ from schemas.fields import (
     DEVICE_TYPE_LENGTH_MAX,
     EVENT_TIME_MS_MAX,
     ID_LENGTH_MAX,
-    NESTING_MAX,
 )
 from schemas.label import Label
+from schemas.strict_json import parse_object
 from schemas.topics import HEADER_REPLAY
 from schemas.transaction import Limits, Transaction
+
+__all__ = [
+    "check_id",
+    "decode_decision",
+    "decode_feature_row",
+    "decode_label",
+    "decode_transaction",
+    "encode_decision",
+    "encode_feature_row",
+    "encode_label",
+    "encode_transaction",
+    "parse_object",
+    "transaction_from_object",
+]
 
 _T = TypeVar("_T")
 
@@ -37,10 +50,6 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _COUNTRY = re.compile(r"[A-Z]{2}").fullmatch
-
-# A string, closed or not, or one bracket. Possessive, so that it is linear in
-# the length of any text, however many quotes and backslashes that has.
-_BRACKETS = re.compile(r'(?s)"(?:[^"\\]++|\\.?)*+"?+|[\[\]{}]')
 
 _FEATURE_TYPES = frozenset({int, float, type(None)})
 _OUTCOMES: Mapping[object, Outcome] = {"APPROVE": "APPROVE", "REVIEW": "REVIEW", "BLOCK": "BLOCK"}
@@ -93,39 +102,6 @@ def transaction_from_object(
     if not is_replay:
         _check_not_ahead("event_time_ms", transaction.event_time_ms, limits, now_ms)
     return transaction
-
-
-def parse_object(value: bytes | None) -> dict[str, object]:
-    """Parse what somebody sent as one JSON object; its fields are not looked at.
-
-    For who fills in fields before `transaction_from_object`, as the API does.
-
-    Raises:
-        InvalidEventError: not JSON in strict UTF-8, not an object, a field given twice,
-            NaN or Infinity, nested too deep.
-    """
-    if value is None:
-        _refuse(None, "is null: a tombstone is not an event")
-    try:
-        text = str(value, "utf-8")
-        # Two counts cost nothing; only text with many brackets is looked at closely.
-        if text.count("{") + text.count("[") > NESTING_MAX:
-            _check_nesting(text)
-        obj = _PARSE(text)
-    except InvalidEventError:
-        raise
-    except UnicodeDecodeError as error:
-        _refuse(None, f"is not UTF-8: {error.reason} at byte {error.start}")
-    except json.JSONDecodeError as error:
-        _refuse(None, _why_not_json(text, error))
-    except ValueError:
-        # Python's own limit on digits, which keeps the conversion from taking minutes.
-        _refuse(None, "contains an integer of thousands of digits")
-    except RecursionError:
-        _refuse(None, f"is nested too deep, limit {NESTING_MAX}")
-    if type(obj) is not dict:
-        _refuse(None, f"must be a JSON object, is {shown(obj)}")
-    return obj
 
 
 def check_id(value: object, *, field: str) -> str:
@@ -255,51 +231,7 @@ def encode_decision(decision: Decision) -> bytes:
     return orjson.dumps(decision)
 
 
-# --- what others send: the JSON itself -------------------------------------------------
-
-
-def _object_from_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    obj = dict(pairs)
-    if len(obj) == len(pairs):
-        return obj
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            _refuse(None, f"gives the field {shown(name)} twice")
-        seen.add(name)
-    raise AssertionError("fewer names than pairs, and yet none of them twice")
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    _refuse(None, f"contains {constant}, which is not JSON")
-
-
-_PARSE = json.JSONDecoder(
-    object_pairs_hook=_object_from_pairs, parse_constant=_refuse_constant
-).decode
-
-
-def _why_not_json(text: str, error: json.JSONDecodeError) -> str:
-    if not text:
-        return "is empty, must be a JSON object"
-    if text.startswith("\ufeff"):
-        return "starts with a byte order mark, must be UTF-8 without one"
-    return f"is not JSON: {error.msg} at character {error.pos}"
-
-
-def _check_nesting(text: str) -> None:
-    depth = 0
-    for match in _BRACKETS.finditer(text):
-        token = match[0]
-        if token in "[{":
-            depth += 1
-            if depth > NESTING_MAX:
-                _refuse(None, f"is nested deeper than {NESTING_MAX} levels")
-        elif token in "]}":
-            depth -= 1
-
-
-# --- what others send: its fields ------------------------------------------------------
+# --- what others send ------------------------------------------------------
 
 
 def _transaction(obj: Mapping[str, object]) -> Transaction:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from schemas.fields import Id, NotNegative, Share, Text, TimeMs
+from schemas.fields import Id, Keywords, NotNegative, Share, Text, TimeMs
 
 Outcome = Literal["APPROVE", "REVIEW", "BLOCK"]
 
@@ -20,7 +20,7 @@ class ModelRef:
 
     name: Annotated[Text, "Registered name, or the name of the heuristic."]
     version: Annotated[Text, "Version in the registry."]
-    digest: Annotated[Text, "Digest of the compiled trees."]
+    digest: Annotated[str, "Digest of the compiled trees; empty for the heuristic."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Decision:
     vector: Annotated[
         list[float] | None,
         "The exact input of the model; null where no model scored.",
-        {"items": {"type": ["number", "null"]}},
+        Keywords(items={"type": ["number", "null"]}),
     ]
     features_offset: Annotated[Offset, "The feature row that was scored."]
     definition_digest: Annotated[Text, "Digest of the definitions of the features."]

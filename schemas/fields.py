@@ -17,20 +17,28 @@ DEVICE_TYPE_LENGTH_MAX = 64
 EVENT_TIME_MS_MAX = 253_402_300_799_999
 """The last millisecond of the year 9999, for a replay too: calendars end there."""
 
-NESTING_MAX = 32
-"""How deep JSON may be nested. Weir's own records need 3; fixed, so that the answer
-does not depend on how much of the stack is left."""
+
+class Keywords:
+    """JSON Schema keywords beside a type in ``Annotated``.
+
+    A class of its own because ``Annotated`` wants to hash what stands in it.
+    """
+
+    def __init__(self, **keywords: int | str | dict[str, object]) -> None:
+        """Keep the keywords under their JSON Schema names."""
+        self.schema = keywords
+
 
 # Some text that is no space, and no control character anywhere.
-_TEXT_PATTERN = r"^(?=[\s\S]*\S)[^\u0000-\u001f\u007f-\u009f]*$"
+_PATTERN = r"^(?=[\s\S]*\S)[^\u0000-\u001f\u007f-\u009f]*$"
 
-Text = Annotated[str, {"minLength": 1, "pattern": _TEXT_PATTERN}]
-Id = Annotated[str, {"minLength": 1, "maxLength": ID_LENGTH_MAX, "pattern": _TEXT_PATTERN}]
+Text = Annotated[str, Keywords(minLength=1, pattern=_PATTERN)]
+Id = Annotated[str, Keywords(minLength=1, maxLength=ID_LENGTH_MAX, pattern=_PATTERN)]
 DeviceType = Annotated[
-    str, {"minLength": 1, "maxLength": DEVICE_TYPE_LENGTH_MAX, "pattern": _TEXT_PATTERN}
+    str, Keywords(minLength=1, maxLength=DEVICE_TYPE_LENGTH_MAX, pattern=_PATTERN)
 ]
-CurrencyCode = Annotated[str, {"pattern": "^[A-Z]{3}$"}]
-CountryCode = Annotated[str, {"pattern": "^[A-Z]{2}$"}]
-TimeMs = Annotated[int, {"minimum": 0, "maximum": EVENT_TIME_MS_MAX}]
-NotNegative = Annotated[int, {"minimum": 0}]
-Share = Annotated[float, {"minimum": 0, "maximum": 1}]
+CurrencyCode = Annotated[str, Keywords(pattern="^[A-Z]{3}$")]
+CountryCode = Annotated[str, Keywords(pattern="^[A-Z]{2}$")]
+TimeMs = Annotated[int, Keywords(minimum=0, maximum=EVENT_TIME_MS_MAX)]
+NotNegative = Annotated[int, Keywords(minimum=0)]
+Share = Annotated[float, Keywords(minimum=0, maximum=1)]
