@@ -50,9 +50,13 @@ class InboundRecord:
         return decode_blob(self.value_text)
 
     @property
-    def is_replay(self) -> bool:
-        """Whether the record says of itself that it is replayed (header ``weir-replay: 1``)."""
-        return bool(self.headers_text) and f"=weir-replay{_NAME}=1{_HEADER}" in self.headers_text
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        """All headers in their order."""
+        return decode_headers(self.headers_text)
+
+    def may_have_header(self, name: str) -> bool:
+        """False when there is surely no such header: spares the parsing of the others."""
+        return name in self.headers_text
 
 
 def encode_record(
@@ -60,14 +64,14 @@ def encode_record(
     *,
     key: bytes | None,
     value: bytes | None,
-    headers: Iterable[tuple[str, bytes]],
+    headers: Iterable[tuple[str, bytes | None]],
     timestamp_ms: int | None = None,
 ) -> str:
     """The text of a record to produce; without a timestamp Kafka's client sets its own."""
     return _join(topic, timestamp_ms, encode_blob(key), encode_headers(headers), encode_blob(value))
 
 
-def encode_copy(record: InboundRecord, topic: str, headers: Iterable[tuple[str, bytes]]) -> str:
+def encode_copy(record: InboundRecord, topic: str, headers: Iterable[tuple[str, bytes | None]]) -> str:
     """The text of ``record`` sent on to ``topic``, byte for byte, with ``headers`` added."""
     return _join(
         topic,
@@ -78,12 +82,18 @@ def encode_copy(record: InboundRecord, topic: str, headers: Iterable[tuple[str, 
     )
 
 
-def encode_headers(headers: Iterable[tuple[str, bytes]]) -> str:
+def encode_headers(headers: Iterable[tuple[str, bytes | None]]) -> str:
     """Headers as text; order and repeats are kept."""
     return "".join(
         f"{encode_blob(name.encode())}{_NAME}{encode_blob(value)}{_HEADER}"
         for name, value in headers
     )
+
+
+def decode_headers(text: str) -> list[tuple[str, bytes | None]]:
+    """The inverse of :func:`encode_headers`."""
+    pairs = (pair.split(_NAME, 1) for pair in text.split(_HEADER)[:-1])
+    return [((decode_blob(name) or b"").decode(), decode_blob(value)) for name, value in pairs]
 
 
 def encode_blob(data: bytes | None) -> str:

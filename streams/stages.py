@@ -15,7 +15,7 @@ import orjson
 
 from features.definitions import DEFINITION_DIGEST
 from features.on_demand import on_demand_features
-from features.state import MerchantState, UserState
+from features.state import MerchantState, UserState, Values
 from schemas import codec, topics
 from schemas.dead_letter import dead_letter_headers
 from schemas.errors import InvalidEventError
@@ -35,7 +35,7 @@ FIELD = "\x1f"
 
 _DEAD_LETTER = "!"
 _LABEL_ENTRY = "L"
-_SOURCE = "weir/velocity-job"
+_SOURCE = "/weir/streams"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +79,32 @@ class UserStage:
             One text: the merchant's key, then either the unfinished row or a dead letter.
         """
         record = InboundRecord.parse(text)
+        is_replay = _is_replay(record)
         try:
+            _check_type(record, expected=topics.TRANSACTION_TYPE)
             transaction = codec.decode_transaction(
                 record.value,
                 limits=self._limits,
                 now_ms=self._clock_ms(),
-                is_replay=record.is_replay,
+                is_replay=is_replay,
             )
         except InvalidEventError as error:
             yield FIELD + _DEAD_LETTER + dead_letter(record, stage="decode", error=error)
             return
-        yield self._fold(record, transaction, store)
+        values = self._fold(transaction, store)
+        unfinished = {
+            "transaction": transaction.to_wire(),
+            "features": values.features,
+            "approximate": values.approximate,
+            "repeat": values.repeat,
+            "user_sequence": values.sequence,
+            "origin": [record.partition, record.offset, record.timestamp_ms],
+            "is_replay": is_replay,
+        }
+        key = _crossing(transaction.merchant_id)
+        yield key + FIELD + orjson.dumps(unfinished).decode("latin-1")
 
-    def _fold(self, record: InboundRecord, transaction: Transaction, store: JournalStore) -> str:
+    def _fold(self, transaction: Transaction, store: JournalStore) -> Values:
         user_id = transaction.user_id
         live = self.states.load(user_id, store)
         with _locked(self.sink):
@@ -105,17 +118,7 @@ class UserStage:
                 self.states.record(live, _user_entry(transaction), store)
                 if self.sink is not None:
                     self.sink.mark(user_id, live.state)
-        unfinished = {
-            "transaction": transaction.to_wire(),
-            "features": values.features,
-            "approximate": values.approximate,
-            "repeat": values.repeat,
-            "user_sequence": values.sequence,
-            "origin": [record.partition, record.offset, record.timestamp_ms],
-            "is_replay": record.is_replay,
-        }
-        key = _crossing(transaction.merchant_id)
-        return key + FIELD + orjson.dumps(unfinished).decode("latin-1")
+        return values
 
 
 class MerchantStage:
@@ -192,11 +195,12 @@ class MerchantStage:
 
     def _fold_label(self, record: InboundRecord, store: JournalStore) -> Iterator[str]:
         try:
+            _check_type(record, expected=topics.LABEL_TYPE)
             label = codec.decode_label(
                 record.value,
                 limits=self._limits,
                 now_ms=self._clock_ms(),
-                is_replay=record.is_replay,
+                is_replay=_is_replay(record),
             )
         except InvalidEventError as error:
             yield dead_letter(record, stage="decode", error=error)
@@ -207,6 +211,15 @@ class MerchantStage:
             self.states.record(live, _label_entry(label), store)
             if self.sink is not None:
                 self.sink.mark(label.merchant_id, live.state)
+
+
+def _is_replay(record: InboundRecord) -> bool:
+    return record.may_have_header(topics.HEADER_REPLAY) and topics.is_replay(record.headers)
+
+
+def _check_type(record: InboundRecord, *, expected: str) -> None:
+    if record.may_have_header(topics.HEADER_TYPE) and not record.may_have_header(expected):
+        topics.check_event_type(record.headers, expected=expected)
 
 
 def dead_letter(record: InboundRecord, *, stage: str, error: Exception) -> str:
@@ -223,13 +236,13 @@ def dead_letter(record: InboundRecord, *, stage: str, error: Exception) -> str:
 
 def _feature_record(row: FeatureRow, *, is_replay: bool) -> str:
     headers = topics.cloud_event_headers(
-        event_type=topics.EVENT_TYPE_FEATURE_ROW,
+        event_type=topics.FEATURE_ROW_TYPE,
         event_id=row.transaction.transaction_id,
         source=_SOURCE,
         time_ms=row.transaction.event_time_ms,
     )
     if is_replay:
-        headers.append((topics.HEADER_REPLAY, b"1"))
+        headers.append(topics.REPLAY_HEADER)
     return encode_record(
         topics.FEATURES,
         key=row.transaction.user_id.encode(),

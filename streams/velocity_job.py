@@ -19,6 +19,7 @@ from streams.submit import JOB_NAME
 
 GROUP_ID = "weir-velocity"
 
+_DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 _KEYED_TEXT = Types.ROW([Types.STRING(), Types.STRING()])
 
 
@@ -33,12 +34,7 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
     host, _, port = settings.flink_rest_url.removeprefix("http://").partition(":")
     configuration = Configuration()
     options = {
-        "execution.target": "remote",
         "execution.attached": "false",
-        "rest.address": host,
-        "rest.port": port,
-        "jobmanager.rpc.address": host,
-        "jobmanager.rpc.port": str(settings.flink_rpc_port),
         "pipeline.name": JOB_NAME,
         "parallelism.default": str(settings.flink_parallelism),
         "pipeline.object-reuse": "true",
@@ -55,7 +51,13 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
         options["execution.state-recovery.path"] = restore_from
     for name, value in options.items():
         configuration.set_string(name, value)
-    return StreamExecutionEnvironment.get_execution_environment(configuration)
+    gateway = get_gateway()
+    remote = gateway.jvm.org.apache.flink.streaming.api.environment.RemoteStreamEnvironment
+    # get_execution_environment() would start a cluster of its own inside this process.
+    no_jars = gateway.new_array(gateway.jvm.java.lang.String, 0)
+    return StreamExecutionEnvironment(
+        remote(host, int(port), configuration._j_configuration, no_jars)
+    )
 
 
 def build(env: StreamExecutionEnvironment, settings: Settings) -> None:
@@ -129,6 +131,8 @@ def _sink(records: DataStream, settings: Settings) -> None:
         .setDeliveryGuarantee(guarantee)
         .setProperty("acks", "all")
         .setProperty("linger.ms", "1")
+        # A dead letter is a record of full size plus its headers.
+        .setProperty("max.request.size", str(_DEAD_LETTER_BYTES_MAX))
         .build()
     )
     records._j_data_stream.sinkTo(sink).name("features, dead-letters").uid("sink")
