@@ -22,6 +22,7 @@ SLICE_MS: Final = 3_600_000
 """Event time whose labels are sent together, ahead of its transactions: one flush a slice."""
 
 _POLL_MS: Final = 20
+_LOOK_MS: Final = 1_000
 
 
 class StalledError(RetryableError):
@@ -56,7 +57,7 @@ class Gate:
     """Lets through as many transactions as the system has room for.
 
     Args:
-        log: asked only when the bound is reached, or at the end.
+        log: asked once a second, and often while the bound is reached and at the end.
         clock: what the waits are measured with.
         in_flight_max: transactions sent and not answered, positive.
     """
@@ -68,6 +69,7 @@ class Gate:
         self._before = log.answered()
         self._sent = 0
         self._answered = 0
+        self._looked_ms = clock.now_ms()
 
     @property
     def in_flight(self) -> int:
@@ -84,6 +86,8 @@ class Gate:
             StalledError: no answer for `STALLED_MS_MAX`.
         """
         self._sent += 1
+        if self._clock.now_ms() - self._looked_ms >= _LOOK_MS:
+            self._look()
         if self.in_flight < self._in_flight_max:
             return True
         # Down to 9/10 before going on, so that the log is asked once per tenth, not per event.
@@ -100,10 +104,8 @@ class Gate:
     def _wait_for(self, *, in_flight: int) -> bool:
         moved_ms = self._clock.now_ms()
         while True:
-            answered = self._log.answered() - self._before
-            if answered > self._answered:
+            if self._look():
                 moved_ms = self._clock.now_ms()
-            self._answered = answered
             if self.in_flight <= in_flight:
                 return True
             if self._clock.now_ms() - moved_ms >= STALLED_MS_MAX:
@@ -114,6 +116,12 @@ class Gate:
                 )
             if not self._clock.sleep(_POLL_MS):
                 return False
+
+    def _look(self) -> bool:
+        """Ask the log; whether it has moved since last asked."""
+        before, self._answered = self._answered, self._log.answered() - self._before
+        self._looked_ms = self._clock.now_ms()
+        return self._answered > before
 
 
 class Pace:

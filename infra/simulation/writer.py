@@ -24,6 +24,7 @@ from schemas.topics import (
 
 CE_SOURCE: Final = "/weir/simulation"
 ANSWER_S_MAX: Final = 10.0
+FIRST_ANSWER_S_MAX: Final = 5.0
 DELIVERY_S_MAX: Final = 60.0
 
 
@@ -35,8 +36,10 @@ class DeliveryError(RetryableError):
     """The broker did not acknowledge an event; what came before it may have arrived."""
 
 
-def unreachable(bootstrap: str, why: object) -> KafkaUnreachableError:
+def unreachable(bootstrap: str, error: KafkaException | KafkaError | str) -> KafkaUnreachableError:
     """The one line a person gets: what, where, which setting, what to do."""
+    cause = error.args[0] if isinstance(error, KafkaException) else error
+    why = cause.str() if isinstance(cause, KafkaError) else cause
     return KafkaUnreachableError(
         f"Kafka does not answer at {bootstrap} (setting WEIR_KAFKA_BOOTSTRAP): {why}; "
         "start the stack with `weir up`"
@@ -169,7 +172,7 @@ def topic_partitions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, list[
     """
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
-        known = admin.list_topics(timeout=ANSWER_S_MAX).topics
+        known = admin.list_topics(timeout=FIRST_ANSWER_S_MAX).topics
     except KafkaException as error:
         raise unreachable(bootstrap, error) from error
     missing = [topic for topic in topics if topic not in known]
