@@ -1,0 +1,108 @@
+"""The Redis adapter of `scoring.ports.FeatureReader`: one pipelined round trip a read.
+
+Owns the connection pool and every limit on waiting. Refuses to know what the bytes mean:
+keys, fields and decoding are `features.online_store`'s. Built by `scoring.wiring`,
+called by the API only; the worker never reads features from Redis (DESIGN D1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from features import online_store
+from scoring.decision_store import decision_key
+from scoring.errors import OnlineStoreUnavailableError
+from scoring.ports import EntityPair
+
+_T = TypeVar("_T")
+
+# At 300 requests/s and the default limit of 50 ms, a Redis that hangs holds 15 connections.
+CONNECTIONS_MAX = 32
+
+
+class RedisFeatureReader:
+    """Reads entities and first decisions from Redis, each within ``timeout_ms``."""
+
+    def __init__(self, client: Redis, *, project: str, timeout_ms: int) -> None:
+        """Use an existing client; `connect_reader` makes one with the right limits.
+
+        Args:
+            client: answers bytes (``decode_responses`` off); closed by `close`.
+            project: the Feast project whose keys are read.
+            timeout_ms: limit of every read in ms, waiting for a connection included.
+        """
+        self._client = client
+        self._project = project
+        self._timeout_ms = timeout_ms
+
+    async def read_entities(self, *, user_id: str, merchant_id: str | None) -> EntityPair:
+        """Read both entities by one pipeline of two HMGET; see the port for the contract."""
+        pipeline = self._client.pipeline(transaction=False)
+        self._ask(pipeline, "user", user_id)
+        if merchant_id is not None:
+            self._ask(pipeline, "merchant", merchant_id)
+        replies = await self._bounded(pipeline.execute(), f"entities of user {user_id!r:.80}")
+        user = online_store.decode_values("user", replies[0])
+        merchant = online_store.decode_values("merchant", replies[1]) if replies[1:] else None
+        return EntityPair(user=user, merchant=merchant)
+
+    async def read_decision(self, transaction_id: str) -> bytes | None:
+        """Read the first decision by one GET; see the port for the contract."""
+        reply = self._client.get(decision_key(transaction_id))
+        return await self._bounded(reply, f"decision of {transaction_id!r:.80}")
+
+    async def ping(self) -> None:
+        """Send PING and await its answer; see the port for the contract."""
+        await self._bounded(self._client.ping(), "PING")
+
+    async def close(self) -> None:
+        """Close the connections of the pool."""
+        await self._client.aclose()
+
+    def _ask(self, pipeline: Redis, entity: online_store.Entity, value: str) -> None:
+        key = online_store.entity_key(entity, value, self._project)
+        pipeline.hmget(key, online_store.state_fields(entity))
+
+    async def _bounded(self, reply: Awaitable[_T], what: str) -> _T:
+        # One limit around everything: the client's own timeouts are for each socket call, and
+        # a wait for a free connection, a connect and two reads would add up to four of them.
+        # A cut read closes its connection, so its late answer cannot reach another caller.
+        try:
+            async with asyncio.timeout(self._timeout_ms / 1000):
+                return await reply
+        except (RedisError, OSError, TimeoutError) as error:
+            cause = str(error) or type(error).__name__
+            raise OnlineStoreUnavailableError(
+                f"reading {what} from Redis failed within redis_timeout_ms={self._timeout_ms}: "
+                f"{cause:.200}"
+            ) from error
+
+
+def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFeatureReader:
+    """Make a reader with its own pool. Connects at the first read, so it never fails here.
+
+    Args:
+        redis_url: ``redis://host:port/db``.
+        project: the Feast project whose keys are read.
+        timeout_ms: limit of every read in ms.
+    """
+    timeout_s = timeout_ms / 1000
+    pool = BlockingConnectionPool.from_url(
+        redis_url,
+        max_connections=CONNECTIONS_MAX,
+        timeout=timeout_s,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        # The client's default is three retries with seconds of backoff. One, at once, is for
+        # a pooled connection that died with a restarted Redis.
+        retry=Retry(NoBackoff(), 1),
+    )
+    client = Redis.from_pool(pool)
+    return RedisFeatureReader(client, project=project, timeout_ms=timeout_ms)
