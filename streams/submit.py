@@ -13,10 +13,11 @@ import signal
 import subprocess
 import sys
 import threading
-import urllib.error
 import urllib.request
 from pathlib import Path
 
+from features.definitions import DEFINITION_DIGEST
+from schemas.errors import WeirError
 from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,10 @@ _POLL_S = 1.0
 _REQUEST_S_MAX = 5.0
 _SUBMIT_S_MAX = 120.0
 _GONE = frozenset({"FAILED", "CANCELED", "FINISHED", "SUSPENDED"})
+
+
+class DefinitionsChangedError(WeirError):
+    """The definitions changed while state of the old ones is kept. Operator action: see text."""
 
 
 def checkpoints_dir(settings: Settings) -> Path:
@@ -39,6 +44,23 @@ def newest_checkpoint(root: Path) -> Path | None:
     if not complete:
         return None
     return max(complete, key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def check_definitions(settings: Settings) -> None:
+    """Refuse to go on with state that other definitions made; note ours for the next start.
+
+    Raises:
+        DefinitionsChangedError: the checkpoints are of another definition digest.
+    """
+    noted = checkpoints_dir(settings).parent / "definition-digest"
+    if noted.exists() and noted.read_text().strip() != DEFINITION_DIGEST:
+        raise DefinitionsChangedError(
+            f"the job's state in {noted.parent} is of definition digest "
+            f"{noted.read_text().strip()}, the code has {DEFINITION_DIGEST}; go back to that code, "
+            f"or remove {noted.parent} to compute every feature row anew from the topics"
+        )
+    noted.parent.mkdir(parents=True, exist_ok=True)
+    noted.write_text(DEFINITION_DIGEST + "\n")
 
 
 def job_state(flink_rest_url: str) -> str | None:
@@ -102,6 +124,10 @@ def main() -> None:
     if arguments.once:
         submit(settings)
         return
+    try:
+        check_definitions(settings)
+    except DefinitionsChangedError as error:
+        sys.exit(f"error: {error}")
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda *_: stop.set())
