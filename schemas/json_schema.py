@@ -64,13 +64,7 @@ def schema_of(hint: Any) -> Schema:
         return {"type": "string", "enum": list(arguments)}
     if origin in (Union, UnionType):
         return _union([schema_of(member) for member in arguments])
-    if origin in (list, tuple):
-        return {"type": "array", "items": schema_of(arguments[0])}
-    if origin is dict:
-        return {"type": "object", "additionalProperties": schema_of(arguments[1])}
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _object(hint)
-    raise TypeError(f"no JSON Schema for {hint!r}; teach schemas/json_schema.py this type")
+    return _container(hint)
 
 
 def all_schemas() -> dict[str, Schema]:
@@ -144,6 +138,17 @@ def _annotated(hint: Any, metadata: tuple[str | Keywords, ...]) -> Schema:
     for item in metadata:
         schema |= item.schema if isinstance(item, Keywords) else {"description": item}
     return schema
+
+
+def _container(hint: Any) -> Schema:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (list, tuple):
+        return {"type": "array", "items": schema_of(arguments[0])}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": schema_of(arguments[1])}
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _object(hint)
+    raise TypeError(f"no JSON Schema for {hint!r}; teach schemas/json_schema.py this type")
 
 
 def _union(members: list[Schema]) -> Schema:

@@ -40,7 +40,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default=Path(".weir"),
-        description="Directory of everything a stack keeps: logs, broker data, checkpoints, models.",
+        description="Directory of all that a stack keeps: logs, broker data, checkpoints, models.",
     )
 
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
@@ -77,19 +77,19 @@ class Settings(BaseSettings):
 
     kafka_bootstrap: Address = Field(
         default_factory=lambda data: f"127.0.0.1:{data['kafka_port']}",
-        description="Bootstrap servers of Kafka, host:port[,host:port]; if not set, kafka_port here.",
+        description="Bootstrap servers of Kafka, host:port[,…]; if not set, kafka_port here.",
     )
     redis_url: Address = Field(
         default_factory=lambda data: f"redis://127.0.0.1:{data['redis_port']}/0",
-        description="Address of Redis; if not set, redis_port on this machine.",
+        description="Address of Redis; if not set, redis_port here.",
     )
     mlflow_tracking_uri: Address = Field(
         default_factory=lambda data: f"http://127.0.0.1:{data['mlflow_port']}",
-        description="Address of the MLflow server; if not set, mlflow_port on this machine.",
+        description="Address of the MLflow server; if not set, mlflow_port here.",
     )
     flink_rest_url: Address = Field(
         default_factory=lambda data: f"http://127.0.0.1:{data['flink_rest_port']}",
-        description="Address of Flink's REST interface; if not set, flink_rest_port on this machine.",
+        description="Address of Flink's REST interface; if not set, flink_rest_port here.",
     )
 
     topic_partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     )
     checkpoint_interval_ms: PositiveInt = Field(
         default=2_000,
-        description="Time between two Flink checkpoints, in ms; after a failure as much is repeated.",
+        description="Time between Flink checkpoints, in ms; after a failure as much is repeated.",
     )
 
     model_name: Name = Field(
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
 
     decision_ttl_s: PositiveInt = Field(
         default=604_800,
-        description="How long, in seconds, Redis remembers a first decision; later repeats are new.",
+        description="How long, in seconds, a first decision is remembered; later repeats are new.",
     )
     redis_timeout_ms: PositiveInt = Field(
         default=50, description="Longest wait for one Redis call, in ms, before doing without."
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     )
     staleness_ms_max: PositiveInt = Field(
         default=86_400_000,
-        description="Age of an entity's online state, in ms, above which the API says so in reasons.",
+        description="Age of online state, in ms, above which the API says so in its reasons.",
     )
     feast_project: Name = Field(
         default="weir", description="Feast project; part of every online store key."

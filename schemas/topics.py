@@ -33,7 +33,7 @@ REPLAY_HEADER = (HEADER_REPLAY, b"1")
 HEADER_TYPE = "ce_type"
 
 LIBRDKAFKA_PARTITIONER = "murmur2_random"
-"""Setting ``partitioner`` of librdkafka clients, whose default is not the one of the Java client."""
+"""Setting ``partitioner`` of librdkafka clients; their default is not the Java client's."""
 
 Headers = Iterable[tuple[str, bytes | None]]
 

@@ -165,11 +165,11 @@ def test_any_bytes_are_an_object_or_an_invalid_event(value: bytes) -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=10,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
 )  # fmt: skip
 
 
-@given(st.dictionaries(st.text(), json_values, max_size=6))
+@given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_every_object_of_json_is_read_as_it_was_written(obj: dict[str, object]) -> None:
     assert parse_object(wire(obj)) == obj

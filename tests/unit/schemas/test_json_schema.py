@@ -1,0 +1,222 @@
+"""The schema files are the types, and break nobody who works by the last release."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jsonschema
+import orjson
+import pytest
+
+from schemas.codec import encode_decision, encode_feature_row, encode_label
+from schemas.dead_letter import dead_letter_headers
+from schemas.fields import Keywords
+from schemas.json_schema import (
+    DIRECTORY,
+    all_schemas,
+    complaints,
+    last_release,
+    main,
+    rendered,
+    schema_of,
+    write,
+)
+from tests.builders import (
+    DECISION,
+    FEATURE_ROW,
+    LABEL,
+    TRANSACTION,
+    label_object,
+    transaction,
+    transaction_object,
+    without,
+)
+
+NAMES = ("transaction", "label", "feature-row", "decision", "dead-letter-headers")
+
+
+def examples() -> dict[str, list[Any]]:
+    """Valid JSON of each schema."""
+    bare = transaction(device_type=None, ip_country=None)
+    headers = dead_letter_headers(
+        topic="labels", partition=0, offset=1, stage="decode", error=ValueError("")
+    )
+    return {
+        "transaction": [TRANSACTION.to_wire(), bare.to_wire()],
+        "label": [orjson.loads(encode_label(LABEL))],
+        "feature-row": [
+            orjson.loads(encode_feature_row(row))
+            for row in (FEATURE_ROW, dataclasses.replace(FEATURE_ROW, transaction=bare))
+        ],
+        "decision": [
+            orjson.loads(encode_decision(decision))
+            for decision in (DECISION, dataclasses.replace(DECISION, vector=None))
+        ],
+        "dead-letter-headers": [{name: value.decode() for name, value in headers}],
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_of_each_schema_is_what_its_type_gives(name: str) -> None:
+    expected = rendered(all_schemas()[name])
+    assert (DIRECTORY / f"{name}.json").read_bytes() == expected, (
+        "run python -m schemas.json_schema --write"
+    )
+
+
+def test_there_is_a_file_for_each_schema_and_no_other() -> None:
+    assert sorted(path.stem for path in DIRECTORY.glob("*.json")) == sorted(NAMES)
+    assert sorted(all_schemas()) == sorted(NAMES)
+
+
+def test_nothing_breaks_the_last_release() -> None:
+    assert complaints() == []
+
+
+def test_the_last_release_has_all_its_schemas() -> None:
+    released_in_v1 = sorted(path.stem for path in (DIRECTORY / "released/v1").glob("*.json"))
+    assert released_in_v1 == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_schema_is_a_good_schema_and_takes_what_we_write(name: str) -> None:
+    schema = all_schemas()[name]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for example in examples()[name]:
+        jsonschema.validate(example, schema)
+        jsonschema.validate({**example, "unknown": [1, {"a": None}]}, schema)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_schema_refuses_a_record_without_a_required_field(name: str) -> None:
+    schema = all_schemas()[name]
+    for field in schema["required"]:
+        with pytest.raises(jsonschema.ValidationError, match="is a required property"):
+            jsonschema.validate(without(examples()[name][0], field), schema)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_id": ""},
+        {"user_id": " "},
+        {"user_id": "a\x00"},
+        {"user_id": "a\nb"},
+        {"user_id": "x" * 129},
+        {"user_id": 5},
+        {"amount_minor": -1},
+        {"amount_minor": 1.5},
+        {"amount_minor": True},
+        {"currency": "eur"},
+        {"event_time_ms": "now"},
+        {"event_time_ms": 253_402_300_800_000},
+        {"device_type": "x" * 65},
+        {"ip_country": "DEU"},
+    ],
+    ids=repr,
+)
+def test_the_schema_of_a_transaction_refuses_what_the_codec_refuses(
+    changes: dict[str, Any],
+) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(transaction_object(**changes), all_schemas()["transaction"])
+
+
+def test_the_schema_of_a_label_refuses_another_word_for_true() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(label_object(is_fraud="yes"), all_schemas()["label"])
+
+
+def test_every_field_has_a_description() -> None:
+    def undescribed(schema: dict[str, Any], path: str) -> list[str]:
+        found = [] if "description" in schema else [path]
+        for name, inner in schema.get("properties", {}).items():
+            found += undescribed(inner, f"{path}.{name}")
+        return found
+
+    assert [
+        path for name, schema in all_schemas().items() for path in undescribed(schema, name)
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (str, {"type": "string"}),
+        (bool, {"type": "boolean"}),
+        (int | None, {"type": ["integer", "null"]}),
+        (int | float | None, {"type": ["number", "null"]}),
+        (list[int], {"type": "array", "items": {"type": "integer"}}),
+        (tuple[str, ...], {"type": "array", "items": {"type": "string"}}),
+        (dict[str, float], {"type": "object", "additionalProperties": {"type": "number"}}),
+        (Literal["A", "B"], {"type": "string", "enum": ["A", "B"]}),
+        (
+            Annotated[Annotated[int, Keywords(minimum=0)] | None, "How many."],
+            {"type": ["integer", "null"], "minimum": 0, "description": "How many."},
+        ),
+    ],
+    ids=repr,
+)
+def test_a_type_hint_becomes_its_schema(hint: Any, expected: dict[str, Any]) -> None:
+    assert schema_of(hint) == expected
+
+
+@pytest.mark.parametrize("hint", [bytes, complex, set[int]], ids=repr)
+def test_a_type_hint_without_a_schema_is_refused(hint: Any) -> None:
+    with pytest.raises(TypeError, match="no JSON Schema for"):
+        schema_of(hint)
+
+
+def test_a_union_of_two_types_with_limits_of_their_own_is_refused() -> None:
+    short = Annotated[str, Keywords(maxLength=3)]
+    long = Annotated[str, Keywords(maxLength=9)]
+    with pytest.raises(TypeError, match="union"):
+        schema_of(short | long)
+
+
+def test_files_that_differ_or_break_the_release_are_named(tmp_path: Path) -> None:
+    shutil.copytree(DIRECTORY, tmp_path, dirs_exist_ok=True)
+    assert complaints(tmp_path) == []
+
+    (tmp_path / "label.json").unlink()
+    (tmp_path / "decision.json").write_bytes(b"{}\n")
+    released = tmp_path / "released/v1/transaction.json"
+    schema = orjson.loads(released.read_bytes())
+    schema["properties"]["shop_id"] = {"type": "string"}
+    released.write_bytes(rendered(schema))
+    (tmp_path / "released/v1/refund.json").write_bytes(b"{}")
+
+    assert complaints(tmp_path) == [
+        "label.json differs from its type; run python -m schemas.json_schema --write",
+        "decision.json differs from its type; run python -m schemas.json_schema --write",
+        "refund: released and now gone",
+        "transaction: .shop_id: gone",
+    ]
+
+
+def test_what_is_written_is_complete(tmp_path: Path) -> None:
+    shutil.copytree(DIRECTORY / "released", tmp_path / "released")
+    write(tmp_path)
+    assert complaints(tmp_path) == []
+
+
+def test_the_release_with_the_largest_number_is_the_last(tmp_path: Path) -> None:
+    for name in ("v1", "v2", "v10"):
+        (tmp_path / "released" / name).mkdir(parents=True)
+    assert last_release(tmp_path).name == "v10"
+
+
+def test_the_command_says_nothing_and_ends_with_zero_when_all_is_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_names_what_is_wrong_and_ends_with_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("schemas.json_schema.complaints", lambda: ["label: .is_fraud: gone"])
+    assert main([]) == 1
+    assert capsys.readouterr().out == "label: .is_fraud: gone\n"
