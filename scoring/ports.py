@@ -1,16 +1,19 @@
 """What the scoring core asks of the outside world, as small Protocols.
 
 Each port says what may block, what is raised and who calls it. Adapters
-(`online_reader`, `decision_store`, `registry`) implement them, `wiring` chooses one,
+(`online_reader`, `decision_store`, `registry`, `model`) implement them, `wiring` chooses one,
 and one suite in tests/contract/ runs against every implementation, fakes included.
 This module imports no client library.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from features.online_store import OnlineEntity
+from schemas.decision import ModelRef
+from schemas.feature_row import FeatureRow
 
 
 class EntityPair(NamedTuple):
@@ -71,4 +74,111 @@ class FeatureReader(Protocol):
 
     async def close(self) -> None:
         """Close all connections. Called once, at the end of the process; raises nothing."""
+        ...
+
+
+class Scores(NamedTuple):
+    """What a model says of a batch; one element a row, in the order of the rows."""
+
+    scores: list[float]
+    vectors: list[list[float]] | None
+    """The exact inputs, NaN for "no value"; None when the model needs none."""
+
+
+class Model(Protocol):
+    """Scores feature rows. Called by `decide` on the event loop; pure and deterministic."""
+
+    @property
+    def ref(self) -> ModelRef:
+        """Who scores, as decisions say it."""
+        ...
+
+    @property
+    def definition_digest(self) -> str | None:
+        """The feature definitions it was trained on; None: it takes rows of any."""
+        ...
+
+    def score(self, rows: Sequence[FeatureRow]) -> Scores:
+        """Score a batch in one call.
+
+        Blocks: for the computation only, some 20 us a row. Raises nothing for rows that
+        `schemas.codec` has let through; a feature that is missing or null counts as no value.
+        """
+        ...
+
+
+class ModelSource(Protocol):
+    """Knows which model decides now."""
+
+    def current(self) -> Model:
+        """Give the model to score with: the champion, or the heuristic when there is none.
+
+        Never blocks and never raises; callable from any thread. Two calls may give different
+        models, so a batch asks once. A model that was given stays usable for ever.
+        """
+        ...
+
+
+class Kept(NamedTuple):
+    """What became of a batch of proposed decisions."""
+
+    values: list[bytes]
+    """The decision that stands, one for each proposal, in their order."""
+    stored: bool
+    """False: the store did not take part; equal repeats are promised by this process only."""
+
+
+class DecisionStore(Protocol):
+    """Remembers the first decision of each transaction. Called by the worker, once a batch."""
+
+    async def keep_first(
+        self, proposals: Sequence[tuple[str, bytes]], *, when_unstored: Callable[[int], bytes]
+    ) -> Kept:
+        """Store each decision unless its transaction has one, and give the ones that stand.
+
+        Two proposals for one transaction in a batch: the earlier one is first. After this
+        returned with ``stored``, every later call, by any process, gives the same bytes
+        until the time to live is over, whether or not the caller lived to emit them.
+
+        Blocks: at most ``redis_timeout_ms`` (ms) for each hundred proposals, and not at all
+        while the circuit is open after a failure.
+        On failure: raises nothing the outside world can cause. Decisions that this process
+        remembers stand, the others are decided by ``when_unstored``, and ``stored`` is False;
+        the store may or may not have the proposals.
+
+        Args:
+            proposals: (transaction_id, the decision as the bytes to emit), in log order.
+            when_unstored: gives the bytes to emit instead of proposal number i when the
+                store does not take part: the same decision, saying so.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close all connections. Called once, at the end of the process; raises nothing."""
+        ...
+
+
+class OutgoingRecord(NamedTuple):
+    """A record to write to Kafka."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, str | bytes | None]]
+    timestamp_ms: int
+    """Kafka's timestamp of the record, ms since 1970 UTC; 0: now."""
+
+
+class RecordSink(Protocol):
+    """Writes records. Called by the worker, once a batch."""
+
+    async def send(self, records: Sequence[OutgoingRecord]) -> None:
+        """Return when the broker has acknowledged every record of the batch.
+
+        Delivery: at least once. Records of one key keep their order.
+        Blocks: until the last acknowledgement; bounded by the adapter's delivery timeout.
+
+        Raises:
+            DeliveryError: a record was not acknowledged; others of the batch may have been.
+        """
         ...

@@ -1,0 +1,187 @@
+"""One batch of the feature log: decode, decide, keep the first decisions, emit, then return.
+
+Owns the order of these steps, which is the worker's delivery promise. Knows neither Faust nor
+Kafka nor Redis, only the ports; called by `worker` with records, and by tests with fakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from schemas.codec import decode_decision, decode_feature_row, encode_decision
+from schemas.dead_letter import dead_letter_headers
+from schemas.decision import Decision, Offset
+from schemas.errors import InvalidEventError
+from schemas.feature_row import FeatureRow
+from schemas.topics import (
+    DEAD_LETTERS,
+    DECISION_TYPE,
+    DECISIONS,
+    FEATURE_ROW_TYPE,
+    REPLAY_HEADER,
+    check_event_type,
+    cloud_event_headers,
+    is_replay,
+)
+from scoring.decide import DEGRADED_DECISION_STORE_UNAVAILABLE, decide_many
+from scoring.metrics import Metrics
+from scoring.policy import Policy
+from scoring.ports import DecisionStore, ModelSource, OutgoingRecord, RecordSink
+
+SOURCE = "/weir/scoring"
+STAGE = "score"
+
+
+class Record(NamedTuple):
+    """A record of the feature log as it came."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+class _Scorable(NamedTuple):
+    row: FeatureRow
+    offset: Offset
+    is_replay: bool
+
+
+class BatchScorer:
+    """Scores batches, one after the other."""
+
+    def __init__(
+        self,
+        *,
+        models: ModelSource,
+        policy: Policy,
+        store: DecisionStore,
+        sink: RecordSink,
+        clock_ms: Callable[[], int],
+        metrics: Metrics,
+    ) -> None:
+        """Take the parts; `wiring` chooses them.
+
+        Args:
+            models: asked once a batch, so a batch has one model.
+            policy: the thresholds.
+            store: the first decisions.
+            sink: where decisions and dead letters go.
+            clock_ms: the clock, ms since 1970 UTC.
+            metrics: where batches are counted.
+        """
+        self._models = models
+        self._policy = policy
+        self._store = store
+        self._sink = sink
+        self._clock_ms = clock_ms
+        self._metrics = metrics
+
+    async def score(self, records: Sequence[Record]) -> None:
+        """Decide on every record of a batch and return when the broker has all the answers.
+
+        Delivery: at least once. A crash before the return means that the batch comes again;
+        the decisions are then taken from the store, the same bytes, since they were kept
+        there before they were emitted. A record that cannot be decoded becomes a dead letter.
+        Blocks: for the store's time limit, then until the broker acknowledges.
+        On failure: DeliveryError, and nothing may be committed; some records may be out.
+
+        Args:
+            records: in log order for each partition.
+        """
+        with self._metrics.batch_seconds.time():
+            with self._metrics.decide_seconds.time():
+                scorables, dead_letters = _decode(records)
+                decisions = decide_many(
+                    [scorable.row for scorable in scorables],
+                    model=self._models.current(),
+                    policy=self._policy,
+                    features_offsets=[scorable.offset for scorable in scorables],
+                    now_ms=self._clock_ms(),
+                )
+                proposals = [(d.transaction_id, encode_decision(d)) for d in decisions]
+            kept = await self._store.keep_first(
+                proposals, when_unstored=lambda at: encode_decision(_unstored(decisions[at]))
+            )
+            outgoing = [
+                self._emitted(proposed, decision, value, scorable.is_replay)
+                for (_, proposed), decision, value, scorable in zip(
+                    proposals, decisions, kept.values, scorables, strict=True
+                )
+            ]
+            await self._sink.send(outgoing + dead_letters)
+        self._metrics.batch_rows.observe(len(records))
+        self._metrics.dead_letters.inc(len(dead_letters))
+
+    def _emitted(
+        self, proposed: bytes, decision: Decision, value: bytes, replayed: bool
+    ) -> OutgoingRecord:
+        # Bytes that are not the proposal are an earlier decision, or this one said otherwise.
+        if value is not proposed:
+            first = decode_decision(value)
+            if first.features_offset != decision.features_offset:
+                self._metrics.repeats.inc()
+            decision = first
+        self._metrics.decisions.labels(decision=decision.decision).inc()
+        for missing in decision.degraded:
+            self._metrics.degraded.labels(missing=missing).inc()
+        headers: list[tuple[str, str | bytes | None]] = [
+            *cloud_event_headers(
+                event_type=DECISION_TYPE,
+                event_id=decision.transaction_id,
+                source=SOURCE,
+                time_ms=decision.decided_at_ms,
+            )
+        ]
+        if replayed:
+            headers.append(REPLAY_HEADER)
+        return OutgoingRecord(
+            topic=DECISIONS,
+            key=decision.user_id.encode(),
+            value=value,
+            headers=headers,
+            timestamp_ms=0,
+        )
+
+
+def _decode(records: Iterable[Record]) -> tuple[list[_Scorable], list[OutgoingRecord]]:
+    scorables = []
+    dead_letters = []
+    for record in records:
+        try:
+            check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
+            row = decode_feature_row(record.value)
+        except InvalidEventError as error:
+            dead_letters.append(_dead_letter(record, error))
+        else:
+            scorables.append(
+                _Scorable(row, Offset(record.partition, record.offset), is_replay(record.headers))
+            )
+    return scorables, dead_letters
+
+
+def _dead_letter(record: Record, error: InvalidEventError) -> OutgoingRecord:
+    why = dead_letter_headers(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        stage=STAGE,
+        error=error,
+    )
+    return OutgoingRecord(
+        topic=DEAD_LETTERS,
+        key=record.key,
+        value=record.value,
+        headers=[*record.headers, *why],
+        timestamp_ms=record.timestamp_ms,
+    )
+
+
+def _unstored(decision: Decision) -> Decision:
+    words = (*decision.degraded, DEGRADED_DECISION_STORE_UNAVAILABLE)
+    return replace(decision, degraded=words)

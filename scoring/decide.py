@@ -1,0 +1,148 @@
+"""From feature rows to decisions: the heart of scoring, shared by the stream and the API.
+
+Pure: the clock, the model and what is degraded are arguments. Knows no client, no topic and
+no store; it never decides which model is champion, only whether that model may score a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from schemas.decision import Decision, ModelRef, Offset
+from schemas.feature_row import FeatureRow
+from scoring.heuristic import HEURISTIC, HEURISTIC_NAME, notable
+from scoring.policy import Policy
+from scoring.ports import Model
+
+DEGRADED_NO_MODEL = "no_model"
+"""There is no champion: the heuristic decided."""
+DEGRADED_DEFINITION_DIGEST_MISMATCH = "definition_digest_mismatch"
+"""The row's features follow other definitions than the model's: the heuristic decided."""
+DEGRADED_DECISION_STORE_UNAVAILABLE = "decision_store_unavailable"
+"""The store of first decisions did not take part: a repeat may be decided anew."""
+
+REASONS_MAX = 4
+"""Longest list of reasons: the threshold, then the strongest rules."""
+
+
+def decide(
+    row: FeatureRow,
+    *,
+    model: Model,
+    policy: Policy,
+    features_offset: Offset,
+    now_ms: int,
+    degraded: tuple[str, ...] = (),
+) -> Decision:
+    """Decide on one feature row; see `decide_many`."""
+    return decide_many(
+        [row],
+        model=model,
+        policy=policy,
+        features_offsets=[features_offset],
+        now_ms=now_ms,
+        degraded=degraded,
+    )[0]
+
+
+def decide_many(
+    rows: Sequence[FeatureRow],
+    *,
+    model: Model,
+    policy: Policy,
+    features_offsets: Sequence[Offset],
+    now_ms: int,
+    degraded: tuple[str, ...] = (),
+) -> list[Decision]:
+    """Decide on a batch, with one call of the model for all rows that it may score.
+
+    A row whose features follow other definitions than the model was trained on is scored by
+    the heuristic, and says so; so is every row while the heuristic is all there is. Each
+    decision depends on its own row alone, never on its neighbours in the batch.
+
+    Args:
+        rows: feature rows, in log order.
+        model: who scores; a batch has one model.
+        policy: the thresholds.
+        features_offsets: where each row stands in the feature log, as many as rows.
+        now_ms: clock, ms since 1970 UTC.
+        degraded: what the caller has to do without; goes into each decision.
+
+    Returns:
+        One decision a row, in the order of the rows.
+
+    Raises:
+        ValueError: another number of offsets than of rows, or a score that is no probability.
+    """
+    return [
+        Decision(
+            transaction_id=row.transaction.transaction_id,
+            user_id=row.transaction.user_id,
+            decision=policy.outcome(judgement.score),
+            score=judgement.score,
+            model=judgement.model,
+            features=row.features,
+            vector=judgement.vector,
+            features_offset=features_offset,
+            definition_digest=row.definition_digest,
+            approximate=row.approximate,
+            degraded=degraded + judgement.degraded,
+            reasons=_reasons(row, judgement.score, policy),
+            event_time_ms=row.transaction.event_time_ms,
+            timings={
+                "transaction_timestamp_ms": row.origin.timestamp_ms,
+                "features_at_ms": row.computed_at_ms,
+                "scored_at_ms": now_ms,
+            },
+            decided_at_ms=now_ms,
+        )
+        for row, features_offset, judgement in zip(
+            rows, features_offsets, judge(rows, model=model), strict=True
+        )
+    ]
+
+
+class Judgement(NamedTuple):
+    """What was found out about one row, before any threshold."""
+
+    model: ModelRef
+    score: float
+    vector: list[float] | None
+    degraded: tuple[str, ...]
+
+
+def judge(rows: Sequence[FeatureRow], *, model: Model) -> list[Judgement]:
+    """Score a batch, each row by the model when its definitions fit, else by the heuristic."""
+    fits = [model.definition_digest in (None, row.definition_digest) for row in rows]
+    own = (DEGRADED_NO_MODEL,) if model.ref.name == HEURISTIC_NAME else ()
+    if all(fits):
+        return _judge_by(model, rows, degraded=own)
+    fitting = iter(
+        _judge_by(model, [row for row, fit in zip(rows, fits, strict=True) if fit], degraded=own)
+    )
+    others = iter(
+        _judge_by(
+            HEURISTIC,
+            [row for row, fit in zip(rows, fits, strict=True) if not fit],
+            degraded=(DEGRADED_DEFINITION_DIGEST_MISMATCH,),
+        )
+    )
+    return [next(fitting if fit else others) for fit in fits]
+
+
+def _judge_by(
+    model: Model, rows: Sequence[FeatureRow], *, degraded: tuple[str, ...]
+) -> list[Judgement]:
+    if not rows:
+        return []
+    scores, vectors = model.score(rows)
+    no_vectors: list[list[float] | None] = [None] * len(scores)
+    return [
+        Judgement(model.ref, score, vector, degraded)
+        for score, vector in zip(scores, vectors or no_vectors, strict=True)
+    ]
+
+
+def _reasons(row: FeatureRow, score: float, policy: Policy) -> tuple[str, ...]:
+    return (policy.explain(score), *notable(row.features, texts_max=REASONS_MAX - 1))

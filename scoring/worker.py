@@ -1,0 +1,247 @@
+"""The scorer: a Faust worker from the feature log to decisions. Run ``python -m scoring.worker``.
+
+Owns the Faust application, the batches, and when offsets move. What happens to a batch is
+`scoring.batch`'s, what is connected is `scoring.wiring`'s.
+
+**Delivery**: at least once, and repeats are identical. An event is acknowledged to Faust, which
+alone lets its offset be committed, when the broker has acknowledged its decision, in log order.
+
+Faust's own ways to do this lose events, read in faust-streaming 0.15.3:
+
+- An agent that raises, or is cancelled by a rebalance or a stop, *acknowledges* the event it was
+  working on: `Stream.__aiter__` acks in a ``finally``.
+- So does ``take()``: its generator acks the whole batch in the ``finally`` around its ``yield``,
+  which also runs when the body raised or was cancelled and the generator is closed. And it looks
+  for a batch by timer, which costs its whole ``within`` in latency.
+
+Hence ``noack()``: the agent only hands events over, `score_for_ever` takes all that wait (at most
+``scorer_batch_max``), scores them, and acknowledges them one by one, in order. While a batch is
+with the broker the next one gathers, so batches grow with the load.
+
+**On failure**: an unexpected error ends the process at once, uncommitted; the supervisor starts
+it again and the batch comes again. A rebalance: events of partitions that went away are scored
+all the same; their offsets are not committed here, and the other worker's decisions are the same
+bytes. SIGTERM: Faust stops fetching, what was handed over is scored, committed, and that is all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import faust
+from prometheus_client import CollectorRegistry, start_http_server
+
+from schemas.settings import Settings
+from schemas.topics import FEATURES
+from scoring.batch import BatchScorer, Record
+from scoring.watchdog import GroupProgress, Watchdog
+from scoring.wiring import WorkerParts, steady_clock_ms
+
+logger = logging.getLogger(__name__)
+
+GROUP = "weir-scorer"
+"""The consumer group, and the id of the Faust application."""
+COMMIT_INTERVAL_S = 1.0
+"""Time between two commits, s: what a crash repeats at most, besides the batch in hand."""
+SESSION_TIMEOUT_S = 10.0
+"""How long a dead worker keeps its partitions, s."""
+WAITING_BATCHES_MAX = 4
+"""Batches' worth of events that wait for scoring; past it Faust is not asked for more."""
+EXIT_BUG = 70
+"""Exit code after an unexpected error (EX_SOFTWARE); the supervisor starts the process again."""
+
+
+class Intake:
+    """Events handed over by Faust's agent, waiting to be scored. One event loop only."""
+
+    def __init__(self, *, batch_max: int, linger_ms: int) -> None:
+        """Start empty.
+
+        Args:
+            batch_max: most events of one batch.
+            linger_ms: how long `take` waits for more after the first event, ms.
+        """
+        self._batch_max = batch_max
+        self._linger_s = linger_ms / 1000
+        self._waiting_max = WAITING_BATCHES_MAX * batch_max
+        self._waiting: deque[Any] = deque()
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def put(self, event: Any) -> None:
+        """Hand an event over. Blocks: while ``WAITING_BATCHES_MAX`` batches are waiting."""
+        await self._room.wait()
+        self._waiting.append(event)
+        self._some.set()
+        if len(self._waiting) >= self._waiting_max:
+            self._room.clear()
+
+    async def take(self) -> list[Any]:
+        """Give all that wait, at most a batch, in their order. Blocks: until there is one."""
+        await self._some.wait()
+        if self._linger_s and len(self._waiting) < self._batch_max:
+            await asyncio.sleep(self._linger_s)
+        count = min(len(self._waiting), self._batch_max)
+        events = [self._waiting.popleft() for _ in range(count)]
+        if not self._waiting:
+            self._some.clear()
+        if len(self._waiting) < self._waiting_max:
+            self._room.set()
+        return events
+
+
+class Progress:
+    """How many rows this process has scored and acknowledged; read by the watchdog's thread."""
+
+    rows = 0
+
+
+async def score_for_ever(intake: Intake, scorer: BatchScorer, progress: Progress) -> None:
+    """Take, score, acknowledge; never returns, and raises whatever goes wrong.
+
+    Delivery: events are acknowledged in order, after their decisions are with the broker.
+    """
+    while True:
+        events = await intake.take()
+        await scorer.score([record_of(event.message) for event in events])
+        for event in events:
+            event.ack()
+        progress.rows += len(events)
+
+
+def record_of(message: Any) -> Record:
+    """Give a Faust message as a record, nothing decoded."""
+    return Record(
+        topic=message.topic,
+        partition=message.partition,
+        offset=message.offset,
+        timestamp_ms=round(message.timestamp * 1000),
+        key=message.key,
+        value=message.value,
+        headers=list(message.headers or ()),
+    )
+
+
+def build_app(settings: Settings) -> faust.App:
+    """Make the Faust application, with every default that would hurt set otherwise."""
+    return faust.App(
+        GROUP,
+        broker=f"aiokafka://{settings.kafka_bootstrap.replace(',', ';')}",
+        datadir=str(settings.data_dir / "scorer"),
+        store="memory://",
+        # Its web server would serve tables to anyone; a leader topic has no use here.
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        # exactly_once is broken (faust-streaming #177, #323, #517).
+        processing_guarantee="at_least_once",
+        consumer_auto_offset_reset="earliest",
+        # Bytes as they came: a serializer of Faust's that fails acknowledges the event.
+        key_serializer="raw",
+        value_serializer="raw",
+        broker_commit_interval=COMMIT_INTERVAL_S,
+        broker_session_timeout=SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=SESSION_TIMEOUT_S / 5,
+        # A stop or a rebalance first waits for what was handed over.
+        stream_wait_empty=True,
+        stream_buffer_maxsize=WAITING_BATCHES_MAX * settings.scorer_batch_max,
+    )
+
+
+def attach_scoring(app: faust.App, settings: Settings, registry: CollectorRegistry) -> None:
+    """Let the application score: the agent, the batches and the watchdog.
+
+    Args:
+        app: not started yet.
+        settings: of the deployment.
+        registry: where metrics are made.
+    """
+    topic = app.topic(FEATURES, key_type=bytes, value_type=bytes)
+    intake = Intake(batch_max=settings.scorer_batch_max, linger_ms=settings.scorer_linger_ms)
+    progress = Progress()
+    # One: with more, Faust can commit past an event in flight (faust-streaming #606).
+    app.agent(topic, name="scorer", concurrency=1)(_hand_over_to(intake))
+
+    async def run_scoring() -> None:
+        parts = WorkerParts(settings, registry=registry)
+        watchdog = Watchdog(
+            GroupProgress(bootstrap=settings.kafka_bootstrap, group=GROUP, topic=FEATURES),
+            processed=lambda: progress.rows,
+            on_stall=end_process,
+            clock_ms=steady_clock_ms,
+        )
+        try:
+            await asyncio.to_thread(parts.models.start)
+            watchdog.start()
+            await score_for_ever(intake, parts.scorer, progress)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            logger.critical("scoring failed; ending uncommitted", exc_info=True)
+            end_process("an unexpected error")
+        finally:
+            watchdog.stop()
+            await parts.close()
+
+    app.task(run_scoring)
+
+
+def _hand_over_to(intake: Intake) -> Callable[[Any], Any]:
+    async def hand_over(stream: Any) -> None:
+        try:
+            async for event in stream.noack().events():
+                await intake.put(event)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            logger.critical("reading the feature log failed; ending", exc_info=True)
+            end_process("an unexpected error of the consumer")
+
+    return hand_over
+
+
+def end_process(reason: str) -> None:
+    """End at once: no clean-up that could hang, swallow the error, or commit.
+
+    Safe at any moment: decisions are kept before they are emitted and offsets move last.
+    """
+    logger.critical("the scorer ends: %s", reason)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(EXIT_BUG)
+
+
+def main() -> None:
+    """Run the worker until SIGTERM or SIGINT."""
+    settings = Settings()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    registry = CollectorRegistry()
+    if settings.worker_metrics_port:
+        start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=registry)
+    threading.excepthook = _end_on_thread_error
+    app = build_app(settings)
+    attach_scoring(app, settings, registry)
+    worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False)
+    worker.execute_from_commandline()
+
+
+def _end_on_thread_error(error: threading.ExceptHookArgs) -> None:
+    # A thread of ours that dies silently would stop model changes or delivery reports.
+    logger.critical(
+        "thread %s failed",
+        error.thread.name if error.thread else "?",
+        exc_info=(error.exc_type, error.exc_value or error.exc_type(), error.exc_traceback),
+    )
+    end_process("an unexpected error in a thread")
+
+
+if __name__ == "__main__":
+    main()
