@@ -113,6 +113,8 @@ def test_the_same_field_in_two_objects_is_not_twice() -> None:
 def test_nesting_one_below_the_limit_and_on_it_is_read_one_above_is_refused() -> None:
     assert parse_object(nested(NESTING_MAX - 1))
     assert parse_object(nested(NESTING_MAX))
+    # With brackets beside it, so that the text is looked at closely.
+    assert parse_object(b'{"b":[],' + nested(NESTING_MAX)[1:])
     assert reason_of(nested(NESTING_MAX + 1)) == f"is nested deeper than {NESTING_MAX} levels"
 
 
