@@ -22,7 +22,7 @@ BATCH_ROWS: Final = 20_000
 _FRACTIONS: Final = frozenset(
     feature.name
     for feature in (*USER_FEATURES, *MERCHANT_FEATURES)
-    if feature.aggregate in ("mean", "rate")
+    if feature.value_type == "double"
 )
 
 SCHEMA: Final = pa.schema(

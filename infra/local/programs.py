@@ -159,18 +159,11 @@ def _mlflow(settings: Settings, layout: Layout) -> Program:
     return Program(
         name="mlflow",
         command=(
-            *(str(layout.python), "-m", "mlflow", "server"),
-            *("--backend-store-uri", f"sqlite:///{layout.mlflow_data / 'mlflow.db'}"),
-            *("--artifacts-destination", str(layout.mlflow_data / "artifacts")),
-            *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-            *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
+            *(str(layout.python), "-m", "infra.local.mlflow_server"),
+            *(str(layout.mlflow_data), str(port)),
         ),
         ports=(Port(port, "WEIR_MLFLOW_PORT"),),
         ready=f"http=http://127.0.0.1:{port}/health",
-        environment={
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-        },
     )
 
 

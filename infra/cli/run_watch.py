@@ -1,0 +1,87 @@
+"""Watches the logs of a running system for one run: feature rows, decisions, dead letters.
+
+A thread with a librdkafka consumer, because its `poll` hands a record over as it arrives; the
+clock is read before anything is decoded. Tells a `RunTracker`; stops at once when that fails.
+"""
+
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self, cast
+
+from confluent_kafka import Message, TopicPartition
+
+from infra.cli.kafka_log import end_offsets, open_consumer
+from infra.cli.run_tracker import RunTracker
+from infra.simulation.writer import unreachable
+from schemas.codec import decode_decision
+from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, Headers, read_header
+
+_POLL_S: Final = 0.1
+
+
+class RunWatch:
+    """Watches from the ends of the logs on, from `__enter__` to `__exit__`.
+
+    Args:
+        bootstrap: Kafka's address.
+        tracker: told of everything that arrives.
+
+    Raises:
+        KafkaUnreachableError: on entry; later failures are raised by `check`.
+    """
+
+    def __init__(self, bootstrap: str, tracker: RunTracker) -> None:
+        self._bootstrap = bootstrap
+        self._tracker = tracker
+        self._stopped = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="run-watch", daemon=True)
+        self._consumer = open_consumer(bootstrap)
+
+    def __enter__(self) -> Self:
+        places = [
+            TopicPartition(topic, partition, offset)
+            for topic in (DECISIONS, FEATURES, DEAD_LETTERS)
+            for partition, offset in end_offsets(self._bootstrap, topic).items()
+        ]
+        self._consumer.assign(places)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def check(self) -> None:
+        """Raise what ended the thread, if anything did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                message = self._consumer.poll(_POLL_S)
+                if message is not None:
+                    self._take(message, received_ms=time.time_ns() / 1e6)
+        except BaseException as error:  # Raised again by `check`, in the thread that waits.
+            self._failure = error
+
+    def _take(self, message: Message, *, received_ms: float) -> None:
+        if message.error():
+            raise unreachable(self._bootstrap, message.error())
+        if message.topic() == DECISIONS:
+            self._tracker.decided(decode_decision(message.value()), received_ms=received_ms)
+            return
+        headers = cast(Headers | None, message.headers())
+        event_id = (read_header(headers, "ce_id") or b"").decode("utf-8", "replace")
+        if message.topic() == FEATURES:
+            self._tracker.featured(event_id)
+        else:
+            self._tracker.refused(event_id)

@@ -1,0 +1,75 @@
+"""`weir up`, `down`, `status`, `logs`, `doctor`: the local stack."""
+
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from infra.cli.failures import EXIT_DIFFERENT, UsageError
+from infra.local.stack import ProgramStatus, Stack
+from schemas.settings import Settings
+
+out = Console()
+
+
+def up() -> None:
+    """Start the local stack, or what is missing of it, and wait until it answers."""
+    Stack(Settings(), report=say).up()
+
+
+def down() -> None:
+    """Stop every process of the local stack; what it has stored stays."""
+    if not Stack(Settings(), report=say).down():
+        say("nothing was running")
+
+
+def status() -> None:
+    """Say what runs; exit 1 unless all of it does."""
+    programs = Stack(Settings()).status()
+    table = Table("program", "state", "ready", "pid", "ports", "")
+    for program in programs:
+        table.add_row(*_cells(program))
+    out.print(table)
+    if not all(program.ready for program in programs):
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+def logs(
+    program: Annotated[str | None, typer.Argument(help="Of this program only.")] = None,
+    lines: Annotated[int, typer.Option(min=1, help="Newest lines of each log.")] = 40,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+) -> None:
+    """Show the newest lines of the logs."""
+    found = {entry.name: entry.log for entry in Stack(Settings()).status()}
+    if program is not None and program not in found:
+        raise UsageError(f"no program {program!r}; there are {', '.join(found)}")
+    wanted = [found[program]] if program is not None else list(found.values())
+    present = [str(path) for path in wanted if path.exists()]
+    if not present:
+        raise UsageError("there are no logs yet; `weir up` starts the stack")
+    os.execvp("tail", ["tail", *(["-F"] if follow else []), "-n", str(lines), *present])
+
+
+def say(line: str) -> None:
+    """One line of what is going on."""
+    out.print(line, highlight=False, markup=False)
+
+
+def _cells(program: ProgramStatus) -> tuple[str, ...]:
+    return (
+        program.name,
+        program.state,
+        "[green]yes[/]" if program.ready else "[red]no[/]",
+        str(program.pid or ""),
+        " ".join(str(port) for port in program.ports),
+        escape(program.description),
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    for command in (up, down, status, logs):
+        app.command()(command)

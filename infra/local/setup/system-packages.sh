@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what the registries for Python and Java do not bring: a JDK, Maven, Redis' binary and
+# Python 3.11 with its shared library. Says what is missing where it cannot install.
+#
+# Redis comes from the package redis-tools, which holds the server's binary but no service: nothing
+# is started now or at the next boot (`redis-server` is a link to that binary, see link_redis).
+set -euo pipefail
+cd "$(dirname "$0")/../../.."
+
+JAVA_VERSION_MIN=17
+
+main() {
+    [ "$(uname -s)" = Linux ] || refuse_system
+    local missing=()
+    java_is_recent || missing+=(default-jdk-headless)
+    command -v mvn >/dev/null || missing+=(maven)
+    { redis_binary >/dev/null; } || missing+=(redis-tools)
+    python_is_usable || missing+=(python3.11 libpython3.11 python3.11-venv)
+    if [ ${#missing[@]} -gt 0 ]; then
+        install "${missing[@]}"
+        java_is_recent || die "the JDK found is older than Java $JAVA_VERSION_MIN; set JAVA_HOME to a newer one"
+    fi
+    link_redis
+}
+
+java_is_recent() {
+    local javac=${JAVA_HOME:+$JAVA_HOME/bin/}javac version
+    version=$("$javac" -version 2>&1 | sed -nE 's/^javac ([0-9]+).*/\1/p') || return 1
+    [ -n "$version" ] && [ "$version" -ge "$JAVA_VERSION_MIN" ]
+}
+
+redis_binary() {
+    command -v redis-server || command -v redis-check-rdb
+}
+
+python_is_usable() {
+    local python
+    python=$(infra/local/setup/find-python.sh 2>/dev/null) || return 1
+    # ensurepip makes `.tools`; once that exists it is not asked for again.
+    [ -x .tools/bin/uv ] || "$python" -c 'import ensurepip' 2>/dev/null
+}
+
+# The one binary of Redis is a server when it is called redis-server.
+link_redis() {
+    command -v redis-server >/dev/null && return
+    mkdir -p .tools/bin
+    ln -sf "$(command -v redis-check-rdb)" .tools/bin/redis-server
+}
+
+install() {
+    command -v apt-get >/dev/null || die "missing: $*. There is no apt-get here; install these (Debian's names) yourself."
+    local root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "missing: $*. Run as root: apt-get install $*"
+        root=(sudo)
+    fi
+    echo "installing Debian packages: $*"
+    "${root[@]}" apt-get update -qq
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends "$@" >/dev/null ||
+        die "apt-get could not install: $*. Weir needs Debian 12 (bookworm) or a system with Python 3.11."
+}
+
+refuse_system() {
+    cat >&2 <<'TEXT'
+Weir's local stack runs on Linux; on this system run it in a container with Debian 12:
+
+    docker run --rm -it --volume "$PWD:/weir" --workdir /weir --network host debian:12 \
+        bash -c 'apt-get update && apt-get install -y git make && make demo'
+
+Give the container 6 GiB of memory or more. The environments it makes in the checkout
+(.venv, .venv-streams, .tools, .cache) are for the container only.
+TEXT
+    exit 1
+}
+
+die() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+main
