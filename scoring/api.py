@@ -209,7 +209,7 @@ async def ready(request: Request) -> Response:
         "ready": not reasons,
         "reasons": reasons,
         "redis": {"reachable": reachable},
-        "model": {"loaded": loaded, "model": _model(model)},
+        "model": {"loaded": loaded, "model": _model(model), "refused": parts.refused_models()},
     }
     return _json(answer, status=503 if reasons else 200)
 

@@ -152,10 +152,11 @@ class RedisReadiness(_Answer):
 
 
 class ModelReadiness(_Answer):
-    """Which model is loaded."""
+    """Which model decides."""
 
-    loaded: bool
-    model: ModelAnswer | None
+    loaded: bool = Field(description="false: no version passed its checks, the heuristic decides")
+    model: ModelAnswer
+    refused: dict[str, str] = Field(description="versions that are not put to use, and why")
 
 
 class ReadyAnswer(_Answer):

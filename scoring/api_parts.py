@@ -6,7 +6,7 @@ nothing of where it came from. Imports ports and the core only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -24,6 +24,7 @@ class ApiParts:
     Attributes:
         reader: stored entities and first decisions.
         models: which model scores.
+        refused_models: the versions that were refused, with the reason of each.
         policy: the thresholds.
         limits: what a transaction may say.
         staleness_ms_max: age in ms above which reasons call stored state old.
@@ -34,6 +35,7 @@ class ApiParts:
 
     reader: FeatureReader
     models: ModelSource
+    refused_models: Callable[[], Mapping[str, str]]
     policy: Policy
     limits: Limits
     staleness_ms_max: int

@@ -1,0 +1,43 @@
+"""The online store of tests: a `FeatureReader` in memory, held to the port's suite.
+
+tests/contract/test_feature_reader.py runs on it and on Redis; nothing else may stand in
+for the reader. ``is_down`` makes it behave as the adapter does when Redis is away.
+"""
+
+from __future__ import annotations
+
+from features.online_store import OnlineEntity
+from scoring.errors import OnlineStoreUnavailableError
+from scoring.ports import EntityPair
+
+
+class FakeFeatureReader:
+    """Gives what was put in; counts reads, so that a test can say how many there were."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, OnlineEntity] = {}
+        self.merchants: dict[str, OnlineEntity] = {}
+        self.decisions: dict[str, bytes] = {}
+        self.is_down = False
+        self.is_closed = False
+        self.reads = 0
+
+    async def read_entities(self, *, user_id: str, merchant_id: str | None) -> EntityPair:
+        self._read()
+        merchant = None if merchant_id is None else self.merchants.get(merchant_id)
+        return EntityPair(user=self.users.get(user_id), merchant=merchant)
+
+    async def read_decision(self, transaction_id: str) -> bytes | None:
+        self._read()
+        return self.decisions.get(transaction_id)
+
+    async def ping(self) -> None:
+        self._read()
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+    def _read(self) -> None:
+        self.reads += 1
+        if self.is_down:
+            raise OnlineStoreUnavailableError("the online store is down, says the test")
