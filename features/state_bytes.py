@@ -1,0 +1,173 @@
+"""The bytes of a state: a header, then sections of integers and texts.
+
+Compact and canonical: equal states give equal bytes, on every machine. Owns the format's version
+and the check of the definition digest. Knows nothing of what the sections mean; the states and
+their parts write and read them in one fixed order.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+from features.definitions import DEFINITION_DIGEST
+from schemas.errors import WeirError
+
+FORMAT_VERSION = 1
+
+_MAGIC = b"WS"
+_HEADER = struct.Struct("<2sBcB8sQ?q")
+_INTS = struct.Struct("<BI")
+_DIGEST = bytes.fromhex(DEFINITION_DIGEST)
+_CODE_OF_WIDTH = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_WIDE = 16
+_LOW_64 = (1 << 64) - 1
+
+
+class StateBytesError(WeirError, ValueError):
+    """Bytes that are no state of this kind, of this format and of these definitions.
+
+    Never guess at them: states are derived, so rebuild them from the logs.
+    """
+
+
+class Header(NamedTuple):
+    """What every state's bytes begin with.
+
+    Attributes:
+        kind: which state, one byte.
+        is_online: the smaller form, for reading as of now only.
+        sequence: how many changes the state has seen.
+        newest_ms: newest event time in ms since 1970 UTC, None before the first event.
+    """
+
+    kind: bytes
+    is_online: bool
+    sequence: int
+    newest_ms: int | None
+
+
+def pack_header(header: Header) -> bytes:
+    """Write format, digest and header."""
+    newest_ms = header.newest_ms
+    return _HEADER.pack(
+        _MAGIC,
+        FORMAT_VERSION,
+        header.kind,
+        header.is_online,
+        _DIGEST,
+        header.sequence,
+        newest_ms is not None,
+        newest_ms or 0,
+    )
+
+
+def pack_ints(values: Sequence[int]) -> bytes:
+    """Write integers from 0 to 2^128 - 1, as narrow as the largest allows.
+
+    Raises:
+        ValueError: a value is negative or too large.
+    """
+    largest = max(values, default=0)
+    if values and (min(values) < 0 or largest >> 128):
+        raise ValueError(f"integers from {min(values)} to {largest}, limits 0 and 2^128 - 1")
+    for width, code in _CODE_OF_WIDTH.items():
+        if largest >> (8 * width) == 0:
+            return _INTS.pack(width, len(values)) + _little_endian(array(code, values)).tobytes()
+    words = array("Q", [word for value in values for word in (value & _LOW_64, value >> 64)])
+    return _INTS.pack(_WIDE, len(values)) + _little_endian(words).tobytes()
+
+
+def pack_instants(instants_ms: Iterable[int]) -> bytes:
+    """Write times, in ms since 1970 UTC, before or after it."""
+    values = array("q", instants_ms)
+    return _INTS.pack(8, len(values)) + _little_endian(values).tobytes()
+
+
+def pack_texts(texts: Sequence[str]) -> bytes:
+    """Write texts as their lengths in code points and one run of UTF-8."""
+    blob = "".join(texts).encode()
+    return pack_ints([len(blob), *map(len, texts)]) + blob
+
+
+def _little_endian(values: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+class StateReader:
+    """Reads sections in the order they were written.
+
+    Args:
+        data: the whole bytes of a state.
+        kind: the kind that is expected.
+
+    Raises:
+        StateBytesError: other bytes, another kind, format or digest. Every method raises it
+            when the bytes end too early.
+    """
+
+    __slots__ = ("_at", "_data", "header")
+
+    def __init__(self, data: bytes, *, kind: bytes) -> None:
+        self._data = data
+        self._at = 0
+        magic, version, found, is_online, digest, sequence, has_newest, newest_ms = _HEADER.unpack(
+            self._take(_HEADER.size)
+        )
+        if magic != _MAGIC or found != kind or version != FORMAT_VERSION:
+            raise StateBytesError(
+                f"state begins with {data[:4]!r}, expected {_MAGIC!r}, format {FORMAT_VERSION} "
+                f"and kind {kind!r}; rebuild the state from the logs"
+            )
+        if digest != _DIGEST:
+            raise StateBytesError(
+                f"state of definitions {digest.hex()!r}, this process has {DEFINITION_DIGEST!r}; "
+                "rebuild the state from the logs"
+            )
+        self.header = Header(found, bool(is_online), sequence, newest_ms if has_newest else None)
+
+    def ints(self) -> list[int]:
+        """Read what :func:`pack_ints` wrote."""
+        width, size = _INTS.unpack(self._take(_INTS.size))
+        if width == _WIDE:
+            words = self._array("Q", 2 * size)
+            return [low | high << 64 for low, high in zip(words[::2], words[1::2], strict=True)]
+        if width not in _CODE_OF_WIDTH:
+            raise StateBytesError(f"integers {width} bytes wide at byte {self._at} of a state")
+        return self._array(_CODE_OF_WIDTH[width], size).tolist()
+
+    def instants(self) -> list[int]:
+        """Read what :func:`pack_instants` wrote."""
+        _, size = _INTS.unpack(self._take(_INTS.size))
+        return self._array("q", size).tolist()
+
+    def texts(self) -> list[str]:
+        """Read what :func:`pack_texts` wrote."""
+        blob_bytes, *lengths = self.ints()
+        try:
+            text = self._take(blob_bytes).decode()
+        except UnicodeDecodeError as error:
+            raise StateBytesError(f"a text of a state is not UTF-8: {error}") from None
+        return [text[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
+
+    def end(self) -> None:
+        """Say that everything has been read."""
+        if self._at != len(self._data):
+            raise StateBytesError(f"state of {len(self._data)} bytes, {self._at} expected")
+
+    def _array(self, code: str, size: int) -> array[int]:
+        values = array(code)
+        values.frombytes(self._take(size * values.itemsize))
+        return _little_endian(values)
+
+    def _take(self, size: int) -> bytes:
+        at, self._at = self._at, self._at + size
+        if self._at > len(self._data):
+            raise StateBytesError(f"state of {len(self._data)} bytes, {self._at} expected")
+        return self._data[at : self._at]

@@ -1,0 +1,296 @@
+"""One key's events in order of time: how many, and how much, in any window.
+
+Goal: the cost of an event grows neither with a window's length nor with the events in it.
+
+* **Single events**, sorted by (time, arrival), with running sums: a window's count and sum are
+  differences between two bisections. An event in order is appended; a late one is inserted, and
+  the running sums of the newer events are corrected.
+* **Tiles**, past ``events_max`` single events: the oldest quarter is folded, in one go, into one
+  grid for each window (``tiles.py``). Edges of a window that cut such a tile are moved back to its
+  start; ``definitions.TILES_PER_WINDOW`` states the bound. Late events are single events again.
+* **Dead events**, which no window can reach any more, are dropped when they are the majority.
+  Until then no method sees them, so when they are dropped changes no value and no byte.
+
+The timeline knows no clock: the key's newest event time is an argument. Used by both states.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+from features.definitions import EVENTS_MAX, LATENESS_MS
+from features.state_bytes import StateReader, pack_ints
+from features.tiles import TileGrid
+from features.windows import NEVER_MS, Edges, Span
+
+_RUNNING_MAX = (1 << 63) - 1
+
+
+class Timeline:
+    """The events of one key that its windows can still reach.
+
+    Args:
+        spans: the windows that are read.
+        sums: whether events carry a value to be summed; else sums are 0.
+        lateness_ms: how much older than the newest event a read may be and still be exact.
+        events_max: single events kept, at least 4.
+
+    Attributes:
+        tiled_until_ms: the latest event time that was folded into tiles.
+
+    Examples:
+        >>> timeline = Timeline((Span(60_000, 0),), sums=True)
+        >>> for time_ms, amount in ((0, 100), (59_999, 20), (60_000, 3)):
+        ...     timeline.add(time_ms, newest_ms=60_000, value=amount)
+
+        #            0                                59_999 60_000
+        # window:    (----------------------------------x------x]
+
+        >>> timeline.read(60_000, newest_ms=60_000)
+        ([2], [23], ())
+    """
+
+    __slots__ = (
+        "_events_max",
+        "_grids",
+        "_lateness_ms",
+        "_retention_ms",
+        "_running",
+        "_spans",
+        "_times_ms",
+        "tiled_until_ms",
+    )
+
+    def __init__(
+        self,
+        spans: Sequence[Span],
+        *,
+        sums: bool,
+        lateness_ms: int = LATENESS_MS,
+        events_max: int = EVENTS_MAX,
+    ) -> None:
+        self._spans = spans
+        self._lateness_ms = lateness_ms
+        self._retention_ms = _retention_ms(spans, lateness_ms)
+        self._events_max = events_max
+        self._times_ms = array("q")
+        # _running[i] is the sum of the events before position i, plus a constant.
+        self._running: array[int] | list[int] | None = array("q", [0]) if sums else None
+        self._grids: tuple[TileGrid, ...] = ()
+        self.tiled_until_ms = NEVER_MS
+
+    def horizon_ms(self, newest_ms: int) -> int:
+        """Give the time up to which, itself included, events are dead."""
+        return newest_ms - self._retention_ms
+
+    def add(self, time_ms: int, *, newest_ms: int, value: int = 0) -> bool:
+        """Add an event, after those of the same time. In order O(1), amortised.
+
+        Args:
+            time_ms: its event time, ms since 1970 UTC.
+            newest_ms: the key's newest event time, this event included.
+            value: what is summed, not negative.
+
+        Returns:
+            Whether older events were dropped or folded into tiles.
+        """
+        horizon_ms = newest_ms - self._retention_ms
+        if time_ms <= horizon_ms:
+            return False
+        times_ms = self._times_ms
+        in_order = not times_ms or time_ms >= times_ms[-1]
+        at = len(times_ms) if in_order else bisect_right(times_ms, time_ms)
+        times_ms.insert(at, time_ms)
+        if self._running is not None:
+            self._add_value(at, value)
+        size = len(times_ms)
+        if times_ms[size >> 1] <= horizon_ms:
+            self._drop(bisect_right(times_ms, horizon_ms))
+            return True
+        if size > self._events_max:
+            return self._fold_oldest(newest_ms)
+        return False
+
+    def remove(self, time_ms: int, *, newest_ms: int) -> None:
+        """Take away one event without a value; if it is in tiles, one event of its tiles."""
+        if self._running is not None:
+            raise ValueError("a timeline with sums cannot remove an event by its time alone")
+        if time_ms <= newest_ms - self._retention_ms:
+            return
+        at = bisect_right(self._times_ms, time_ms) - 1
+        if at >= 0 and self._times_ms[at] == time_ms:
+            del self._times_ms[at]
+            return
+        for grid in self._grids:
+            number = time_ms // grid.tile_ms
+            if grid.holds(number):
+                grid.add(number, count=-1, total=0)
+
+    def read(
+        self, as_of_ms: int, *, newest_ms: int
+    ) -> tuple[list[int], list[int], tuple[int, ...]]:
+        """Read every window as of an instant.
+
+        Returns:
+            For each span the count and the sum; then the positions of the spans that touch
+            tiles, whose values are approximate.
+        """
+        times_ms, running = self._times_ms, self._running
+        size = len(times_ms)
+        last_ms = times_ms[-1] if size else NEVER_MS
+        easy_from_ms = max(self.tiled_until_ms, newest_ms - self._retention_ms)
+        counts: list[int] = []
+        totals: list[int] = []
+        touched: tuple[int, ...] = ()
+        for position, (window_ms, delay_ms) in enumerate(self._spans):
+            until_ms = as_of_ms - delay_ms
+            after_ms = until_ms - window_ms
+            if after_ms < easy_from_ms:
+                edges, is_touched = self.align(
+                    position, Edges(after_ms, until_ms), newest_ms=newest_ms
+                )
+                count, total = self.between(position, edges, newest_ms=newest_ms)
+                if is_touched:
+                    touched = (*touched, position)
+                counts.append(count)
+                totals.append(total)
+                continue
+            high = size if until_ms >= last_ms else bisect_right(times_ms, until_ms)
+            low = bisect_right(times_ms, after_ms, 0, high)
+            counts.append(high - low)
+            totals.append(running[high] - running[low] if running is not None else 0)
+        return counts, totals, touched
+
+    def align(self, position: int, edges: Edges, *, newest_ms: int) -> tuple[Edges, bool]:
+        """Move the edges of a window that cut a tile with events back to that tile's start.
+
+        Edges that have been moved stay where they are when aligned again.
+
+        Returns:
+            The edges to read between, and whether the window touches tiles at all.
+        """
+        after_ms, until_ms = edges
+        if after_ms >= self.tiled_until_ms:
+            return edges, False
+        grid = self._grids[position]
+        first = (after_ms + 1) // grid.tile_ms
+        last = (until_ms + 1) // grid.tile_ms
+        oldest = self._oldest_tile(position, newest_ms)
+        count, _ = grid.between(max(first, oldest), until_ms // grid.tile_ms + 1)
+        if not count:
+            return edges, False
+        if first >= oldest and grid.holds(first):
+            after_ms = first * grid.tile_ms - 1
+        if last >= oldest and grid.holds(last):
+            until_ms = last * grid.tile_ms - 1
+        return Edges(after_ms, until_ms), True
+
+    def between(self, position: int, edges: Edges, *, newest_ms: int) -> tuple[int, int]:
+        """Give count and sum between aligned edges of one window."""
+        times_ms, running = self._times_ms, self._running
+        after_ms, until_ms = edges
+        low = bisect_right(times_ms, max(after_ms, newest_ms - self._retention_ms))
+        high = bisect_right(times_ms, until_ms, min(low, len(times_ms)))
+        count, total = high - low, 0
+        if running is not None:
+            total = running[high] - running[low]
+        if after_ms < self.tiled_until_ms:
+            grid = self._grids[position]
+            first = (after_ms + 1) // grid.tile_ms
+            first = max(first, self._oldest_tile(position, newest_ms))
+            tiled_count, tiled_total = grid.between(first, (until_ms + 1) // grid.tile_ms)
+            count += tiled_count
+            total += tiled_total
+        return count, total
+
+    def pack(self, *, newest_ms: int, lateness_ms: int) -> bytes:
+        """Write what reads up to ``lateness_ms`` late can reach."""
+        horizon_ms = newest_ms - _retention_ms(self._spans, lateness_ms)
+        start = bisect_right(self._times_ms, horizon_ms)
+        sections = [pack_ints([newest_ms - time_ms for time_ms in self._times_ms[start:]])]
+        if self._running is not None:
+            live = self._running[start:]
+            sections.append(pack_ints([after - before for before, after in pairwise(live)]))
+        if self.tiled_until_ms <= horizon_ms:
+            sections.append(pack_ints([]))
+            return b"".join(sections)
+        sections.append(pack_ints([newest_ms - self.tiled_until_ms]))
+        for span, grid in zip(self._spans, self._grids, strict=True):
+            first = _oldest_tile(span, newest_ms, lateness_ms)
+            sections.append(grid.pack(first=first, newest=newest_ms // grid.tile_ms))
+        return b"".join(sections)
+
+    def unpack(self, reader: StateReader, *, newest_ms: int) -> None:
+        """Read what :meth:`pack` wrote into this empty timeline."""
+        self._times_ms = array("q", [newest_ms - back_ms for back_ms in reader.ints()])
+        if self._running is not None:
+            totals = list(accumulate(reader.ints(), initial=0))
+            self._running = totals if totals[-1] > _RUNNING_MAX else array("q", totals)
+        for back_ms in reader.ints():
+            self.tiled_until_ms = newest_ms - back_ms
+            self._grids = self._new_grids()
+            for grid in self._grids:
+                grid.unpack(reader, newest=newest_ms // grid.tile_ms)
+
+    def _add_value(self, at: int, value: int) -> None:
+        """Let the running sums know of the event at a position."""
+        running = self._running
+        assert running is not None
+        if running[-1] + value > _RUNNING_MAX:
+            base = running[0]
+            rebased = [total - base for total in running]
+            fits = rebased[-1] + value <= _RUNNING_MAX
+            running = self._running = array("q", rebased) if fits else rebased
+        running.insert(at + 1, running[at])
+        for index in range(at + 1, len(running)):
+            running[index] += value
+
+    def _drop(self, size: int) -> None:
+        del self._times_ms[:size]
+        if self._running is not None:
+            del self._running[:size]
+
+    def _fold_oldest(self, newest_ms: int) -> bool:
+        """Fold the oldest quarter into tiles, if that many events are not dead."""
+        times_ms = self._times_ms
+        start = bisect_right(times_ms, newest_ms - self._retention_ms)
+        if len(times_ms) - start <= self._events_max:
+            return False
+        end = start + self._events_max // 4
+        self._grids = self._grids or self._new_grids()
+        for position, grid in enumerate(self._grids):
+            oldest = self._oldest_tile(position, newest_ms)
+            grid.drop_before(oldest)
+            self._fold_into(grid, max(start, bisect_left(times_ms, oldest * grid.tile_ms)), end)
+        self.tiled_until_ms = max(self.tiled_until_ms, times_ms[end - 1])
+        self._drop(end)
+        return True
+
+    def _fold_into(self, grid: TileGrid, start: int, end: int) -> None:
+        """Add the events at positions from start to end to their tiles of one grid."""
+        times_ms, running = self._times_ms, self._running
+        while start < end:
+            number = times_ms[start] // grid.tile_ms
+            stop = bisect_left(times_ms, (number + 1) * grid.tile_ms, start, end)
+            total = running[stop] - running[start] if running is not None else 0
+            grid.add(number, count=stop - start, total=total)
+            start = stop
+
+    def _new_grids(self) -> tuple[TileGrid, ...]:
+        return tuple(TileGrid(span.tile_ms) for span in self._spans)
+
+    def _oldest_tile(self, position: int, newest_ms: int) -> int:
+        return _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
+
+
+def _retention_ms(spans: Sequence[Span], lateness_ms: int) -> int:
+    """Give how long a single event is reached: by the longest span and the tile at its edge."""
+    return lateness_ms + max(span.reach_ms + span.tile_ms for span in spans)
+
+
+def _oldest_tile(span: Span, newest_ms: int, lateness_ms: int) -> int:
+    """Number the oldest tile that a read of this span can reach."""
+    return (newest_ms - lateness_ms - span.reach_ms + 1) // span.tile_ms
