@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import jsonschema
 import orjson
 import pytest
+from jsonschema import Draft202012Validator, ValidationError
 
 from schemas.codec import encode_decision, encode_feature_row, encode_label
 from schemas.dead_letter import dead_letter_headers
@@ -33,6 +33,8 @@ from tests.builders import (
     without,
 )
 
+SCHEMAS = all_schemas()
+VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
 NAMES = ("transaction", "label", "feature-row", "decision", "dead-letter-headers")
 
 
@@ -59,7 +61,7 @@ def examples() -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_file_of_each_schema_is_what_its_type_gives(name: str) -> None:
-    expected = rendered(all_schemas()[name])
+    expected = rendered(SCHEMAS[name])
     assert (DIRECTORY / f"{name}.json").read_bytes() == expected, (
         "run python -m schemas.json_schema --write"
     )
@@ -67,7 +69,7 @@ def test_the_file_of_each_schema_is_what_its_type_gives(name: str) -> None:
 
 def test_there_is_a_file_for_each_schema_and_no_other() -> None:
     assert sorted(path.stem for path in DIRECTORY.glob("*.json")) == sorted(NAMES)
-    assert sorted(all_schemas()) == sorted(NAMES)
+    assert sorted(SCHEMAS) == sorted(NAMES)
 
 
 def test_nothing_breaks_the_last_release() -> None:
@@ -81,19 +83,17 @@ def test_the_last_release_has_all_its_schemas() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_schema_is_a_good_schema_and_takes_what_we_write(name: str) -> None:
-    schema = all_schemas()[name]
-    jsonschema.Draft202012Validator.check_schema(schema)
+    Draft202012Validator.check_schema(SCHEMAS[name])
     for example in examples()[name]:
-        jsonschema.validate(example, schema)
-        jsonschema.validate({**example, "unknown": [1, {"a": None}]}, schema)
+        VALIDATORS[name].validate(example)
+        VALIDATORS[name].validate({**example, "unknown": [1, {"a": None}]})
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_schema_refuses_a_record_without_a_required_field(name: str) -> None:
-    schema = all_schemas()[name]
-    for field in schema["required"]:
-        with pytest.raises(jsonschema.ValidationError, match="is a required property"):
-            jsonschema.validate(without(examples()[name][0], field), schema)
+    for field in SCHEMAS[name]["required"]:
+        with pytest.raises(ValidationError, match="is a required property"):
+            VALIDATORS[name].validate(without(examples()[name][0], field))
 
 
 @pytest.mark.parametrize(
@@ -119,13 +119,13 @@ def test_each_schema_refuses_a_record_without_a_required_field(name: str) -> Non
 def test_the_schema_of_a_transaction_refuses_what_the_codec_refuses(
     changes: dict[str, Any],
 ) -> None:
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(transaction_object(**changes), all_schemas()["transaction"])
+    with pytest.raises(ValidationError):
+        VALIDATORS["transaction"].validate(transaction_object(**changes))
 
 
 def test_the_schema_of_a_label_refuses_another_word_for_true() -> None:
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(label_object(is_fraud="yes"), all_schemas()["label"])
+    with pytest.raises(ValidationError):
+        VALIDATORS["label"].validate(label_object(is_fraud="yes"))
 
 
 def test_every_field_has_a_description() -> None:
@@ -135,9 +135,7 @@ def test_every_field_has_a_description() -> None:
             found += undescribed(inner, f"{path}.{name}")
         return found
 
-    assert [
-        path for name, schema in all_schemas().items() for path in undescribed(schema, name)
-    ] == []
+    assert [path for name, schema in SCHEMAS.items() for path in undescribed(schema, name)] == []
 
 
 @pytest.mark.parametrize(
