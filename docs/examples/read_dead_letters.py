@@ -1,0 +1,22 @@
+"""Print what was refused and why; stop when nothing more has come for five seconds."""
+
+import os
+
+from kafka import KafkaConsumer
+
+consumer = KafkaConsumer(
+    "dead-letters",
+    bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092"),
+    auto_offset_reset="earliest",
+    consumer_timeout_ms=5_000,
+)
+for record in consumer:
+    # The record's own headers come first; of each name the last one counts.
+    headers = dict(record.headers)
+    topic = headers["__connect.errors.topic"].decode()
+    partition = headers["__connect.errors.partition"].decode()
+    offset = headers["__connect.errors.offset"].decode()
+    reason = headers["__connect.errors.exception.message"].decode()
+    print(f"{topic}-{partition} offset {offset}: {reason}")
+    print(f"  the record as it came: {record.value!r:.200}")
+consumer.close()

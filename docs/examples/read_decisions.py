@@ -1,0 +1,26 @@
+"""Follow the decisions, each transaction once; stop after the one that is named, if any."""
+
+import json
+import os
+import sys
+
+from kafka import KafkaConsumer
+
+wanted = sys.argv[1] if len(sys.argv) > 1 else None
+consumer = KafkaConsumer(
+    "decisions",
+    bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092"),
+    group_id="my-service",  # yours; members of one group share the partitions
+    auto_offset_reset="earliest",  # for a new group: from the first decision that is kept
+    enable_auto_commit=False,
+)
+seen = set()  # in a real service: a table with transaction_id as its key
+for record in consumer:
+    decision = json.loads(record.value)
+    if decision["transaction_id"] not in seen:
+        seen.add(decision["transaction_id"])
+        print(decision["transaction_id"], decision["decision"], decision["score"], flush=True)
+    consumer.commit()  # after the work is done, so that a crash repeats it and loses nothing
+    if decision["transaction_id"] == wanted:
+        break
+consumer.close()

@@ -1,0 +1,311 @@
+"""What the documents claim is what the code says: a page that drifts fails the build.
+
+Each failure says what to write and where. Programs shown on the pages are run by
+`tests/integration/test_doc_examples.py`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from features import definitions
+from infra.cli.main import app as command_line
+from infra.local import programs
+from schemas import dead_letter, topics
+from schemas.settings import Settings
+from scoring import metrics
+from scoring.heuristic import RULES
+from tests.house import pages
+
+PAGES = pages.page_names()
+
+# Variables that programs of ours set or read, and that are no settings.
+OTHER_VARIABLES = {programs.STACK_VARIABLE}
+
+
+def reference(heading: str) -> list[list[str]]:
+    return pages.table(pages.section(pages.page("docs/reference.md"), heading))
+
+
+def lines(rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def assert_rows(found: list[list[str]], wanted: list[list[str]], where: str) -> None:
+    assert found == wanted, f"the table in {where} should be:\n{lines(wanted)}"
+
+
+# --- tables that repeat the code -------------------------------------------------------
+
+
+def duration(duration_ms: int) -> str:
+    return definitions.duration_name(duration_ms)
+
+
+def feature_row(feature: definitions.Velocity) -> list[str]:
+    delay = f" − {duration(feature.delay_ms)}" if feature.delay_ms else ""
+    window = f"(t{delay} − {duration(feature.window_ms)}, t{delay}]"
+    unit = {
+        "count": "transactions",
+        "sum": "minor units",
+        "mean": "minor units, or null",
+        "distinct": "merchants",
+        "rate": "share, 0 to 1",
+    }[feature.aggregate]
+    return [f"`{feature.name}`", f"{feature.entity}", window, unit, feature.value_type]
+
+
+def test_every_feature_is_in_the_features_page_with_its_window() -> None:
+    velocity = (*definitions.USER_FEATURES, *definitions.MERCHANT_FEATURES)
+    on_demand = [
+        [f"`{feature.name}`", "the event", "", feature.meaning, feature.value_type]
+        for feature in definitions.ON_DEMAND_FEATURES
+    ]
+    text = pages.section(pages.page("docs/features.md"), "All features")
+    assert_rows(
+        pages.table(text), [*map(feature_row, velocity), *on_demand], "docs/features.md, All features"
+    )
+
+
+def test_every_cap_is_in_the_features_page_with_its_value() -> None:
+    text = pages.section(pages.page("docs/features.md"), "Caps and tiles")
+    found = {row[0]: row[1] for row in pages.table(text)}
+    caps = definitions.CAPS
+    wanted = {f"`{name}`": f"{getattr(caps, name):,}" for name in caps.__dataclass_fields__}
+    assert found == wanted
+
+
+def test_limits_in_words_are_those_of_the_definitions() -> None:
+    text = pages.page("docs/features.md")
+    day_ms = definitions.DAY_MS
+    assert definitions.LATENESS_MS == day_ms and "up to one day older" in text
+    assert definitions.IDENTITY_MS == day_ms and "than one day of event time past" in text
+    assert definitions.LABEL_WAIT_MS == 60 * day_ms and "60 days past" in text
+    assert definitions.TILES_PER_WINDOW == 64 and "1/64" in text
+
+
+def test_every_setting_is_in_the_reference_with_default_and_meaning() -> None:
+    defaults = Settings.model_construct(**{})
+    wanted = [
+        [f"`WEIR_{name.upper()}`", default_of(name, defaults), str(field.description)]
+        for name, field in Settings.model_fields.items()
+    ]
+    assert_rows(reference("Settings"), wanted, "docs/reference.md, Settings")
+
+
+def default_of(name: str, defaults: Settings) -> str:
+    field = Settings.model_fields[name]
+    if field.default_factory is not None:
+        return "follows its port"
+    default = getattr(defaults, name)
+    return f"`{default:_}`" if isinstance(default, int) and default >= 10_000 else f"`{default}`"
+
+
+def test_every_topic_is_in_the_reference_with_its_key() -> None:
+    wanted = [
+        [
+            f"`{topic.name}`",
+            f"`{topic.key}`" if topic.key else "as it came",
+            f"`{topic.event_type}`" if topic.event_type else "any",
+        ]
+        for topic in topics.TOPICS
+    ]
+    assert_rows([row[:3] for row in reference("Topics")], wanted, "docs/reference.md, Topics")
+
+
+def test_every_header_is_in_the_reference() -> None:
+    cloud_events = topics.cloud_event_headers(event_type="t", event_id="i", source="s", time_ms=0)
+    wanted = {topics.HEADER_REPLAY, *dict(cloud_events), *dead_letter.HEADERS.values()}
+    assert {row[0].strip("`") for row in reference("Headers")} == wanted
+
+
+def test_every_metric_is_in_the_reference_with_what_to_do() -> None:
+    wanted = [
+        [metric_name(spec), spec.kind, spec.meaning, spec.action]
+        for spec in metrics.METRICS.values()
+    ]
+    assert_rows(reference("Metrics"), wanted, "docs/reference.md, Metrics")
+
+
+def metric_name(spec: metrics.MetricSpec) -> str:
+    labels = f"{{{', '.join(spec.labels)}}}" if spec.labels else ""
+    return f"`{spec.name}{'_total' if spec.kind == 'counter' else ''}{labels}`"
+
+
+def test_every_error_class_is_in_the_reference_with_its_module() -> None:
+    found = {(row[0].strip("`"), row[1].strip("`")) for row in reference("Errors")}
+    wanted = {(error.name, error.module) for error in pages.error_classes()}
+    assert found == wanted
+
+
+def test_every_rule_of_the_heuristic_is_in_the_training_page() -> None:
+    wanted = [
+        [f"`{rule.feature}`", f"{rule.low:g}", f"{rule.high:g}", f"{rule.weight:g}"]
+        for rule in RULES
+    ]
+    text = pages.section(pages.page("docs/training.md"), "The heuristic")
+    assert_rows(pages.table(text), wanted, "docs/training.md, The heuristic")
+
+
+def test_every_command_is_in_the_reference() -> None:
+    wanted = {f"`weir {name}`" for name, _ in commands()}
+    assert {row[0] for row in reference("Commands")} == wanted
+
+
+def commands() -> Iterator[tuple[str, set[str]]]:
+    """Every command of `weir`, groups resolved, with its options."""
+    yield from _commands_of("", get_command(command_line))
+
+
+def _commands_of(prefix: str, command: object) -> Iterator[tuple[str, set[str]]]:
+    for name, child in getattr(command, "commands", {}).items():
+        if hasattr(child, "commands"):
+            yield from _commands_of(f"{prefix}{name} ", child)
+        else:
+            yield prefix + name, {option for param in child.params for option in param.opts}
+
+
+# --- names that must exist -------------------------------------------------------------
+
+
+def test_every_path_named_in_the_architecture_exists() -> None:
+    text = pages.page("ARCHITECTURE.md")
+    named = [span for span in pages.spans(text) if re.fullmatch(r"\.?\w[\w.-]*(/[\w.-]*)+", span)]
+    assert len(named) > 20
+    assert [path for path in named if not (pages.REPO / path).exists()] == []
+
+
+def test_every_module_is_in_the_code_map() -> None:
+    code_map = pages.section(pages.page("ARCHITECTURE.md"), "Code map")
+    named = set(pages.spans(code_map))
+    missing = [module for module in pages.modules() if module not in named]
+    assert missing == [], "write a row for each in ARCHITECTURE.md, Code map"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_resolves(name: str) -> None:
+    broken = [target for target in pages.links(pages.page(name)) if not resolves(name, target)]
+    assert broken == []
+
+
+def resolves(name: str, target: str) -> bool:
+    if target.startswith("https://"):
+        return True
+    path, _, anchor = target.partition("#")
+    file = (pages.REPO / name).parent / path if path else pages.REPO / name
+    if not file.exists():
+        return False
+    return not anchor or anchor in pages.anchors(file.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_test_named_on_a_page_exists(name: str) -> None:
+    missing = []
+    for span in pages.spans(pages.page(name)):
+        path, _, function = span.partition("::")
+        if not re.fullmatch(r"tests/[\w/]+\.py", path):
+            continue
+        exists = (pages.REPO / path).is_file()
+        if not exists or (function and function not in pages.functions_of(path)):
+            missing.append(span)
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_make_target_named_on_a_page_exists(name: str) -> None:
+    makefile = pages.page("Makefile")
+    targets = set(re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE))
+    named = {match for code in code_of(name) for match in re.findall(r"^\W*make ([a-z][\w-]*)", code)}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_weir_command_named_on_a_page_exists(name: str) -> None:
+    known = dict(commands())
+    wrong = []
+    for code in code_of(name):
+        found = re.match(r"^\W*(?:\.venv/bin/)?weir ((?:[a-z]+ ?)+)", code)
+        if found is None:
+            continue
+        words = found[1].split()
+        command = next((c for c in (" ".join(words[:2]), words[0]) if c in known), None)
+        options = set(re.findall(r" (--[a-z-]+)", code))
+        if command is None or not options <= known[command] | {"--help"}:
+            wrong.append(code)
+    assert wrong == []
+
+
+def code_of(name: str) -> list[str]:
+    """Every span and every line of every code block of a page."""
+    text = pages.page(name)
+    return [*pages.spans(text), *(line for _, code in pages.fences(text) for line in code.splitlines())]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_variable_named_on_a_page_is_a_setting(name: str) -> None:
+    known = {f"WEIR_{field.upper()}" for field in Settings.model_fields} | OTHER_VARIABLES
+    assert set(re.findall(r"\bWEIR_[A-Z_]*[A-Z]\b", pages.page(name))) <= known
+
+
+# --- pictures and code -----------------------------------------------------------------
+
+
+def test_the_picture_is_the_same_in_readme_and_architecture() -> None:
+    first = pages.fences(pages.page("README.md"))[0]
+    assert "features" in first[1]
+    assert first in pages.fences(pages.page("ARCHITECTURE.md"))
+
+
+def test_the_layers_drawn_are_those_import_linter_checks() -> None:
+    configuration = tomllib.loads(pages.page("pyproject.toml"))["tool"]["importlinter"]
+    layers = next(c["layers"] for c in configuration["contracts"] if c["type"] == "layers")
+    wanted = [sorted(re.findall(r"\w+", layer)) for layer in layers]
+    _, drawn = pages.fences(pages.section(pages.page("ARCHITECTURE.md"), "Layers"))[0]
+    names = {name for layer in wanted for name in layer}
+    found = [sorted(names & set(re.findall(r"\w+", line))) for line in drawn.splitlines()]
+    assert [layer for layer in found if layer] == wanted
+
+
+def test_code_on_the_pages_is_the_code_in_examples() -> None:
+    shown: dict[str, str] = {}
+    for name in PAGES:
+        shown.update(pages.included_examples(pages.page(name)))
+    files = {
+        str(path.relative_to(pages.REPO)): path.read_text(encoding="utf-8")
+        for path in (pages.REPO / "docs" / "examples").iterdir()
+        if path.suffix in (".py", ".sh")
+    }
+    assert shown == files
+
+
+def test_the_first_screen_of_the_readme_has_sentence_and_picture() -> None:
+    first_screen = "\n".join(pages.page("README.md").splitlines()[:30])
+    assert len(pages.fences(first_screen)) >= 1
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_names_a_machine(name: str) -> None:
+    text = pages.page(name)
+    assert re.findall(r"(?:/home/|/root\b|/work/|/tmp/)\S*", text) == []
+    assert not re.search(r"pypi\.org|repo\.maven|deb\.debian", text)
+
+
+def test_every_decision_record_is_in_the_list() -> None:
+    listed = set(pages.links(pages.page("docs/adr/README.md")))
+    records = {path.name for path in (pages.REPO / "docs" / "adr").glob("[0-9]*.md")}
+    assert listed == records
+
+
+@pytest.mark.parametrize("path", sorted((pages.REPO / "docs" / "adr").glob("[0-9]*.md")), ids=str)
+def test_a_decision_record_has_its_four_parts_on_one_page(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings == ["Context", "Decision", "Measured", "Consequences"]
+    assert text.startswith(f"# {path.name[:4]}. ")
+    assert len(text.splitlines()) <= 70
