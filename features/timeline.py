@@ -44,7 +44,7 @@ class Timeline:
     Examples:
         >>> timeline = Timeline((Span(60_000, 0),), sums=True)
         >>> for time_ms, amount in ((0, 100), (59_999, 20), (60_000, 3)):
-        ...     timeline.add(time_ms, newest_ms=60_000, value=amount)
+        ...     _ = timeline.add(time_ms, newest_ms=60_000, value=amount)
 
         #            0                                59_999 60_000
         # window:    (----------------------------------x------x]
