@@ -122,9 +122,8 @@ def compare_files(ours: Path, theirs: Path) -> Comparison:
     Raises:
         TableError: a file is unreadable, or a column is missing.
     """
-    our_columns = ("transaction_id", "user_id", "event_time_ms") + tuple(
-        feature.ours for feature in HANDBOOK_FEATURES
-    )
+    of_features = tuple(feature.ours for feature in HANDBOOK_FEATURES)
+    our_columns = ("transaction_id", "user_id", "event_time_ms", *of_features)
     their_columns = (_HANDBOOK_ID, *(feature.theirs for feature in HANDBOOK_FEATURES))
     for path, wanted in ((ours, our_columns), (theirs, their_columns)):
         check_columns(path, opened(path).schema_arrow.names, wanted=wanted, mapping="handbook")

@@ -1,66 +1,39 @@
 """`weir demo`: a running system in one command, watched, measured and checked.
 
 Stack up; some weeks of history and a first model, unless there is a champion already; live
-traffic, watched; then the sums. What counts is in `run_tracker`, what a person sees in
-`live_view`; this module puts the phases in order.
+traffic (`live_run`); then the sums (`run_tracker`) and the audit of the features. This module
+puts the phases in order.
 """
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
+import signal
 from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.live import Live
 
+from features.definitions import DEFINITION_DIGEST
 from infra.cli import registry
 from infra.cli.failures import EXIT_DIFFERENT
-from infra.cli.live_view import Addresses, rendered, shown_ms
+from infra.cli.live_run import WARM_UP_MS, LiveRun, shown
+from infra.cli.live_view import Addresses
 from infra.cli.logged import run_parity
 from infra.cli.run_tracker import RunSummary, RunTracker
-from infra.cli.run_watch import RunWatch
 from infra.cli.stack import say
-from infra.cli.traffic import (
-    HISTORY_PER_DAY,
-    clock_until_interrupted,
-    progress_bar,
-    replayer,
-    say_done,
-)
+from infra.cli.traffic import HISTORY_PER_DAY, clock_until_interrupted, live_through
+from infra.cli.training import train_champion
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
-from infra.simulation.event import Event
-from infra.simulation.population import DAY_MS
-from infra.simulation.pump import pump
-from infra.simulation.replay import IN_FLIGHT_MAX, Pace, replay
 from infra.simulation.world import World
-from infra.simulation.writer import KafkaEventWriter
-from schemas.errors import RetryableError, WeirError
 from schemas.settings import Settings
-from training.parity import ParityReport
 
 HISTORY_DAYS: Final = 30
-WARM_UP_MS: Final = 5_000
-"""Traffic before anything is measured: connections, caches and the JVM's compiler settle."""
-SERVING_MS_MAX: Final = 60_000
-"""How long the scorer may take to serve the champion; the promise is 10 s."""
-DRAIN_MS_MAX: Final = 30_000
-_TICK_MS: Final = 250
-_REPORT_MS: Final = 10_000
+_START_MS: Final = 500
 
 out = Console()
 
 
-class NotServedError(RetryableError):
-    """The scorer does not decide by the champion."""
-
-
-class DemoFailedError(WeirError):
-    """The demo ran and something was not as it must be; the summary says what."""
-
-
 def demo(
+    *,
     duration: Annotated[
         float | None,
         typer.Option(min=1, help="Seconds of measured traffic; without it until Ctrl-C."),
@@ -77,52 +50,51 @@ def demo(
 ) -> None:
     """Start everything, train a first model, and watch live transactions being scored.
 
-    The last line is one JSON object with the sums; the exit code is 0 only if nothing was lost,
-    refused or contradicted and all features are what a recomputation gives. A second run on the
-    same data directory reuses history and model.
+    The last line is one JSON object with the sums. The exit code is 0 only if nothing was lost,
+    refused or contradicted, the champion decided, and every feature of the run is what a
+    recomputation gives. A second run on the same data directory reuses history and model.
     """
     settings = Settings()
     stack = Stack(settings, report=say)
-    with clock_until_interrupted() as clock:
-        was_down = stack.up()
-        try:
-            run = f"d{seed}-{clock.now_ms():x}"
-            world = World(seed=seed, currency=settings.currency, run=run)
-            version = _champion_version(settings)
-            if version is None:
-                _live_through(settings, world, clock, days=history_days, per_day=per_day)
-                version = _train(settings)
-            summary = _Run(
-                settings, world, clock, run=run, rate=rate, version=version, duration_s=duration
-            ).watched()
-        finally:
-            if was_down and not keep:
-                stack.down()
+    was_running = stack.is_running()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        stack.up()
+        tracker = RunTracker(f"d{seed}-{WallClock().now_ms():x}")
+        world = World(seed=seed, currency=settings.currency, run=tracker.run)
+        version = _champion_version(settings)
+        if version is None:
+            with clock_until_interrupted() as clock:
+                live_through(settings, world, clock, days=history_days, per_day=per_day)
+                clock.raise_if_stopped()
+            version = train_champion(settings)
+        _live(settings, tracker, world, version=version, rate=rate, duration_s=duration)
+        summary = tracker.summary(feature_mismatches=_feature_mismatches(settings, tracker.run))
+    finally:
+        if not was_running and not keep:
+            # Half a stack left behind is worse than a few seconds of waiting.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            stack.down()
     typer.echo(summary.to_json())
-    if not is_well(summary, version=version):
+    if not is_well(summary, version=version, contradictions=tracker.contradictions):
         raise typer.Exit(EXIT_DIFFERENT)
 
 
-def is_well(summary: RunSummary, *, version: str) -> bool:
-    """Whether a run is what it must be: all decided, by the champion, and every feature right.
-
-    Repeated decisions are allowed, they repeat; contradicting ones are counted as lost trust
-    elsewhere: `_Run.watched` fails on them.
-    """
+def is_well(summary: RunSummary, *, version: str, contradictions: int) -> bool:
+    """Whether a run is what it must be. Repeated decisions may be, contradicting ones may not."""
     return (
         summary.produced > 0
+        and summary.produced == summary.features == summary.decisions
         and summary.lost == 0
         and summary.dead_letters == 0
-        and summary.features == summary.produced
         and summary.feature_mismatches == 0
         and summary.model_version == version
+        and contradictions == 0
     )
 
 
 def _champion_version(settings: Settings) -> str | None:
     """The version to go on with; None when there is none for these feature definitions."""
-    from features.definitions import DEFINITION_DIGEST
-
     champion = registry.champion(settings)
     if champion is None or champion.definition_digest != DEFINITION_DIGEST:
         return None
@@ -130,22 +102,51 @@ def _champion_version(settings: Settings) -> str | None:
     return champion.version
 
 
-def _live_through(
-    settings: Settings, world: World, clock: WallClock, *, days: int, per_day: int
+def _live(
+    settings: Settings,
+    tracker: RunTracker,
+    world: World,
+    *,
+    version: str,
+    rate: float,
+    duration_s: float | None,
 ) -> None:
-    """Replay the days up to now through the running system."""
-    now_ms = clock.now_ms()
-    events = world.history(
-        start_ms=now_ms - days * DAY_MS, end_ms=now_ms, transactions_per_day=per_day
+    """Live traffic until its time is over, or until Ctrl-C."""
+    live_run = LiveRun(
+        tracker,
+        bootstrap=settings.kafka_bootstrap,
+        version=version,
+        duration_ms=None if duration_s is None else round(duration_s * 1_000),
     )
-    writer, gate = replayer(settings, clock, in_flight_max=IN_FLIGHT_MAX)
-    with progress_bar(f"{days} days of history", total=days * per_day) as on_progress:
-        done = replay(
-            events,
-            writer=writer,
-            gate=gate,
-            pace=Pace(clock=clock, speed=None),
-            clock=clock,
-            on_progress=on_progress,
+    pages = Addresses(
+        flink=settings.flink_rest_url,
+        mlflow=settings.mlflow_tracking_uri,
+        api=f"http://{settings.api_host}:{settings.api_port}",
+    )
+    say(f"live traffic at {rate:g}/s; the first {WARM_UP_MS / 1_000:g} s or more are not measured")
+    with clock_until_interrupted() as clock, shown(tracker, pages, out) as show:
+        events = world.live(start_ms=clock.now_ms() + _START_MS, rate_per_s=rate)
+        live_run.go(events, clock=clock, show=show)
+
+
+def _feature_mismatches(settings: Settings, run: str) -> int | None:
+    """Recompute the run's features; None when a second Ctrl-C skipped it."""
+    say("recomputing the features of the run (Ctrl-C skips it)")
+    try:
+        report = run_parity(
+            settings, is_compared=lambda row: row.transaction.transaction_id.startswith(f"{run}-")
         )
-    say_done(done)
+    except KeyboardInterrupt:
+        return None
+    for difference in report.differences:
+        say(f"mismatch: {difference}")
+    say(
+        f"{report.rows} rows, {report.checked} values recomputed: {report.mismatched} differ, "
+        f"{report.raced} met a label that came late"
+    )
+    return report.mismatched + report.gaps
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("demo")(demo)

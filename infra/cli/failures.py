@@ -11,12 +11,18 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
+from infra.local.ports import PortInUseError
+from infra.local.stack import StackError
+from infra.local.topics import TopicCreationError
 from schemas.errors import WeirError
 
 EXIT_DIFFERENT: Final = 1
 """The command worked and what it checked is not as it should be."""
 EXIT_FAILED: Final = 2
 """The command could not do its work: wrong input, or something is not reachable."""
+
+FAILURES: Final = (WeirError, StackError, PortInUseError, TopicCreationError)
+"""What a person can act on: the message says all there is to say."""
 
 err = Console(stderr=True, soft_wrap=True)
 
@@ -29,9 +35,10 @@ class ReportingGroup(TyperGroup):
     """A command group that reports `WeirError` and bad settings as one line each."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command; called by typer."""
         try:
             return super().invoke(ctx)
-        except WeirError as error:
+        except FAILURES as error:
             err.print(f"[bold red]error:[/] {escape(str(error))}")
         except ValidationError as error:
             for problem in error.errors():

@@ -35,10 +35,7 @@ SCHEMA: Final = pa.schema(
         ("event_time_ms", pa.int64()),
         ("device_type", pa.string()),
         ("ip_country", pa.string()),
-        *(
-            (name, pa.float64() if name in _FRACTIONS else pa.int64())
-            for name in FEATURE_NAMES
-        ),
+        *((name, pa.float64() if name in _FRACTIONS else pa.int64()) for name in FEATURE_NAMES),
         ("approximate", pa.list_(pa.string())),
         ("repeat", pa.bool_()),
         ("definition_digest", pa.string()),

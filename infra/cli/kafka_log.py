@@ -126,7 +126,7 @@ def _until(
         if silent > _SILENT_POLLS_MAX:
             raise unreachable(bootstrap, f"{partition.topic} fell silent before offset {end}")
         for message in messages:
-            if message.error():
-                raise unreachable(bootstrap, message.error())
+            if (error := message.error()) is not None:
+                raise unreachable(bootstrap, error)
             if cast(int, message.offset()) < end:
                 yield as_record(message)

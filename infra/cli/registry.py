@@ -61,7 +61,9 @@ def versions(settings: Settings) -> list[ModelVersion]:
     listed = [_version(entry) for entry in (found or {}).get("model_versions", [])]
     # A search does not say who carries the alias.
     leading = champion(settings)
-    marked = [leading if leading and entry.version == leading.version else entry for entry in listed]
+    marked = [
+        leading if leading and entry.version == leading.version else entry for entry in listed
+    ]
     return sorted(marked, key=lambda entry: int(entry.version), reverse=True)
 
 

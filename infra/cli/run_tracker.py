@@ -78,10 +78,11 @@ class RunTracker:
     """Follows the transactions of one run by their ids, ``{run}-{number}``.
 
     Args:
-        run: the id prefix.
+        run: the id prefix; also an attribute.
     """
 
     def __init__(self, run: str) -> None:
+        self.run = run
         self._prefix = f"{run}-"
         self._lock = threading.Lock()
         self._first: int | None = None

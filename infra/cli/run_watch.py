@@ -70,12 +70,12 @@ class RunWatch:
                 message = self._consumer.poll(_POLL_S)
                 if message is not None:
                     self._take(message, received_ms=time.time_ns() / 1e6)
-        except BaseException as error:  # Raised again by `check`, in the thread that waits.
+        except BaseException as error:  # noqa: BLE001 - `check` raises it where it is waited for
             self._failure = error
 
     def _take(self, message: Message, *, received_ms: float) -> None:
-        if message.error():
-            raise unreachable(self._bootstrap, message.error())
+        if (error := message.error()) is not None:
+            raise unreachable(self._bootstrap, error)
         if message.topic() == DECISIONS:
             self._tracker.decided(decode_decision(message.value()), received_ms=received_ms)
             return

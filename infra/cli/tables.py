@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
+from infra.cli.feature_table import ExportCount, export_features
+from infra.cli.kafka_log import read_log
 from infra.simulation.writer import topic_partitions
 from schemas.settings import Settings
 from schemas.topics import FEATURES
@@ -25,9 +27,6 @@ def export_features_command(
 
     Holds what was in the log when the command started; the first row of each transaction.
     """
-    from infra.cli.feature_table import ExportCount, export_features
-    from infra.cli.kafka_log import read_log
-
     settings = Settings()
     if not file.resolve().parent.is_dir():
         raise UsageError(f"{file.resolve().parent} is not a directory; make it first")
@@ -53,9 +52,10 @@ def compare(
     """
     if columns != "handbook":
         raise UsageError(f"--columns {columns} is unknown; there is handbook")
-    from infra.cli.comparison import Comparison, compare_files
+    # Imported here: no other command should wait for pandas.
+    from infra.cli.comparison import compare_files  # noqa: PLC0415
 
-    comparison: Comparison = compare_files(file, oracle)
+    comparison = compare_files(file, oracle)
     if not comparison.rows:
         raise UsageError(f"{file} and {oracle} have no transaction in common")
     table = Table("feature", "compared", "different", "swapped")

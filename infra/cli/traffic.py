@@ -32,7 +32,12 @@ from infra.simulation.replay import (
 )
 from infra.simulation.tables import MAPPINGS, TransactionTable
 from infra.simulation.world import World
-from infra.simulation.writer import KafkaEventWriter, KafkaLogProgress, topic_partitions
+from infra.simulation.writer import (
+    KafkaEventWriter,
+    KafkaLogProgress,
+    partition_by_key,
+    topic_partitions,
+)
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, FEATURES, LABELS, TRANSACTIONS
 
@@ -60,22 +65,31 @@ def clock_until_interrupted() -> Iterator[WallClock]:
             signal.signal(number, handler)
 
 
-def replayer(settings: Settings, clock: WallClock, *, in_flight_max: int) -> tuple[
-    KafkaEventWriter, Gate
-]:  # fmt: skip
+def replayer(
+    settings: Settings, clock: WallClock, *, in_flight_max: int
+) -> tuple[KafkaEventWriter, Gate]:
     """What every replay into Kafka needs.
 
     Raises:
         KafkaUnreachableError: no answer, or a topic is missing.
+        UsageError: the topics have different numbers of partitions.
     """
     bootstrap = settings.kafka_bootstrap
     partitions = topic_partitions(bootstrap, _OUR_TOPICS)
-    log = KafkaLogProgress(bootstrap, partitions=partitions)
-    gate = Gate(log=log, clock=clock, in_flight_max=in_flight_max)
+    counts = {topic: len(partitions[topic]) for topic in (TRANSACTIONS, FEATURES, DEAD_LETTERS)}
+    if len(set(counts.values())) > 1:
+        raise UsageError(f"partitions must be equally many to follow a replay, are {counts}")
+    gate = Gate(
+        log=KafkaLogProgress(bootstrap, partitions=partitions[FEATURES]),
+        clock=clock,
+        partition_of=partition_by_key(counts[TRANSACTIONS]),
+        in_flight_max=in_flight_max,
+    )
     return KafkaEventWriter(bootstrap, linger_ms=_REPLAY_LINGER_MS), gate
 
 
 def simulate(
+    *,
     rate: Annotated[float, typer.Option(min=0.001, help="Transactions a second.")] = 200.0,
     duration: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds; without it until Ctrl-C.")
@@ -105,20 +119,40 @@ def simulate(
         if history_days is None:
             _simulate_live(settings, world, clock, rate=rate, duration_s=duration)
             return
-        events = world.history(
-            start_ms=now_ms - history_days * DAY_MS, end_ms=now_ms, transactions_per_day=per_day
+        live_through(
+            settings, world, clock, days=history_days, per_day=per_day, in_flight_max=in_flight_max
         )
-        writer, gate = replayer(settings, clock, in_flight_max=in_flight_max)
-        with progress_bar("history", total=history_days * per_day) as on_progress:
-            done = replay(
-                events,
-                writer=writer,
-                gate=gate,
-                pace=Pace(clock=clock, speed=None),
-                clock=clock,
-                on_progress=on_progress,
-            )
-        say_done(done)
+
+
+def live_through(
+    settings: Settings,
+    world: World,
+    clock: WallClock,
+    *,
+    days: int,
+    per_day: int,
+    in_flight_max: int = IN_FLIGHT_MAX,
+) -> None:
+    """Replay a world's days up to now through the running system, and wait for the answers.
+
+    Raises:
+        KafkaUnreachableError, DeliveryError, StalledError: as `replay`.
+    """
+    now_ms = clock.now_ms()
+    events = world.history(
+        start_ms=now_ms - days * DAY_MS, end_ms=now_ms, transactions_per_day=per_day
+    )
+    writer, gate = replayer(settings, clock, in_flight_max=in_flight_max)
+    with progress_bar(f"{days} days of history", total=days * per_day) as on_progress:
+        done = replay(
+            events,
+            writer=writer,
+            gate=gate,
+            pace=Pace(clock=clock, speed=None),
+            clock=clock,
+            on_progress=on_progress,
+        )
+    say_done(done)
 
 
 def _simulate_live(
@@ -145,6 +179,7 @@ def _simulate_live(
 
 def replay_table(
     file: Annotated[Path, typer.Argument(help="A Parquet file of transactions.")],
+    *,
     columns: Annotated[
         str, typer.Option(help=f"How its columns are named: {' or '.join(MAPPINGS)}.")
     ] = "weir",
@@ -228,7 +263,7 @@ def progress_bar(title: str, *, total: int) -> Iterator[Callable[[Progress], Non
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[where]}"),
         TimeRemainingColumn(),

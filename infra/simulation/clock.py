@@ -34,13 +34,15 @@ class WallClock:
         self._stopped = threading.Event()
 
     def now_ms(self) -> int:
+        """See `Clock`."""
         return time.time_ns() // 1_000_000
 
     def wait_until(self, due_ms: float) -> bool:
-        # A wait shorter than the scheduler's step costs more than it is worth at high rates.
+        """See `Clock`."""
         return self.sleep(due_ms - time.time_ns() / 1e6)
 
     def sleep(self, duration_ms: float) -> bool:
+        """See `Clock`; a wait shorter than the scheduler's step is skipped."""
         if duration_ms > _SLEEP_MS_MIN:
             self._stopped.wait(duration_ms / 1_000)
         return not self._stopped.is_set()
@@ -48,3 +50,12 @@ class WallClock:
     def stop(self) -> None:
         """End all waits, now and later."""
         self._stopped.set()
+
+    def raise_if_stopped(self) -> None:
+        """Go on as Ctrl-C does when somebody asked to stop.
+
+        Raises:
+            KeyboardInterrupt: `stop` was called.
+        """
+        if self._stopped.is_set():
+            raise KeyboardInterrupt

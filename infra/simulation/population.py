@@ -88,7 +88,8 @@ class Population:
         """Each user's usual amount: log-normal, median 25.00, one in twenty above 80.00."""
         radius = np.sqrt(-2.0 * np.log1p(-self.uniform(1, users)))
         normal = radius * np.cos(2.0 * np.pi * self.uniform(2, users))
-        return np.exp(np.log(2_500.0) + 0.7 * normal)
+        amounts: FloatArray = np.exp(np.log(2_500.0) + 0.7 * normal)
+        return amounts
 
     def home_country(self, users: IntArray) -> IntArray:
         """Index into `COUNTRIES` of where the user lives."""

@@ -16,7 +16,7 @@ def pump(
     *,
     writer: EventWriter,
     clock: Clock,
-    on_sent: Callable[[Event], None] = lambda event: None,
+    on_sent: Callable[[Event], None] = lambda _: None,
 ) -> None:
     """Send events at their due times until they end or the clock is stopped.
 

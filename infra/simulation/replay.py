@@ -1,22 +1,26 @@
 """The past, streamed again: events in event-time order, no faster than the system takes them.
 
 Two bounds make a replay give what live traffic gave. Labels go before every transaction that
-may see them, acknowledged. And at most so many transactions are under way at once: partitions
-then stay within days of each other in event time, which merchant features (delayed by 7 days)
-bear. The caller brings a clock, a writer and the feature log's progress; tests bring their own.
+may see them, acknowledged. And the partitions stay close to each other in event time: a
+merchant's events come from all of them, and its features are exact for events up to a day late.
+The caller brings a clock, a writer and the feature log's progress; tests bring their own.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Protocol
 
+from features.definitions import LATENESS_MS
 from infra.simulation.clock import Clock
 from infra.simulation.event import Event
 from infra.simulation.writer import EventWriter
 from schemas.errors import RetryableError
 
 IN_FLIGHT_MAX: Final = 10_000
+DRIFT_MS_MAX: Final = LATENESS_MS // 2
+"""Event time between the newest transaction sent and the oldest one not answered."""
 STALLED_MS_MAX: Final = 60_000
 SLICE_MS: Final = 3_600_000
 """Event time whose labels are sent together, ahead of its transactions: one flush a slice."""
@@ -32,8 +36,11 @@ class StalledError(RetryableError):
 class LogProgress(Protocol):
     """How far the system has come."""
 
-    def answered(self) -> int:
-        """Transactions answered since whenever the log began; never falls."""
+    def answered(self) -> Mapping[int, int]:
+        """Transactions answered, by their partition, since whenever the log began.
+
+        Never falls. A transaction and its answer share the partition: both are keyed by user.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,41 +64,56 @@ class Gate:
     """Lets through as many transactions as the system has room for.
 
     Args:
-        log: asked once a second, and often while the bound is reached and at the end.
+        log: asked once a second, and often while a bound is reached and at the end.
         clock: what the waits are measured with.
+        partition_of: of a transaction, by its key.
         in_flight_max: transactions sent and not answered, positive.
+        drift_ms_max: event time between the newest one sent and the oldest not answered.
     """
 
-    def __init__(self, *, log: LogProgress, clock: Clock, in_flight_max: int) -> None:
+    def __init__(
+        self,
+        *,
+        log: LogProgress,
+        clock: Clock,
+        partition_of: Callable[[bytes], int],
+        in_flight_max: int = IN_FLIGHT_MAX,
+        drift_ms_max: int = DRIFT_MS_MAX,
+    ) -> None:
         self._log = log
         self._clock = clock
+        self._partition_of = partition_of
         self._in_flight_max = in_flight_max
-        self._before = log.answered()
-        self._sent = 0
-        self._answered = 0
+        self._drift_ms_max = drift_ms_max
+        self._answered = dict(log.answered())
+        # Event times sent and not answered, oldest first, by partition.
+        self._waiting: dict[int, deque[int]] = {p: deque() for p in self._answered}
         self._looked_ms = clock.now_ms()
 
     @property
     def in_flight(self) -> int:
         """Sent and, when last looked, not answered."""
-        return max(0, self._sent - self._answered)
+        return sum(len(waiting) for waiting in self._waiting.values())
 
-    def enter(self) -> bool:
+    def enter(self, transaction: Event) -> bool:
         """Count one transaction, after waiting for room if there is none.
 
         Returns:
-            False when the clock was stopped.
+            False when the clock was stopped; the transaction is not counted then.
 
         Raises:
             StalledError: no answer for `STALLED_MS_MAX`.
         """
-        self._sent += 1
         if self._clock.now_ms() - self._looked_ms >= _LOOK_MS:
             self._look()
-        if self.in_flight < self._in_flight_max:
-            return True
-        # Down to 9/10 before going on, so that the log is asked once per tenth, not per event.
-        return self._wait_for(in_flight=self._in_flight_max * 9 // 10)
+        # Down to 9/10 before going on, so that the log is asked once per tenth of the bound.
+        has_room = self._has_room(transaction.due_ms, share=1.0) or self._wait_until(
+            lambda: self._has_room(transaction.due_ms, share=0.9)
+        )
+        if not has_room:
+            return False
+        self._waiting[self._partition_of(transaction.key)].append(transaction.due_ms)
+        return True
 
     def drain(self) -> bool:
         """Wait until everything sent is answered; False when the clock was stopped.
@@ -99,14 +121,20 @@ class Gate:
         Raises:
             StalledError: no answer for `STALLED_MS_MAX`.
         """
-        return self._wait_for(in_flight=0)
+        return self._wait_until(lambda: not self.in_flight)
 
-    def _wait_for(self, *, in_flight: int) -> bool:
+    def _has_room(self, event_time_ms: int, *, share: float) -> bool:
+        if self.in_flight >= self._in_flight_max * share:
+            return False
+        oldest_ms = min((waiting[0] for waiting in self._waiting.values() if waiting), default=None)
+        return oldest_ms is None or event_time_ms - oldest_ms <= self._drift_ms_max * share
+
+    def _wait_until(self, is_over: Callable[[], bool]) -> bool:
         moved_ms = self._clock.now_ms()
         while True:
             if self._look():
                 moved_ms = self._clock.now_ms()
-            if self.in_flight <= in_flight:
+            if is_over():
                 return True
             if self._clock.now_ms() - moved_ms >= STALLED_MS_MAX:
                 raise StalledError(
@@ -118,10 +146,17 @@ class Gate:
                 return False
 
     def _look(self) -> bool:
-        """Ask the log; whether it has moved since last asked."""
-        before, self._answered = self._answered, self._log.answered() - self._before
+        """Ask the log, and forget what is answered; whether it has moved since last asked."""
         self._looked_ms = self._clock.now_ms()
-        return self._answered > before
+        has_moved = False
+        for partition, answered in self._log.answered().items():
+            waiting = self._waiting[partition]
+            news = answered - self._answered[partition]
+            for _ in range(min(news, len(waiting))):
+                waiting.popleft()
+            self._answered[partition] = answered
+            has_moved = has_moved or news > 0
+        return has_moved
 
 
 class Pace:
@@ -159,7 +194,7 @@ def replay(
     gate: Gate,
     pace: Pace,
     clock: Clock,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
     """Send events in order, paced and bounded, and wait for the last answer.
 
@@ -204,14 +239,12 @@ def replay(
     return done
 
 
-def _send_transactions(
-    part: list[Event], *, writer: EventWriter, gate: Gate, clock: Clock
-) -> int:
+def _send_transactions(part: list[Event], *, writer: EventWriter, gate: Gate, clock: Clock) -> int:
     """Send a slice's transactions; how many, fewer than all when the clock was stopped."""
     sent = 0
     for event in part:
         if event.is_transaction:
-            if not gate.enter():
+            if not gate.enter(event):
                 return sent
             writer.write(event, timestamp_ms=clock.now_ms())
             sent += 1

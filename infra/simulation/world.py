@@ -92,9 +92,7 @@ class World:
         self._transactions = 0
         self._labels_made = 0
 
-    def history(
-        self, *, start_ms: int, end_ms: int, transactions_per_day: int
-    ) -> Iterator[Event]:
+    def history(self, *, start_ms: int, end_ms: int, transactions_per_day: int) -> Iterator[Event]:
         """Past traffic with a daily rhythm, as a replay.
 
         Args:

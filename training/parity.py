@@ -1,0 +1,327 @@
+"""The audit: recompute every feature from the logged transactions and compare, value by value.
+
+Folds with `features.state`, the code that serves; what it finds is what lies between: a lost or
+doubled event, an order that was not kept, state that did not survive, bytes that changed on the
+way. Pure; knows no Kafka. Called by the command line with the logs read into iterables.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
+from features.on_demand import on_demand_features
+from features.state import MerchantState, UserState, Values
+from schemas.errors import WeirError
+from schemas.feature_row import FeatureRow
+from schemas.label import Label
+
+Value: TypeAlias = int | float | None
+Place: TypeAlias = tuple[int, int]
+"""Partition and offset of a record of `transactions`."""
+
+DIFFERENCES_KEPT: Final = 10
+
+_USER_NAMES: Final = tuple(feature.name for feature in USER_FEATURES)
+_MERCHANT_NAMES: Final = tuple(feature.name for feature in MERCHANT_FEATURES)
+_ON_DEMAND_NAMES: Final = FEATURE_NAMES[len(_USER_NAMES) + len(_MERCHANT_NAMES) :]
+_REACH_MS: Final = max(feature.window_ms + feature.delay_ms for feature in MERCHANT_FEATURES)
+_DELAY_MS: Final = min(feature.delay_ms for feature in MERCHANT_FEATURES)
+
+
+class OtherDefinitionsError(WeirError):
+    """The log holds rows of other feature definitions than this code's; they do not compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedLabel:
+    """A label and when it reached Kafka.
+
+    Attributes:
+        label: as decoded.
+        timestamp_ms: of its record, ms since 1970 UTC.
+    """
+
+    label: Label
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One value that is not what the recomputation gives.
+
+    Attributes:
+        transaction_id: of the row.
+        feature: its name.
+        logged: the feature log's value, or its absence in words.
+        recomputed: ours.
+    """
+
+    transaction_id: str
+    feature: str
+    logged: Value | str
+    recomputed: Value | str
+
+
+@dataclass(slots=True)
+class ParityReport:
+    """What the audit found. All but `checked` and `repeats` should be 0.
+
+    Attributes:
+        rows: rows compared.
+        checked: values compared.
+        mismatched: values, or marks of approximation, that differ.
+        raced: values that differ, and a label that should have counted reached Kafka only
+            after the row was computed: the reporter was late, not the system. Not in
+            `mismatched`.
+        missing: valid transactions without a feature row.
+        extra: feature rows without a transaction.
+        gaps: rows whose user had events before that are not in the log.
+        repeats: rows of a transaction that had one before; not compared.
+        differences: the first few.
+    """
+
+    rows: int = 0
+    checked: int = 0
+    mismatched: int = 0
+    raced: int = 0
+    missing: int = 0
+    extra: int = 0
+    gaps: int = 0
+    repeats: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the logs are what the recomputation gives, apart from late labels."""
+        return not (self.mismatched or self.missing or self.extra or self.gaps)
+
+
+def audit(
+    rows: Iterable[FeatureRow],
+    *,
+    labels: Iterable[LoggedLabel],
+    transactions: Collection[Place] | None = None,
+    is_compared: Callable[[FeatureRow], bool] = lambda _: True,
+) -> ParityReport:
+    """Recompute the features of all rows and compare.
+
+    Users are folded in the order of `user_sequence`: rows of one user may overtake each other
+    between the two stages of the job, and rows after a failure repeat earlier ones. Merchants
+    are folded in the order of `merchant_sequence`. A label counts from its observed time on, so
+    all labels observed by an event's time are folded before it, whenever they arrived.
+
+    Memory: the state of every user, and about 400 bytes a row for the merchants.
+
+    Args:
+        rows: the whole feature log, each partition in offset order.
+        labels: the whole label log, each partition in offset order.
+        transactions: places of all valid records of `transactions`; None skips missing and extra.
+        is_compared: rows to compare; all are folded.
+
+    Raises:
+        OtherDefinitionsError: a row carries another definition digest than this code's.
+    """
+    audit_run = _Audit(is_compared)
+    for row in rows:
+        audit_run.add(row)
+    audit_run.finish_users()
+    audit_run.fold_merchants(_by_merchant(labels))
+    if transactions is not None:
+        audit_run.count_missing(set(transactions))
+    return audit_run.report
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """What the merchant's side needs of a row."""
+
+    sequence: int
+    transaction_id: str
+    event_time_ms: int
+    computed_at_ms: int
+    is_compared: bool
+    logged: tuple[Value | str, ...]
+    approximate: frozenset[str]
+
+
+class _User:
+    """One user's state and the rows that came before their turn."""
+
+    __slots__ = ("state", "waiting")
+
+    def __init__(self) -> None:
+        self.state = UserState()
+        self.waiting: dict[int, FeatureRow] = {}
+
+
+class _Audit:
+    """One audit under way; `audit` says in which order to call what."""
+
+    def __init__(self, is_compared: Callable[[FeatureRow], bool]) -> None:
+        self.report = ParityReport()
+        self._is_compared = is_compared
+        self._users: dict[str, _User] = defaultdict(_User)
+        self._visits: dict[str, list[_Visit]] = defaultdict(list)
+        self._origins: set[Place] = set()
+
+    def add(self, row: FeatureRow) -> None:
+        """Take the next row of the log; fold it when its user's earlier rows are folded."""
+        if row.definition_digest != DEFINITION_DIGEST:
+            raise OtherDefinitionsError(
+                f"row of {row.transaction.transaction_id} follows definitions "
+                f"{row.definition_digest}, this code {DEFINITION_DIGEST}; replay the "
+                "transactions through the running system first"
+            )
+        self._origins.add((row.origin.partition, row.origin.offset))
+        user = self._users[row.transaction.user_id]
+        # After a failure the job repeats rows, with the sequence they had the first time.
+        is_known = row.user_sequence <= user.state.sequence or row.user_sequence in user.waiting
+        if row.repeat or is_known:
+            self.report.repeats += 1
+            return
+        user.waiting[row.user_sequence] = row
+        self._fold_ready(user)
+
+    def finish_users(self) -> None:
+        """Fold the rows whose turn never came, in order: something before them is missing."""
+        for user in self._users.values():
+            for sequence in sorted(user.waiting):
+                self.report.gaps += 1
+                self._fold_user(user, user.waiting[sequence])
+        self._users.clear()
+
+    def fold_merchants(self, labels: Mapping[str, list[LoggedLabel]]) -> None:
+        """Fold each merchant's rows with what was observed by then, and compare."""
+        for merchant_id, visits in self._visits.items():
+            self._fold_merchant(visits, labels.get(merchant_id, []))
+        self._visits.clear()
+
+    def count_missing(self, transactions: set[Place]) -> None:
+        """Compare the transactions that went in with those that rows came from."""
+        self.report.missing = len(transactions - self._origins)
+        self.report.extra = len(self._origins - transactions)
+
+    def _fold_ready(self, user: _User) -> None:
+        while (row := user.waiting.pop(user.state.sequence + 1, None)) is not None:
+            self._fold_user(user, row)
+
+    def _fold_user(self, user: _User, row: FeatureRow) -> None:
+        transaction = row.transaction
+        values = user.state.fold(
+            transaction_id=transaction.transaction_id,
+            merchant_id=transaction.merchant_id,
+            amount_minor=transaction.amount_minor,
+            event_time_ms=transaction.event_time_ms,
+        )
+        is_compared = self._is_compared(row)
+        if is_compared:
+            self.report.rows += 1
+            self._compare(row, values, _USER_NAMES)
+            on_demand = Values({**on_demand_features(transaction.event_time_ms)}, (), 0)
+            self._compare(row, on_demand, _ON_DEMAND_NAMES)
+        self._visits[transaction.merchant_id].append(
+            _Visit(
+                sequence=row.merchant_sequence,
+                transaction_id=transaction.transaction_id,
+                event_time_ms=transaction.event_time_ms,
+                computed_at_ms=row.computed_at_ms,
+                is_compared=is_compared,
+                logged=_logged(row, _MERCHANT_NAMES) if is_compared else (),
+                approximate=frozenset(row.approximate) if row.approximate else frozenset(),
+            )
+        )
+
+    def _compare(self, row: FeatureRow, values: Values, names: tuple[str, ...]) -> None:
+        self.report.mismatched += self._differences(
+            row.transaction.transaction_id,
+            names,
+            logged=_logged(row, names),
+            logged_marks=frozenset(row.approximate),
+            recomputed=values,
+        )
+
+    def _fold_merchant(self, visits: list[_Visit], labels: list[LoggedLabel]) -> None:
+        state = MerchantState()
+        folded = 0
+        for visit in sorted(visits, key=lambda visit: visit.sequence):
+            while (
+                folded < len(labels)
+                and labels[folded].label.observed_time_ms <= visit.event_time_ms
+            ):
+                state.fold_label(labels[folded].label)
+                folded += 1
+            values = state.fold_transaction(
+                transaction_id=visit.transaction_id,
+                event_time_ms=visit.event_time_ms,
+                is_repeat=False,
+            )
+            if visit.is_compared:
+                self._compare_visit(visit, values, labels[:folded])
+
+    def _compare_visit(self, visit: _Visit, values: Values, labels: list[LoggedLabel]) -> None:
+        different = self._differences(
+            visit.transaction_id,
+            _MERCHANT_NAMES,
+            logged=visit.logged,
+            logged_marks=visit.approximate,
+            recomputed=values,
+        )
+        if different and any(_came_late(logged, visit) for logged in labels):
+            self.report.raced += different
+        else:
+            self.report.mismatched += different
+
+    def _differences(
+        self,
+        transaction_id: str,
+        names: tuple[str, ...],
+        *,
+        logged: tuple[Value | str, ...],
+        logged_marks: frozenset[str],
+        recomputed: Values,
+    ) -> int:
+        """Count and keep the values that differ, or are marked approximate on one side only."""
+        self.report.checked += len(names)
+        marks = recomputed.approximate
+        different = 0
+        for name, value in zip(names, logged, strict=True):
+            ours = recomputed.features[name]
+            if value == ours and (name in logged_marks) == (name in marks):
+                continue
+            different += 1
+            if len(self.report.differences) < DIFFERENCES_KEPT:
+                self.report.differences.append(
+                    Difference(
+                        transaction_id=transaction_id,
+                        feature=name,
+                        logged=_shown(value, is_approximate=name in logged_marks),
+                        recomputed=_shown(ours, is_approximate=name in marks),
+                    )
+                )
+        return different
+
+
+def _by_merchant(labels: Iterable[LoggedLabel]) -> dict[str, list[LoggedLabel]]:
+    """Labels of each merchant by observed time; of equal times the later arrival stays later."""
+    found: dict[str, list[LoggedLabel]] = defaultdict(list)
+    for logged in labels:
+        found[logged.label.merchant_id].append(logged)
+    for of_merchant in found.values():
+        of_merchant.sort(key=lambda logged: logged.label.observed_time_ms)
+    return found
+
+
+def _logged(row: FeatureRow, names: tuple[str, ...]) -> tuple[Value | str, ...]:
+    return tuple(row.features.get(name, "absent") for name in names)
+
+
+def _came_late(logged: LoggedLabel, visit: _Visit) -> bool:
+    """Whether a label that the row's windows reach came to Kafka after the row was made."""
+    age_ms = visit.event_time_ms - logged.label.event_time_ms
+    return logged.timestamp_ms >= visit.computed_at_ms and _DELAY_MS <= age_ms < _REACH_MS
+
+
+def _shown(value: Value | str, *, is_approximate: bool) -> Value | str:
+    return f"{value} (approximate)" if is_approximate else value
