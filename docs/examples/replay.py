@@ -3,13 +3,12 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 from kafka import KafkaProducer
 
-producer = KafkaProducer(
-    bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092")
-)
-with open(sys.argv[1], "rb") as lines:
+producer = KafkaProducer(bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092"))
+with Path(sys.argv[1]).open("rb") as lines:
     transactions = sorted(map(json.loads, lines), key=lambda event: event["event_time_ms"])
 sent = [
     producer.send(

@@ -8,9 +8,7 @@ import time
 from kafka import KafkaProducer
 
 transaction_id, merchant_id, event_time_ms = sys.argv[1], sys.argv[2], int(sys.argv[3])
-producer = KafkaProducer(
-    bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092")
-)
+producer = KafkaProducer(bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092"))
 label = {
     "transaction_id": transaction_id,
     "merchant_id": merchant_id,  # the transaction's

@@ -7,9 +7,7 @@ import time
 
 from kafka import KafkaProducer
 
-producer = KafkaProducer(
-    bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092")
-)
+producer = KafkaProducer(bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092"))
 transaction = {
     "transaction_id": sys.argv[1],  # yours, unique; the same again is a repeat
     "user_id": "u-1",

@@ -17,7 +17,9 @@ REPO = Path(__file__).resolve().parents[2]
 ROOMS = ("schemas", "features", "streams", "scoring", "training", "infra")
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_INCLUDED = re.compile(r"^<!-- (docs/examples/\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INCLUDED = re.compile(
+    r"^<!-- (docs/examples/\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*(?:\n[^\]\n]*)?\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)

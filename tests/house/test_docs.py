@@ -25,6 +25,8 @@ from tests.house import pages
 
 PAGES = pages.page_names()
 
+MINUS = "\N{MINUS SIGN}"
+
 # Variables that programs of ours set or read, and that are no settings.
 OTHER_VARIABLES = {programs.STACK_VARIABLE}
 
@@ -49,8 +51,8 @@ def duration(duration_ms: int) -> str:
 
 
 def feature_row(feature: definitions.Velocity) -> list[str]:
-    delay = f" − {duration(feature.delay_ms)}" if feature.delay_ms else ""
-    window = f"(t{delay} − {duration(feature.window_ms)}, t{delay}]"
+    delay = f" {MINUS} {duration(feature.delay_ms)}" if feature.delay_ms else ""
+    window = f"(t{delay} {MINUS} {duration(feature.window_ms)}, t{delay}]"
     unit = {
         "count": "transactions",
         "sum": "minor units",
@@ -69,7 +71,9 @@ def test_every_feature_is_in_the_features_page_with_its_window() -> None:
     ]
     text = pages.section(pages.page("docs/features.md"), "All features")
     assert_rows(
-        pages.table(text), [*map(feature_row, velocity), *on_demand], "docs/features.md, All features"
+        pages.table(text),
+        [*map(feature_row, velocity), *on_demand],
+        "docs/features.md, All features",
     )
 
 
@@ -83,15 +87,23 @@ def test_every_cap_is_in_the_features_page_with_its_value() -> None:
 
 def test_limits_in_words_are_those_of_the_definitions() -> None:
     text = pages.page("docs/features.md")
-    day_ms = definitions.DAY_MS
-    assert definitions.LATENESS_MS == day_ms and "up to one day older" in text
-    assert definitions.IDENTITY_MS == day_ms and "than one day of event time past" in text
-    assert definitions.LABEL_WAIT_MS == 60 * day_ms and "60 days past" in text
-    assert definitions.TILES_PER_WINDOW == 64 and "1/64" in text
+    for limit_ms, words in (
+        (definitions.LATENESS_MS, "up to {} older than its key's newest event"),
+        (definitions.IDENTITY_MS, "more than {} of event time past the newest event"),
+        (definitions.LABEL_WAIT_MS, "more than {} past the label's observed time"),
+    ):
+        assert words.format(days(limit_ms)) in " ".join(text.split())
+    assert f"1/{definitions.TILES_PER_WINDOW} of its window" in text
+
+
+def days(duration_ms: int) -> str:
+    count, rest_ms = divmod(duration_ms, definitions.DAY_MS)
+    assert rest_ms == 0
+    return "one day" if count == 1 else f"{count} days"
 
 
 def test_every_setting_is_in_the_reference_with_default_and_meaning() -> None:
-    defaults = Settings.model_construct(**{})
+    defaults = Settings.model_construct()
     wanted = [
         [f"`WEIR_{name.upper()}`", default_of(name, defaults), str(field.description)]
         for name, field in Settings.model_fields.items()
@@ -221,7 +233,9 @@ def test_every_test_named_on_a_page_exists(name: str) -> None:
 def test_every_make_target_named_on_a_page_exists(name: str) -> None:
     makefile = pages.page("Makefile")
     targets = set(re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE))
-    named = {match for code in code_of(name) for match in re.findall(r"^\W*make ([a-z][\w-]*)", code)}
+    named = {
+        match for code in code_of(name) for match in re.findall(r"^\W*make ([a-z][\w-]*)", code)
+    }
     assert named <= targets
 
 
@@ -244,7 +258,10 @@ def test_every_weir_command_named_on_a_page_exists(name: str) -> None:
 def code_of(name: str) -> list[str]:
     """Every span and every line of every code block of a page."""
     text = pages.page(name)
-    return [*pages.spans(text), *(line for _, code in pages.fences(text) for line in code.splitlines())]
+    return [
+        *pages.spans(text),
+        *(line for _, code in pages.fences(text) for line in code.splitlines()),
+    ]
 
 
 @pytest.mark.parametrize("name", PAGES)
