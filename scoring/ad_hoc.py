@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from features.definitions import DEFINITION_DIGEST
+from features.definitions import DEFINITION_DIGEST, Entity
 from features.on_demand import on_demand_features
-from features.online_store import OnlineEntity
+from features.online_store import decode_values
 from features.state import MerchantState, UserState, Values
 from schemas.decision import Decision, Offset
 from schemas.errors import shown
 from schemas.feature_row import FeatureRow, Origin
+from schemas.fields import EVENT_TIME_MS_MAX
 from schemas.transaction import Transaction
 from scoring.decide import decide
 from scoring.policy import Policy
-from scoring.ports import EntityPair, Model
+from scoring.ports import EntityPair, Model, StoredFields
 
 DEGRADED_STORE_UNAVAILABLE = "online_store_unavailable"
 """The online store did not answer: the features are of the event alone."""
@@ -32,7 +33,7 @@ DEGRADED_STATE_UNREADABLE = "online_state_unreadable"
 _NOWHERE = Origin(partition=-1, offset=-1, timestamp_ms=-1)
 _NO_OFFSET = Offset(partition=-1, offset=-1)
 
-_NAMES: Mapping[type, str] = {UserState: "user", MerchantState: "merchant"}
+_ENTITIES: Mapping[type, Entity] = {UserState: "user", MerchantState: "merchant"}
 
 State = TypeVar("State", UserState, MerchantState)
 
@@ -65,7 +66,7 @@ class AdHocScore:
 
 def open_state(
     kind: type[State],
-    entity: OnlineEntity | None,
+    fields: StoredFields,
     *,
     entity_id: str,
     now_ms: int,
@@ -78,18 +79,20 @@ def open_state(
 
     Args:
         kind: the state to decode.
-        entity: what the store holds, or None.
+        fields: what the store holds.
         entity_id: its id, for the reason.
         now_ms: clock, ms since 1970 UTC.
         staleness_ms_max: age in ms above which the reason says so.
     """
-    name = f"{_NAMES[kind]} {shown(entity_id)}"
-    if entity is None:
-        return OpenedState(kind(), None, f"no history for {name}")
-    if entity.digest != DEFINITION_DIGEST:
-        reason = f"history of {name} follows other definitions ({entity.digest}), not used"
-        return OpenedState(kind(), None, reason, DEGRADED_STATE_UNREADABLE)
+    name = f"{_ENTITIES[kind]} {shown(entity_id)}"
     try:
+        entity = decode_values(_ENTITIES[kind], fields)
+        if entity is None:
+            return OpenedState(kind(), None, f"no history for {name}")
+        if entity.digest != DEFINITION_DIGEST:
+            raise ValueError(f"it follows other definitions, {shown(entity.digest)}")
+        if not 0 <= entity.event_time_ms <= EVENT_TIME_MS_MAX:
+            raise ValueError(f"its event time is {shown(entity.event_time_ms)}")
         state = kind.decode(entity.state)
     except ValueError as error:
         reason = f"history of {name} cannot be read, not used: {error!s:.120}"

@@ -27,7 +27,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from features.definitions import DEFINITION_DIGEST
-from features.online_store import OnlineEntity
 from features.state import MerchantState, UserState
 from schemas import codec
 from schemas.decision import ModelRef
@@ -42,7 +41,7 @@ from scoring.api_parts import ApiParts
 from scoring.api_problems import install_problems
 from scoring.errors import OnlineStoreUnavailableError
 from scoring.heuristic import HEURISTIC_NAME
-from scoring.ports import EntityPair, FeatureReader
+from scoring.ports import EntityPair, FeatureReader, StoredFields
 
 BODY_BYTES_MAX = 65_536
 """Largest body: some hundred times a transaction with all its fields at their limits."""
@@ -87,6 +86,8 @@ def create_app(
         # The stock pages load their scripts from elsewhere; /docs is a page of our own.
         docs_url=None,
         redoc_url=None,
+        # An id may end in a slash: a redirect would ask for another one.
+        redirect_slashes=False,
     )
     app.add_middleware(CountRequests)
     install_problems(app)
@@ -151,7 +152,7 @@ async def features(
     if merchant_id is not None:
         codec.check_id(merchant_id, field="merchant_id")
     pair = await parts.reader.read_entities(user_id=user_id, merchant_id=merchant_id)
-    if pair.user is None:
+    if not any(pair.user):
         raise HTTPException(404, f"no history for user {shown(user_id)}")
     return _json(_features_answer(pair, user_id, merchant_id, parts))
 
@@ -321,13 +322,13 @@ def _features_answer(
 
 def _entity_answer(
     kind: type[State],
-    entity: OnlineEntity | None,
+    fields: StoredFields,
     entity_id: str,
     now_ms: int,
     staleness_ms_max: int,
 ) -> dict[str, Any]:
     opened = open_state(
-        kind, entity, entity_id=entity_id, now_ms=now_ms, staleness_ms_max=staleness_ms_max
+        kind, fields, entity_id=entity_id, now_ms=now_ms, staleness_ms_max=staleness_ms_max
     )
     if opened.degraded:
         # A score can do without history and say so; here the history is what was asked for.

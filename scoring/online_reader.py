@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from features import online_store
+from features.definitions import Entity
 from scoring.decision_store import decision_key
 from scoring.errors import OnlineStoreUnavailableError
 from scoring.ports import EntityPair
@@ -49,14 +50,13 @@ class RedisFeatureReader:
         if merchant_id is not None:
             self._ask(pipeline, "merchant", merchant_id)
         replies = await self._bounded(pipeline.execute(), f"entities of user {user_id!r:.80}")
-        user = online_store.decode_values("user", replies[0])
-        merchant = online_store.decode_values("merchant", replies[1]) if replies[1:] else None
-        return EntityPair(user=user, merchant=merchant)
+        return EntityPair(user=replies[0], merchant=replies[1] if replies[1:] else ())
 
     async def read_decision(self, transaction_id: str) -> bytes | None:
         """Read the first decision by one GET; see the port for the contract."""
-        reply = self._client.get(decision_key(transaction_id))
-        return await self._bounded(reply, f"decision of {transaction_id!r:.80}")
+        reply: Awaitable[Any] = self._client.get(decision_key(transaction_id))
+        value: bytes | None = await self._bounded(reply, f"decision of {transaction_id!r:.80}")
+        return value
 
     async def ping(self) -> None:
         """Send PING and await its answer; see the port for the contract."""
@@ -66,7 +66,7 @@ class RedisFeatureReader:
         """Close the connections of the pool."""
         await self._client.aclose()
 
-    def _ask(self, pipeline: Redis, entity: online_store.Entity, value: str) -> None:
+    def _ask(self, pipeline: Redis, entity: Entity, value: str) -> None:
         key = online_store.entity_key(entity, value, self._project)
         pipeline.hmget(key, online_store.state_fields(entity))
 

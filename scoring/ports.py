@@ -11,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from features.online_store import OnlineEntity
 from schemas.decision import ModelRef
 from schemas.feature_row import FeatureRow
 
+StoredFields = Sequence[bytes | None]
+"""An entity's fields as stored, in the order of `features.online_store.state_fields`. All None:
+the entity was never seen, or has been deleted."""
+
 
 class EntityPair(NamedTuple):
-    """The stored entities of one ad-hoc transaction; None where nothing is stored."""
+    """The stored entities of one ad-hoc transaction, as bytes that nobody has looked at yet."""
 
-    user: OnlineEntity | None
-    merchant: OnlineEntity | None
+    user: StoredFields
+    merchant: StoredFields
 
 
 class FeatureReader(Protocol):
@@ -42,7 +45,8 @@ class FeatureReader(Protocol):
             merchant_id: the merchant's id, or None to read the user alone.
 
         Returns:
-            What is stored; None for an entity that was never seen (or has been deleted).
+            What is stored. The fields of one entity are of one write, the two entities may be
+            of different moments. Without a merchant id its fields are empty.
 
         Raises:
             OnlineStoreUnavailableError: no complete answer in time.

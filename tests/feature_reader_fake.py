@@ -6,7 +6,9 @@ for the reader. ``is_down`` makes it behave as the adapter does when Redis is aw
 
 from __future__ import annotations
 
-from features.online_store import OnlineEntity
+from collections.abc import Mapping
+
+from features.online_store import state_fields
 from scoring.errors import OnlineStoreUnavailableError
 from scoring.ports import EntityPair
 
@@ -15,8 +17,8 @@ class FakeFeatureReader:
     """Gives what was put in; counts reads, so that a test can say how many there were."""
 
     def __init__(self) -> None:
-        self.users: dict[str, OnlineEntity] = {}
-        self.merchants: dict[str, OnlineEntity] = {}
+        self.users: dict[str, Mapping[bytes, bytes]] = {}
+        self.merchants: dict[str, Mapping[bytes, bytes]] = {}
         self.decisions: dict[str, bytes] = {}
         self.is_down = False
         self.is_closed = False
@@ -24,8 +26,12 @@ class FakeFeatureReader:
 
     async def read_entities(self, *, user_id: str, merchant_id: str | None) -> EntityPair:
         self._read()
-        merchant = None if merchant_id is None else self.merchants.get(merchant_id)
-        return EntityPair(user=self.users.get(user_id), merchant=merchant)
+        user = self.users.get(user_id, {})
+        merchant = self.merchants.get(merchant_id or "", {})
+        return EntityPair(
+            user=[user.get(name) for name in state_fields("user")],
+            merchant=[merchant.get(name) for name in state_fields("merchant") if merchant_id],
+        )
 
     async def read_decision(self, transaction_id: str) -> bytes | None:
         self._read()
