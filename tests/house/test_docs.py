@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 from typer.main import get_command
 
 from features import definitions
@@ -19,8 +20,10 @@ from infra.cli.main import app as command_line
 from infra.local import programs
 from schemas import dead_letter, topics
 from schemas.settings import Settings
-from scoring import metrics
+from scoring.api import router
+from scoring.api_metrics import API_METRICS
 from scoring.heuristic import RULES
+from scoring.metrics import METRICS, MetricSpec
 from tests.house import pages
 
 PAGES = pages.page_names()
@@ -115,8 +118,7 @@ def default_of(name: str, defaults: Settings) -> str:
     field = Settings.model_fields[name]
     if field.default_factory is not None:
         return "follows its port"
-    default = getattr(defaults, name)
-    return f"`{default:_}`" if isinstance(default, int) and default >= 10_000 else f"`{default}`"
+    return f"`{getattr(defaults, name)}`"
 
 
 def test_every_topic_is_in_the_reference_with_its_key() -> None:
@@ -138,14 +140,15 @@ def test_every_header_is_in_the_reference() -> None:
 
 
 def test_every_metric_is_in_the_reference_with_what_to_do() -> None:
-    wanted = [
-        [metric_name(spec), spec.kind, spec.meaning, spec.action]
-        for spec in metrics.METRICS.values()
-    ]
-    assert_rows(reference("Metrics"), wanted, "docs/reference.md, Metrics")
+    assert_rows(reference("Metrics"), metric_rows(), "docs/reference.md, Metrics")
 
 
-def metric_name(spec: metrics.MetricSpec) -> str:
+def metric_rows() -> list[list[str]]:
+    specs = (*METRICS.values(), *API_METRICS.values())
+    return [[metric_name(spec), spec.kind, spec.meaning, spec.action] for spec in specs]
+
+
+def metric_name(spec: MetricSpec) -> str:
     labels = f"{{{', '.join(spec.labels)}}}" if spec.labels else ""
     return f"`{spec.name}{'_total' if spec.kind == 'counter' else ''}{labels}`"
 
@@ -163,6 +166,19 @@ def test_every_rule_of_the_heuristic_is_in_the_training_page() -> None:
     ]
     text = pages.section(pages.page("docs/training.md"), "The heuristic")
     assert_rows(pages.table(text), wanted, "docs/training.md, The heuristic")
+
+
+def test_every_route_is_in_the_reference() -> None:
+    assert_rows(reference("HTTP API"), route_rows(), "docs/reference.md, HTTP API")
+
+
+def route_rows() -> list[list[str]]:
+    """Method, path without converters, and summary of each route that is in the schema."""
+    return [
+        [f"`{' '.join(route.methods)} {re.sub(r':[a-z]+}', '}', route.path)}`", str(route.summary)]
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.include_in_schema
+    ]
 
 
 def test_every_command_is_in_the_reference() -> None:
