@@ -7,7 +7,7 @@ the state keeps running totals and an aggregate is only read. Aggregates know no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from features.definitions import Aggregate, Velocity
@@ -72,7 +72,7 @@ class Plan:
         features: what is computed, in the order of the wire.
     """
 
-    __slots__ = ("_features", "names")
+    __slots__ = ("_features", "_names_at", "names")
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class Plan:
             PlannedFeature(feature.name, READERS[feature.aggregate], position(feature))
             for feature in features
         )
+        self._names_at: dict[tuple[int, ...], tuple[str, ...]] = {}
         self.names = tuple(feature.name for feature in features)
 
     def values(self, counts: Sequence[int], totals: Sequence[int]) -> dict[str, FeatureValue]:
@@ -105,6 +106,10 @@ class Plan:
             for name, read, position in self._features
         }
 
-    def names_at(self, positions: Collection[int]) -> tuple[str, ...]:
+    def names_at(self, positions: tuple[int, ...]) -> tuple[str, ...]:
         """Name the features that are read at these positions, in the order of the wire."""
-        return tuple(name for name, _, position in self._features if position in positions)
+        names = self._names_at.get(positions)
+        if names is None:
+            names = tuple(name for name, _, position in self._features if position in positions)
+            self._names_at[positions] = names
+        return names

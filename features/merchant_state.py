@@ -8,7 +8,6 @@ job and its replay, by the API (``read``) and by the tests.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from features.aggregates import Plan
@@ -27,9 +26,12 @@ _SPANS = spans_of(MERCHANT_FEATURES)
 _REACH_MAX_MS = max(span.reach_ms for span in _SPANS)
 _COUNT: frozenset[Aggregate] = frozenset(("count",))
 _RATE: frozenset[Aggregate] = frozenset(("rate",))
-_ALL = _COUNT | _RATE
-_PLAN = Plan([(_ALL, span) for span in _SPANS], MERCHANT_FEATURES)
-_RATE_NAMES = frozenset(f.name for f in MERCHANT_FEATURES if f.aggregate == "rate")
+_PLAN = Plan(
+    [*((_COUNT, span) for span in _SPANS), *((_RATE, span) for span in _SPANS)],
+    MERCHANT_FEATURES,
+)
+_RATE_POSITIONS = range(len(_SPANS), 2 * len(_SPANS))
+_NO_TOTALS = [0] * len(_SPANS)
 
 
 class MerchantState:
@@ -120,22 +122,32 @@ class MerchantState:
         newest_ms = BEFORE_ALL_MS if self.newest_ms is None else self.newest_ms
         counts, _, touched = self._transactions.read(as_of_ms, newest_ms=newest_ms)
         frauds, _, touched_by_frauds = self._labels.frauds.read(as_of_ms, newest_ms=newest_ms)
-        positions = {*touched, *touched_by_frauds}
-        if positions:
-            self._read_aligned(positions, counts, frauds, as_of_ms, newest_ms)
+        touched = {**touched_by_frauds, **touched}
+        for position, edges in touched.items():
+            # Frauds and transactions are counted between the same edges.
+            aligned = self._labels.frauds.align(position, edges, newest_ms=newest_ms)
+            if aligned != edges or position in touched_by_frauds:
+                counts[position], _ = self._transactions.between(
+                    position, aligned, newest_ms=newest_ms
+                )
+            frauds[position], _ = self._labels.frauds.between(
+                position, aligned, newest_ms=newest_ms
+            )
         if as_of_ms != newest_ms:
             self._correct(frauds, as_of_ms, newest_ms)
-        rates_lost = self._labels.lost_until_ms > as_of_ms - _REACH_MAX_MS
-        if positions or rates_lost:
+        lost = self._lost_positions(as_of_ms)
+        if touched or lost:
             # A label may have been believed of a transaction that never came.
             pairs = zip(frauds, counts, strict=True)
             frauds = [max(0, min(fraud, count)) for fraud, count in pairs]
         approximate: tuple[str, ...] = ()
         if as_of_ms < newest_ms - self._lateness_ms:
             approximate = _PLAN.names
-        elif positions or rates_lost:
-            approximate = self._approximate(positions, as_of_ms)
-        return Values(_PLAN.values(counts, frauds), approximate, self.sequence)
+        elif touched or lost:
+            rates = (_RATE_POSITIONS[at] for at in dict.fromkeys((*touched, *lost)))
+            approximate = _PLAN.names_at((*touched, *rates))
+        features = _PLAN.values(counts + counts, _NO_TOTALS + frauds)
+        return Values(features, approximate, self.sequence)
 
     def encode(self) -> bytes:
         """Give the full durable form.
@@ -229,23 +241,8 @@ class MerchantState:
     def _edges(self, position: int, as_of_ms: int, newest_ms: int) -> Edges:
         """Give the edges of a window, moved where they cut a tile of either timeline."""
         edges = _SPANS[position].edges(as_of_ms)
-        edges, _ = self._transactions.align(position, edges, newest_ms=newest_ms)
-        edges, _ = self._labels.frauds.align(position, edges, newest_ms=newest_ms)
-        return edges
-
-    def _read_aligned(
-        self,
-        positions: Collection[int],
-        counts: list[int],
-        frauds: list[int],
-        as_of_ms: int,
-        newest_ms: int,
-    ) -> None:
-        """Read frauds and transactions of windows that touch tiles between the same edges."""
-        for position in positions:
-            edges = self._edges(position, as_of_ms, newest_ms)
-            counts[position], _ = self._transactions.between(position, edges, newest_ms=newest_ms)
-            frauds[position], _ = self._labels.frauds.between(position, edges, newest_ms=newest_ms)
+        edges = self._transactions.align(position, edges, newest_ms=newest_ms)
+        return self._labels.frauds.align(position, edges, newest_ms=newest_ms)
 
     def _correct(self, frauds: list[int], as_of_ms: int, newest_ms: int) -> None:
         """Turn frauds as of the newest event into frauds as of another instant."""
@@ -255,13 +252,13 @@ class MerchantState:
                 if after_ms < time_ms <= until_ms:
                     frauds[position] += change
 
-    def _approximate(self, positions: Collection[int], as_of_ms: int) -> tuple[str, ...]:
-        """Name what touches tiles, and the rates that forgotten labels are missing from."""
+    def _lost_positions(self, as_of_ms: int) -> tuple[int, ...]:
+        """Give the windows that reach back to transactions whose labels were forgotten."""
         lost_until_ms = self._labels.lost_until_ms
-        lost = [p for p, span in enumerate(_SPANS) if lost_until_ms > as_of_ms - span.reach_ms]
-        touched, rates = _PLAN.names_at(positions), _PLAN.names_at(lost)
+        if lost_until_ms <= as_of_ms - _REACH_MAX_MS:
+            return ()
         return tuple(
-            name
-            for name in _PLAN.names
-            if name in touched or (name in rates and name in _RATE_NAMES)
+            position
+            for position, span in enumerate(_SPANS)
+            if lost_until_ms > as_of_ms - span.reach_ms
         )

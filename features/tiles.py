@@ -9,8 +9,25 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
+from typing import NamedTuple
 
 from features.state_bytes import StateReader, pack_ints
+
+
+class TileRun(NamedTuple):
+    """Some tiles in a row, and what lies at its ends; see :meth:`TileGrid.run`.
+
+    Attributes:
+        holds_first: whether the first tile holds events.
+        holds_end: whether the tile after the last one holds events.
+        size: how many events the tiles hold.
+        total: their sum.
+    """
+
+    holds_first: bool
+    holds_end: bool
+    size: int
+    total: int
 
 
 class TileGrid:
@@ -26,20 +43,20 @@ class TileGrid:
         >>> grid = TileGrid(1_000)
         >>> grid.add(7, count=2, total=50)
         >>> grid.add(9, count=1, total=5)
-        >>> grid.between(7, 9), grid.between(7, 10)
-        ((2, 50), (3, 55))
+        >>> grid.run(7, 9, oldest=0)
+        TileRun(holds_first=True, holds_end=True, size=2, total=50)
     """
 
-    __slots__ = ("_counts", "_numbers", "_totals", "tile_ms")
+    __slots__ = ("_counts", "_last_run", "_last_run_of", "_numbers", "_totals", "tile_ms")
 
     def __init__(self, tile_ms: int) -> None:
         self.tile_ms = tile_ms
         self._numbers: list[int] = []
         self._counts = [0]
         self._totals = [0]
-
-    def __len__(self) -> int:
-        return len(self._numbers)
+        # In order of time the same run is asked for many times in a row.
+        self._last_run_of: tuple[int, int, int] | None = None
+        self._last_run: TileRun
 
     def add(self, number: int, *, count: int, total: int) -> None:
         """Add events to a tile. In order of time O(1); else O(newer tiles).
@@ -50,6 +67,7 @@ class TileGrid:
             total: their sum.
         """
         numbers, counts, totals = self._numbers, self._counts, self._totals
+        self._last_run_of = None
         if not numbers or number > numbers[-1]:
             numbers.append(number)
             counts.append(counts[-1])
@@ -70,15 +88,28 @@ class TileGrid:
         at = bisect_left(self._numbers, number)
         return at < len(self._numbers) and self._numbers[at] == number
 
-    def between(self, first: int, end: int) -> tuple[int, int]:
-        """Give count and sum of the tiles ``first`` to ``end - 1``."""
-        low = bisect_left(self._numbers, first)
-        high = bisect_left(self._numbers, end, low)
+    def run(self, first: int, end: int, *, oldest: int) -> TileRun:
+        """Read the tiles ``first`` to ``end - 1``, as if there were none before ``oldest``."""
+        run_of = (first, end, oldest)
+        if run_of != self._last_run_of:
+            self._last_run = self._read_run(first, end, oldest)
+            self._last_run_of = run_of
+        return self._last_run
+
+    def _read_run(self, first: int, end: int, oldest: int) -> TileRun:
         counts, totals = self._counts, self._totals
-        return counts[high] - counts[low], totals[high] - totals[low]
+        low = bisect_left(self._numbers, max(first, oldest))
+        high = bisect_left(self._numbers, end, low)
+        return TileRun(
+            holds_first=first >= oldest and self.holds(first),
+            holds_end=end >= oldest and self.holds(end),
+            size=counts[high] - counts[low],
+            total=totals[high] - totals[low],
+        )
 
     def drop_before(self, number: int) -> None:
         """Forget the tiles before this one."""
+        self._last_run_of = None
         at = bisect_left(self._numbers, number)
         del self._numbers[:at], self._counts[:at], self._totals[:at]
 

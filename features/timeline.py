@@ -23,7 +23,7 @@ from itertools import accumulate, pairwise
 
 from features.definitions import EVENTS_MAX, LATENESS_MS
 from features.state_bytes import StateReader, pack_ints
-from features.tiles import TileGrid
+from features.tiles import TileGrid, TileRun
 from features.windows import NEVER_MS, Edges, Span
 
 _RUNNING_MAX = (1 << 63) - 1
@@ -50,7 +50,7 @@ class Timeline:
         # window:    (----------------------------------x------x]
 
         >>> timeline.read(60_000, newest_ms=60_000)
-        ([2], [23], ())
+        ([2], [23], {})
     """
 
     __slots__ = (
@@ -131,12 +131,12 @@ class Timeline:
 
     def read(
         self, as_of_ms: int, *, newest_ms: int
-    ) -> tuple[list[int], list[int], tuple[int, ...]]:
+    ) -> tuple[list[int], list[int], dict[int, Edges]]:
         """Read every window as of an instant.
 
         Returns:
-            For each span the count and the sum; then the positions of the spans that touch
-            tiles, whose values are approximate.
+            For each span the count and the sum; then, by position, the moved edges of the spans
+            that touch tiles, whose values are approximate.
         """
         times_ms, running = self._times_ms, self._running
         size = len(times_ms)
@@ -144,17 +144,15 @@ class Timeline:
         easy_from_ms = max(self.tiled_until_ms, newest_ms - self._retention_ms)
         counts: list[int] = []
         totals: list[int] = []
-        touched: tuple[int, ...] = ()
+        touched: dict[int, Edges] = {}
         for position, (window_ms, delay_ms) in enumerate(self._spans):
             until_ms = as_of_ms - delay_ms
             after_ms = until_ms - window_ms
             if after_ms < easy_from_ms:
-                edges, is_touched = self.align(
-                    position, Edges(after_ms, until_ms), newest_ms=newest_ms
-                )
-                count, total = self.between(position, edges, newest_ms=newest_ms)
-                if is_touched:
-                    touched = (*touched, position)
+                edges, run = self._align(position, Edges(after_ms, until_ms), newest_ms)
+                count, total = self._between(edges, run, newest_ms)
+                if run is not None:
+                    touched[position] = edges
                 counts.append(count)
                 totals.append(total)
                 continue
@@ -164,46 +162,47 @@ class Timeline:
             totals.append(running[high] - running[low] if running is not None else 0)
         return counts, totals, touched
 
-    def align(self, position: int, edges: Edges, *, newest_ms: int) -> tuple[Edges, bool]:
+    def align(self, position: int, edges: Edges, *, newest_ms: int) -> Edges:
         """Move the edges of a window that cut a tile with events back to that tile's start.
 
         Edges that have been moved stay where they are when aligned again.
-
-        Returns:
-            The edges to read between, and whether the window touches tiles at all.
         """
-        after_ms, until_ms = edges
-        if after_ms >= self.tiled_until_ms:
-            return edges, False
-        grid = self._grids[position]
-        first = (after_ms + 1) // grid.tile_ms
-        last = (until_ms + 1) // grid.tile_ms
-        oldest = self._oldest_tile(position, newest_ms)
-        count, _ = grid.between(max(first, oldest), until_ms // grid.tile_ms + 1)
-        if not count:
-            return edges, False
-        if first >= oldest and grid.holds(first):
-            after_ms = first * grid.tile_ms - 1
-        if last >= oldest and grid.holds(last):
-            until_ms = last * grid.tile_ms - 1
-        return Edges(after_ms, until_ms), True
+        return self._align(position, edges, newest_ms)[0]
 
     def between(self, position: int, edges: Edges, *, newest_ms: int) -> tuple[int, int]:
         """Give count and sum between aligned edges of one window."""
-        times_ms, running = self._times_ms, self._running
+        _, run = self._align(position, edges, newest_ms)
+        return self._between(edges, run, newest_ms)
+
+    def _align(self, position: int, edges: Edges, newest_ms: int) -> tuple[Edges, TileRun | None]:
+        """Give the moved edges and the tiles between them, None if the window touches none."""
         after_ms, until_ms = edges
-        low = bisect_right(times_ms, max(after_ms, newest_ms - self._retention_ms))
-        high = bisect_right(times_ms, until_ms, min(low, len(times_ms)))
+        if after_ms >= self.tiled_until_ms:
+            return edges, None
+        grid = self._grids[position]
+        tile_ms = grid.tile_ms
+        first, end = (after_ms + 1) // tile_ms, (until_ms + 1) // tile_ms
+        oldest = _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
+        run = grid.run(first, end, oldest=oldest)
+        cuts_last = run.holds_end and end * tile_ms != until_ms + 1
+        if not run.size and not cuts_last:
+            return edges, None
+        return Edges(
+            first * tile_ms - 1 if run.holds_first else after_ms,
+            end * tile_ms - 1 if cuts_last else until_ms,
+        ), run
+
+    def _between(self, edges: Edges, run: TileRun | None, newest_ms: int) -> tuple[int, int]:
+        times_ms, running = self._times_ms, self._running
+        after_ms = max(edges.after_ms, newest_ms - self._retention_ms)
+        low = bisect_right(times_ms, after_ms)
+        high = bisect_right(times_ms, edges.until_ms, low)
         count, total = high - low, 0
         if running is not None:
             total = running[high] - running[low]
-        if after_ms < self.tiled_until_ms:
-            grid = self._grids[position]
-            first = (after_ms + 1) // grid.tile_ms
-            first = max(first, self._oldest_tile(position, newest_ms))
-            tiled_count, tiled_total = grid.between(first, (until_ms + 1) // grid.tile_ms)
-            count += tiled_count
-            total += tiled_total
+        if run is not None:
+            count += run.size
+            total += run.total
         return count, total
 
     def pack(self, *, newest_ms: int, lateness_ms: int) -> bytes:
@@ -261,8 +260,8 @@ class Timeline:
             return False
         end = start + self._events_max // 4
         self._grids = self._grids or self._new_grids()
-        for position, grid in enumerate(self._grids):
-            oldest = self._oldest_tile(position, newest_ms)
+        for span, grid in zip(self._spans, self._grids, strict=True):
+            oldest = _oldest_tile(span, newest_ms, self._lateness_ms)
             grid.drop_before(oldest)
             self._fold_into(grid, max(start, bisect_left(times_ms, oldest * grid.tile_ms)), end)
         self.tiled_until_ms = max(self.tiled_until_ms, times_ms[end - 1])
@@ -281,9 +280,6 @@ class Timeline:
 
     def _new_grids(self) -> tuple[TileGrid, ...]:
         return tuple(TileGrid(span.tile_ms) for span in self._spans)
-
-    def _oldest_tile(self, position: int, newest_ms: int) -> int:
-        return _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
 
 
 def _retention_ms(spans: Sequence[Span], lateness_ms: int) -> int:

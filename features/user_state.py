@@ -7,6 +7,8 @@ the tests: the same code everywhere is what makes features the same everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from features.aggregates import Plan
 from features.definitions import CAPS, LATENESS_MS, USER_FEATURES, Aggregate, Caps
 from features.distinct import DistinctMerchants
@@ -204,7 +206,7 @@ class UserState:
     def _values(
         self,
         as_of_ms: int,
-        amounts: tuple[list[int], list[int], tuple[int, ...]],
+        amounts: tuple[list[int], list[int], Collection[int]],
         merchants: tuple[list[int], tuple[int, ...]],
     ) -> Values:
         counts, totals, touched = amounts
@@ -214,7 +216,7 @@ class UserState:
         if self.newest_ms is not None and as_of_ms < self.newest_ms - self._lateness_ms:
             approximate = _PLAN.names
         elif touched or bounds:
-            approximate = _PLAN.names_at({*touched, *(len(_SPANS) + at for at in bounds)})
+            approximate = _PLAN.names_at((*touched, *(len(_SPANS) + at for at in bounds)))
         return Values(features, approximate, self.sequence)
 
 
