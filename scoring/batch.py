@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.codec import decode_decision, decode_feature_row, encode_decision
 from schemas.dead_letter import dead_letter_headers
 from schemas.decision import Decision, Offset
@@ -31,6 +32,7 @@ from scoring.policy import Policy
 from scoring.ports import DecisionStore, ModelSource, OutgoingRecord, RecordSink
 
 SOURCE = "/weir/scoring"
+_NAMES = frozenset(FEATURE_NAMES)
 STAGE = "score"
 
 
@@ -156,6 +158,7 @@ def _decode(records: Iterable[Record]) -> tuple[list[_Scorable], list[OutgoingRe
         try:
             check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
             row = decode_feature_row(record.value)
+            _check_complete(row)
         except InvalidEventError as error:
             dead_letters.append(_dead_letter(record, error))
         else:
@@ -163,6 +166,13 @@ def _decode(records: Iterable[Record]) -> tuple[list[_Scorable], list[OutgoingRe
                 _Scorable(row, Offset(record.partition, record.offset), is_replay(record.headers))
             )
     return scorables, dead_letters
+
+
+def _check_complete(row: FeatureRow) -> None:
+    # A row that says it follows our definitions and does not would fail in the model.
+    if row.definition_digest == DEFINITION_DIGEST and not row.features.keys() >= _NAMES:
+        missing = min(_NAMES - row.features.keys())
+        raise InvalidEventError("features", f"lacks {missing} of the definitions it names")
 
 
 def _dead_letter(record: Record, error: InvalidEventError) -> OutgoingRecord:

@@ -154,7 +154,7 @@ def _read_json(data: bytes, what: str) -> dict[str, Any]:
 
 def _read_spec(signature: dict[str, Any], what: str) -> VectorSpec:
     try:
-        return VectorSpec.from_json(signature["vector"])
+        return VectorSpec.from_json(json.dumps(signature["vector"]))
     except (KeyError, TypeError, ValueError) as error:
         raise SignatureMismatchError(
             f"{what}: signature.json holds no vector specification this code can read: {error!r}"

@@ -1,0 +1,185 @@
+"""The MLflow adapter of training: a run, its model, a registered version, the alias last.
+
+Owns the order in which a version comes to be, so that a half-written one is never champion.
+Called by `train`; `scoring.registry` reads what is written here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import mlflow
+import mlflow.sklearn
+import sklearn
+from mlflow.exceptions import MlflowException
+from sklearn.ensemble import RandomForestClassifier
+
+from features.definitions import DEFINITION_DIGEST
+from training.compiled import CompiledModel
+from training.errors import ModelRegistryUnreachableError
+
+HEALTH_TIMEOUT_S = 5.0
+"""Longest wait, s, for the server to say that it is there."""
+FILES = {"weir/trees.tl": "trees", "weir/signature.json": "signature", "weir/golden.json": "golden"}
+"""Artifact to attribute of `CompiledModel`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModelVersion:
+    """A version that was registered and made champion."""
+
+    name: str
+    version: str
+    run_id: str
+    trees_digest: str
+
+
+class ModelRegistry:
+    """Writes versions of one registered model of an MLflow server."""
+
+    def __init__(self, tracking_uri: str, *, model_name: str, alias: str) -> None:
+        """Point at a server; nothing is sent before the first call.
+
+        Args:
+            tracking_uri: ``http://host:port``.
+            model_name: the registered model; its experiment has the same name.
+            alias: what the champion is called.
+        """
+        self._tracking_uri = tracking_uri
+        self._model_name = model_name
+        self._alias = alias
+
+    def check_reachable(self) -> None:
+        """Fail early, before minutes of work: MLflow's own client retries for minutes.
+
+        Blocks: at most 5 s.
+
+        Raises:
+            ModelRegistryUnreachableError: there is no MLflow server at the address.
+        """
+        parts = urlsplit(self._tracking_uri)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=HEALTH_TIMEOUT_S
+        )
+        try:
+            connection.request("GET", f"{parts.path.rstrip('/')}/health")
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(repr(error)) from error
+        finally:
+            connection.close()
+        if status != http.HTTPStatus.OK:
+            raise self._unreachable(f"/health answers {status}")
+
+    def register(
+        self,
+        forest: RandomForestClassifier,
+        compiled: CompiledModel,
+        *,
+        params: Mapping[str, object],
+        metrics: Mapping[str, float],
+    ) -> RegisteredModelVersion:
+        """Log a run, register its model as a new version, and make that the champion.
+
+        Delivery: the alias moves last, after every file was read back; whatever fails before
+        leaves a run or a version that nobody points at.
+        Blocks: some seconds; each request is bounded by MLflow's own settings.
+
+        Args:
+            forest: the estimator, for people.
+            compiled: what the scorer loads.
+            params: of the run.
+            metrics: of the run.
+
+        Raises:
+            ModelRegistryUnreachableError: MLflow failed; the champion is what it was before.
+        """
+        self.check_reachable()
+        try:
+            client = mlflow.MlflowClient(self._tracking_uri)
+            run_id = self._log_run(client, forest, compiled, params=params, metrics=metrics)
+            version = self._create_version(client, run_id, compiled)
+            client.set_registered_model_alias(self._model_name, self._alias, version)
+        except MlflowException as error:
+            raise self._unreachable(str(error)) from error
+        return RegisteredModelVersion(
+            name=self._model_name,
+            version=version,
+            run_id=run_id,
+            trees_digest=compiled.trees_digest,
+        )
+
+    def _log_run(
+        self,
+        client: mlflow.MlflowClient,
+        forest: RandomForestClassifier,
+        compiled: CompiledModel,
+        *,
+        params: Mapping[str, object],
+        metrics: Mapping[str, float],
+    ) -> str:
+        run_id: str = client.create_run(self._experiment(client)).info.run_id
+        for key, param in params.items():
+            client.log_param(run_id, key, param)
+        for key, value in metrics.items():
+            client.log_metric(run_id, key, value)
+        with tempfile.TemporaryDirectory(prefix="weir-register-") as scratch:
+            _write_model(forest, Path(scratch) / "model")
+            (Path(scratch) / "weir").mkdir()
+            for path, attribute in FILES.items():
+                (Path(scratch) / path).write_bytes(getattr(compiled, attribute))
+            client.log_artifacts(run_id, scratch)
+        self._check_files(client, run_id, compiled)
+        client.set_terminated(run_id)
+        return run_id
+
+    def _check_files(
+        self, client: mlflow.MlflowClient, run_id: str, compiled: CompiledModel
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="weir-check-") as scratch:
+            for path, attribute in FILES.items():
+                kept = Path(client.download_artifacts(run_id, path, scratch)).read_bytes()
+                if kept != getattr(compiled, attribute):
+                    raise self._unreachable(f"{path} reads back otherwise than it was written")
+
+    def _create_version(
+        self, client: mlflow.MlflowClient, run_id: str, compiled: CompiledModel
+    ) -> str:
+        if not client.search_registered_models(f"name = '{self._model_name}'"):
+            client.create_registered_model(self._model_name)
+        version = client.create_model_version(
+            self._model_name,
+            source=f"runs:/{run_id}/model",
+            run_id=run_id,
+            tags={
+                "definition_digest": DEFINITION_DIGEST,
+                "trees_digest": compiled.trees_digest,
+            },
+        )
+        return str(version.version)
+
+    def _experiment(self, client: mlflow.MlflowClient) -> str:
+        found = client.get_experiment_by_name(self._model_name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(client.create_experiment(self._model_name))
+
+    def _unreachable(self, why: str) -> ModelRegistryUnreachableError:
+        return ModelRegistryUnreachableError(
+            f"MLflow at {self._tracking_uri} did not take the model {self._model_name}: "
+            f"{why:.300}; the champion is unchanged"
+        )
+
+
+def _write_model(forest: RandomForestClassifier, directory: Path) -> None:
+    mlflow.sklearn.save_model(
+        forest,
+        str(directory),
+        # Named, or MLflow imports half the environment to find out.
+        pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+    )
