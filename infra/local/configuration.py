@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 
+from infra.local.control import GROUP
 from infra.local.layout import UNIX_SOCKET_PATH_BYTES_MAX, Layout
 from infra.local.programs import (
     FRAMEWORK_DIRECT_MIB,
@@ -125,6 +126,8 @@ def supervisor_configuration(layout: Layout, table: Sequence[Program]) -> str:
         "log_bytes_max": str(LOG_BYTES_MAX),
         "log_files_kept": str(LOG_FILES_KEPT),
         "repo": str(layout.repo),
+        "group": GROUP,
+        "programs": ",".join(program.name for program in table),
         # Said only to root: otherwise supervisord warns that nobody chose its user.
         "user": "user=root" if os.geteuid() == 0 else "",
     }
@@ -136,7 +139,7 @@ def supervisor_configuration(layout: Layout, table: Sequence[Program]) -> str:
 
 
 def program_section(layout: Layout, program: Program, *, priority: int) -> str:
-    """One ``[program:...]`` section; a lower priority stops later."""
+    """One ``[program:...]`` section."""
     environment = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
     lines = {
         "command": shlex.join(launch_command(layout, program)),

@@ -11,6 +11,9 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+GROUP = "weir"
+"""All programs are in one group; supervisor calls them ``weir:kafka`` and so on."""
+
 CALL_FAILURES = (OSError, xmlrpc.client.Error)
 """What a call raises when supervisord is not there, or is just going."""
 
@@ -50,15 +53,15 @@ class Control:
     def start(self, program: str) -> None:
         """Start a program without waiting for it; nothing happens if it runs."""
         try:
-            self._call("startProcess", program, False)
+            self._call("startProcess", f"{GROUP}:{program}", False)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != _ALREADY_STARTED:
                 raise
 
     def stop(self, program: str) -> None:
-        """Stop a program and wait until it has gone; nothing happens if it does not run."""
+        """Tell a program to stop, without waiting; nothing happens if it does not run."""
         try:
-            self._call("stopProcess", program, True)
+            self._call("stopProcess", f"{GROUP}:{program}", False)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != _NOT_RUNNING:
                 raise

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,7 @@ from infra.local.configuration import render
 from infra.local.control import CALL_FAILURES, Control, ProcessState
 from infra.local.layout import REPO, Layout
 from infra.local.ports import check_ports
-from infra.local.programs import STACK_VARIABLE, Program, kafka_java, programs
-from infra.local.topics import create_topics
+from infra.local.programs import OURS, STACK_VARIABLE, Program, kafka_java, programs
 from schemas.settings import Settings, environment_of
 
 SUPERVISOR_START_S_MAX = 10.0
@@ -164,15 +163,19 @@ class Stack:
         supervisor_pid = self._supervisor_pid()
         if supervisor_pid:
             self._report("stopping")
+            self._stop(self.programs)
             os.kill(supervisor_pid, signal.SIGTERM)
-            limit_s = sum(program.stop_wait_s for program in self.programs) + STOP_MARGIN_S
-            readiness.wait_until(lambda: self._has_ended(supervisor_pid), timeout_s=limit_s)
+            readiness.wait_until(
+                lambda: self._has_ended(supervisor_pid), timeout_s=STOP_MARGIN_S
+            )
         left = processes.of_stack(self.layout.data_dir)
         if left:
             self._report(f"killing what is left: {left}")
         if survivors := processes.kill(left):
             raise StackError(f"processes {survivors} survive SIGKILL; look at them with ps")
-        self._supervisor = None
+        if self._supervisor:
+            self._supervisor.wait(timeout=STOP_MARGIN_S)
+            self._supervisor = None
         return bool(supervisor_pid or left)
 
     def status(self) -> tuple[ProgramStatus, ...]:
@@ -193,7 +196,7 @@ class Stack:
 
     def stop(self, program: str) -> None:
         """Stop one program and wait until it has ended; it stays down until started again."""
-        self._control.stop(program)
+        self._stop(self._select([program]))
 
     def restart(self, program: str) -> None:
         """Stop one program if it runs, start it, and wait until it answers.
@@ -201,7 +204,7 @@ class Stack:
         Raises:
             StackError: it does not come up.
         """
-        self._control.stop(program)
+        self.stop(program)
         self._control.start(program)
         self.wait_ready([program])
 
@@ -273,16 +276,36 @@ class Stack:
     def _start(self, wanted: list[Program]) -> None:
         """Start the services, make the topics, then start what reads and writes topics."""
         for program in wanted:
-            if program.first:
+            if program.stage < OURS:
                 self._control.start(program.name)
         kafka = next((program for program in wanted if program.name == "kafka"), None)
         if kafka:
             self._wait_for(kafka, deadline_s=time.monotonic() + READY_S_MAX)
+            # Imported late: the client library takes half a second that most commands do not need.
+            from infra.local.topics import create_topics  # noqa: PLC0415
+
             made = create_topics(self.settings.kafka_bootstrap, self.settings.topic_partitions)
             self._report(f"made topics: {', '.join(made)}" if made else "the topics exist")
         for program in wanted:
-            if not program.first:
+            if program.stage == OURS:
                 self._control.start(program.name)
+
+    def _stop(self, chosen: Sequence[Program]) -> None:
+        """Stop stage by stage, the last first; supervisord kills what takes too long."""
+        for stage in sorted({program.stage for program in chosen}, reverse=True):
+            of_stage = [program for program in chosen if program.stage == stage]
+            names = [program.name for program in of_stage]
+            try:
+                for name in names:
+                    self._control.stop(name)
+            except CALL_FAILURES:
+                return
+            limit_s = max(program.stop_wait_s for program in of_stage) + STOP_MARGIN_S
+            readiness.wait_until(lambda: not self._live(names), timeout_s=limit_s)  # noqa: B023
+
+    def _live(self, names: Iterable[str]) -> set[str]:
+        """Those of the programs that have a process."""
+        return {name for name, state in self._states().items() if name in names and state.pid}
 
     def _wait_for(self, program: Program, *, deadline_s: float) -> None:
         ends_s: set[int] = set()

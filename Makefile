@@ -1,0 +1,183 @@
+# Weir: everything starts here. `make help` prints the targets.
+# On a fresh Debian 12 with Python 3.11, every target installs what it needs first.
+#
+#   WEIR_DATA_DIR   where a stack keeps everything (default .weir)
+#   WEIR_*_PORT     ports; a second stack needs its own directory and ports
+#   PYTHON          the Python 3.11 to make the environments from (default: the first usable one)
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+# Both environments build the same editable package; the cores are busy anyway.
+.NOTPARALLEL:
+
+# One stamp a part: a part is made again when a file it was made from is newer than its stamp.
+UV := .tools/bin/uv
+VENV := .venv/.made
+STREAMS_VENV := .venv-streams/.made
+KAFKA := .cache/kafka/.made
+FLINK_LIB := .cache/flink-lib/.made
+GLUE_SOURCES := $(shell find streams/jvm -name '*.java' 2>/dev/null)
+GLUE := $(if $(GLUE_SOURCES),.cache/flink-lib/weir-kafka-glue.jar)
+FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# Only modules that hold examples are imported for them: the others may be slow to import.
+EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' features infra schemas scoring streams training)
+UV_SYNC := $(UV) pip sync --quiet --require-hashes
+UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make requirements' $(UV) pip compile --quiet \
+	--python-version 3.11 --generate-hashes --no-emit-index-url
+
+# Sub-makes of `test` print no "Entering directory".
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## print this
+	@echo 'make TARGET    [WEIR_DATA_DIR=.weir] [WEIR_KAFKA_PORT=9092 ...] [PYTHON=python3.11]'
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) \
+		| while IFS=$$'\t' read -r target text; do printf '  %-14s %s\n' "$$target" "$$text"; done
+
+## ---- running ----
+
+.PHONY: demo
+demo: setup ## score live traffic and watch it; Ctrl-C ends it. DURATION=60: no terminal, one JSON line
+	@$(BIN)/weir demo $(if $(DURATION),--duration $(DURATION))
+
+.PHONY: up
+up: setup ## start the stack: Kafka, Redis, MLflow, Flink and Weir's own processes
+	@$(BIN)/weir up
+
+.PHONY: down
+down: ## stop the stack; its data stays
+	@[ ! -x $(BIN)/weir ] || $(BIN)/weir down
+
+.PHONY: status
+status: $(VENV) ## say what runs, with ports and logs
+	@$(BIN)/weir status
+
+.PHONY: logs
+logs: $(VENV) ## show the logs; PROGRAM=kafka shows one
+	@$(BIN)/weir logs $(PROGRAM)
+
+.PHONY: doctor
+doctor: $(VENV) ## say what is installed, running and reachable, and what to do about the rest
+	@$(BIN)/weir doctor
+
+## ---- checking ----
+
+.PHONY: test
+test: setup ## everything CI runs: lint, unit, integration, e2e and chaos tests
+	@$(MAKE) lint
+	@$(MAKE) unit
+	@$(MAKE) integration
+	@$(MAKE) end-to-end
+
+.PHONY: lint
+lint: $(VENV) ## formats, lint rules, types and import directions (CI)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV) ## rewrite the sources as `make lint` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: unit
+unit: $(VENV) ## tests that start nothing, and the examples in docstrings (CI)
+	$(PYTEST) -m 'not service' --doctest-modules tests/unit tests/house $(wildcard tests/contract) $(EXAMPLES)
+
+.PHONY: integration
+integration: setup ## adapters against one real service each (CI)
+	$(PYTEST) -m service tests/integration $(wildcard tests/contract)
+
+.PHONY: e2e
+e2e: setup ## the whole picture on the real broker, Flink, Redis and MLflow
+	$(PYTEST) tests/e2e
+
+.PHONY: chaos
+chaos: setup ## kill -9 under load: nothing lost, repeats identical
+	$(PYTEST) tests/chaos
+
+# One session for both, so that the stack starts once.
+.PHONY: end-to-end
+end-to-end: setup ## e2e and chaos on one stack (CI)
+	$(PYTEST) $(wildcard tests/e2e tests/chaos)
+
+## ---- setting up ----
+
+.PHONY: setup
+setup: $(VENV) $(STREAMS_VENV) jars ## install everything; does nothing the second time
+
+.PHONY: jars
+jars: $(KAFKA) $(FLINK_LIB) $(GLUE) ## Kafka's and Flink's jars, and our own Java glue
+
+.PHONY: system-packages
+system-packages:
+	@infra/local/setup/system-packages.sh
+
+$(UV): requirements/bootstrap.txt | system-packages
+	@echo 'installing uv'
+	@"$$(infra/local/setup/find-python.sh)" -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+$(VENV): requirements/services.txt pyproject.toml | $(UV)
+	@echo 'making .venv: services and tools'
+	@[ -x .venv/bin/python ] || $(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" .venv
+	@$(UV_SYNC) --python .venv/bin/python $<
+	@$(call install_ourselves,.venv)
+	@touch $@
+
+$(STREAMS_VENV): requirements/streams.txt pyproject.toml | $(UV)
+	@echo 'making .venv-streams: PyFlink'
+	@[ -x .venv-streams/bin/python ] || \
+		$(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" .venv-streams
+	@$(UV_SYNC) --python .venv-streams/bin/python $<
+	@$(call install_ourselves,.venv-streams)
+	@touch $@
+
+# Editable, without dependencies and without a build environment of its own: the pinned
+# setuptools is there, so nothing unpinned is downloaded.
+install_ourselves = $(UV) pip install --quiet --python $(1)/bin/python --no-deps --no-index \
+	--no-build-isolation --config-settings editable_mode=compat --editable .
+
+$(KAFKA): infra/local/pom.xml | system-packages
+	@echo 'fetching Kafka and the Flink connector'
+	@rm -rf .cache/kafka/libs .cache/flink-lib
+	@mvn --batch-mode --quiet --strict-checksums --file infra/local/pom.xml generate-resources
+	@touch $@
+
+$(FLINK_LIB): $(KAFKA) $(STREAMS_VENV)
+	@cp $(FLINK_HOME)/lib/*.jar $(FLINK_HOME)/opt/flink-python-*.jar .cache/flink-lib/
+	@touch $@
+
+.cache/flink-lib/weir-kafka-glue.jar: $(GLUE_SOURCES) $(FLINK_LIB)
+	@echo 'compiling streams/jvm'
+	@rm -rf .cache/glue-classes && mkdir -p .cache/glue-classes
+	@$(if $(JAVA_HOME),$(JAVA_HOME)/bin/)javac -Xlint:all,-processing,-path,-classfile -Werror --release 17 \
+		-cp '.cache/flink-lib/*' -d .cache/glue-classes $(GLUE_SOURCES)
+	@$(if $(JAVA_HOME),$(JAVA_HOME)/bin/)jar --create --file $@ -C .cache/glue-classes .
+
+.PHONY: requirements
+requirements: | $(UV) ## pin again what pyproject.toml asks for; UPGRADE=1 takes the newest versions
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements/bootstrap.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra services --extra dev -o requirements/services.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra streams -o requirements/streams.txt
+
+## ---- clearing up ----
+
+.PHONY: clean
+clean: down ## stop the stack and delete its data
+	@dir="$${WEIR_DATA_DIR:-.weir}"; \
+	if [ -f "$$dir/run/supervisord.conf" ]; then rm -rf -- "$$dir"; echo "deleted $$dir"; fi
+
+.PHONY: distclean
+distclean: clean ## delete the environments and downloads too
+	@rm -rf .venv .venv-streams .tools .cache *.egg-info
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,120 @@
+"""Fixtures for all tests: real services by the session, and what no test may leave unnoticed.
+
+`kafka`, `redis_server` and `mlflow_server` start one service each, once a session; `weir_stack` is
+everything. An ERROR log record that a test did not announce fails it.
+"""
+
+import logging
+import random
+import re
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+from tests import services
+from tests.services import Services
+
+SERVICE_FIXTURES = {"kafka", "redis_server", "mlflow_server", "weir_stack", "local_services"}
+
+# Time limits belong to the machine, not to the code: no example fails for being slow.
+hypothesis.settings.register_profile("weir", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("weir")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed of random tests here, so that it can be printed and given back."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"random tests: repeat with --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a real service, so that `make unit` can leave it out."""
+    for item in items:
+        if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("service")
+
+
+@pytest.fixture(scope="session")
+def local_services(request: pytest.FixtureRequest) -> Iterator[Services]:
+    """A local stack of this session, with nothing started."""
+    with services.local_services(keep_logs=lambda: bool(request.session.testsfailed)) as local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def containers() -> bool:
+    """Whether Kafka and Redis come from a container engine."""
+    return services.chosen_by_environment()
+
+
+@pytest.fixture(scope="session")
+def kafka(containers: bool, local_services: Services) -> Iterator[Services]:
+    """A Kafka broker; make topics with `kafka.new_topic()`."""
+    if containers:
+        with services.kafka_container(local_services.settings) as started:
+            yield started
+    else:
+        yield _started(local_services, "kafka")
+
+
+@pytest.fixture(scope="session")
+def redis_server(containers: bool, local_services: Services) -> Iterator[Services]:
+    """A Redis; keep to keys with a unique prefix."""
+    if containers:
+        with services.redis_container(local_services.settings) as started:
+            yield started
+    else:
+        yield _started(local_services, "redis")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(local_services: Services) -> Services:
+    """An MLflow server; always a local process, as MLflow needs no container to be clean."""
+    return _started(local_services, "mlflow")
+
+
+@pytest.fixture(scope="session")
+def weir_stack(local_services: Services) -> Services:
+    """The whole system, always as local processes, because tests kill them by process id."""
+    assert local_services.stack is not None
+    local_services.stack.up()
+    return local_services
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_error_logs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which code of ours or a library logged an ERROR nobody expected."""
+    expected = [mark.args[0] for mark in request.node.iter_markers("expects_error_log")]
+    records: list[str] = []
+    handler = _ErrorRecorder(records)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+    unexpected = [
+        line for line in records if not any(re.search(pattern, line) for pattern in expected)
+    ]
+    if unexpected:
+        pytest.fail("unexpected ERROR log records:\n" + "\n".join(unexpected), pytrace=False)
+
+
+class _ErrorRecorder(logging.Handler):
+    def __init__(self, records: list[str]) -> None:
+        super().__init__(level=logging.ERROR)
+        self._records = records
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(f"{record.name}: {record.getMessage()}")
+
+
+def _started(local: Services, program: str) -> Services:
+    assert local.stack is not None
+    local.stack.up(programs=[program])
+    return local

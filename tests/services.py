@@ -1,0 +1,172 @@
+"""Real services for tests: one interface, two ways to get them.
+
+Where a container engine answers, Kafka and Redis come from testcontainers; elsewhere, and for
+MLflow, Flink and the whole stack always, they are local processes under the same supervisor that
+`make up` uses. A test sees a `Services` either way and must not ask which.
+
+`WEIR_TEST_SERVICES=local` or `=containers` decides instead of looking.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local.ports import free_ports
+from infra.local.stack import Stack
+from schemas.settings import Settings
+
+ENGINE_TIMEOUT_S = 2
+KAFKA_IMAGE = "confluentinc/cp-kafka:8.1.0"  # Kafka 4.1
+REDIS_IMAGE = "redis:7.2"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The addresses of what a test asked for; the rest of the settings points to closed ports.
+
+    Attributes:
+        settings: what any entry point of ours would be given.
+        stack: the local stack, None if the services are containers.
+    """
+
+    settings: Settings
+    stack: Stack | None
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        return self.settings.kafka_bootstrap
+
+    @property
+    def redis_url(self) -> str:
+        return self.settings.redis_url
+
+    @property
+    def mlflow_uri(self) -> str:
+        return self.settings.mlflow_tracking_uri
+
+    @property
+    def flink_rest_url(self) -> str:
+        return self.settings.flink_rest_url
+
+    def new_topic(self, prefix: str = "test", *, partitions: int = 1) -> str:
+        """Make a topic that no other test uses; the broker makes none by itself."""
+        from kafka.admin import KafkaAdminClient  # slow to import; unit tests need it not
+
+        topic = unique_name(prefix)
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka_bootstrap)
+        try:
+            admin.create_topics(
+                {topic: {"num_partitions": partitions, "replication_factor": 1}},
+                wait_for_metadata=True,
+            )
+        finally:
+            admin.close()
+        return topic
+
+
+def unique_name(prefix: str) -> str:
+    """A name no other test uses, for topics, consumer groups, keys and models."""
+    return f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+
+def wants_containers(choice: str | None, engine_answers: Callable[[], bool]) -> bool:
+    """Whether Kafka and Redis shall be containers.
+
+    Args:
+        choice: value of ``WEIR_TEST_SERVICES``.
+        engine_answers: asked only if there is no choice, or to refuse an impossible one.
+    """
+    if choice not in (None, "local", "containers"):
+        raise ValueError(f"WEIR_TEST_SERVICES={choice!r}; write local or containers")
+    if choice == "local":
+        return False
+    answers = engine_answers()
+    if choice == "containers" and not answers:
+        raise RuntimeError("WEIR_TEST_SERVICES=containers, but no container engine answers")
+    return answers
+
+
+def container_engine_answers() -> bool:
+    """Whether a container engine answers a ping within ``ENGINE_TIMEOUT_S``."""
+    import docker  # slow to import; unit tests need it not
+    import docker.errors
+
+    try:
+        client = docker.from_env(timeout=ENGINE_TIMEOUT_S)
+    except docker.errors.DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (docker.errors.DockerException, OSError):
+        return False
+    finally:
+        client.close()
+
+
+@contextmanager
+def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
+    """A local stack with its own directory and ports, nothing started yet.
+
+    Everything it starts ends with this process, even if this process is killed.
+
+    Args:
+        keep_logs: asked at the end; if true the directory stays and its name is printed.
+    """
+    data_dir = Path(tempfile.mkdtemp(prefix="weir-test-", dir="/tmp"))  # a socket's path is short
+    kafka, redis, mlflow, rest, rpc, api, metrics = free_ports(7)
+    settings = Settings(
+        data_dir=data_dir,
+        kafka_port=kafka,
+        redis_port=redis,
+        mlflow_port=mlflow,
+        flink_rest_port=rest,
+        flink_rpc_port=rpc,
+        api_port=api,
+        worker_metrics_port=metrics,
+    )
+    stack = Stack(settings, tied=True)
+    try:
+        yield Services(stack.settings, stack)
+    finally:
+        stack.down()
+        if keep_logs():
+            print(f"\na test failed: the services' logs are in {stack.layout.logs}")
+        else:
+            shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@contextmanager
+def kafka_container(settings: Settings) -> Iterator[Services]:
+    """A Kafka broker in a container, with the settings of our own `server.properties` that matter."""
+    from testcontainers.community.kafka import KafkaContainer  # only where an engine answers
+
+    container = KafkaContainer(KAFKA_IMAGE).with_kraft()
+    container.with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+    with container:
+        address = container.get_bootstrap_server()
+        yield Services(_copy(settings, kafka_bootstrap=address), None)
+
+
+@contextmanager
+def redis_container(settings: Settings) -> Iterator[Services]:
+    """A Redis in a container."""
+    from testcontainers.community.redis import RedisContainer  # only where an engine answers
+
+    with RedisContainer(REDIS_IMAGE) as container:
+        host, port = container.get_container_host_ip(), container.get_exposed_port(container.port)
+        yield Services(_copy(settings, redis_url=f"redis://{host}:{port}/0"), None)
+
+
+def chosen_by_environment() -> bool:
+    """`wants_containers` for this process."""
+    return wants_containers(os.environ.get("WEIR_TEST_SERVICES"), container_engine_answers)
+
+
+def _copy(settings: Settings, **changes: Any) -> Settings:
+    return settings.model_copy(update=changes)
