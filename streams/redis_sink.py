@@ -146,7 +146,7 @@ class OnlineSink:
             as_of_ms = state.newest_ms or 0
             fields = online_store.hash_fields(
                 self._entity,
-                values=state.read(as_of_ms=as_of_ms),
+                state.read(as_of_ms=as_of_ms),
                 state=state.encode_online(),
                 sequence=state.sequence,
                 event_time_ms=as_of_ms,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from kafka import KafkaProducer
@@ -46,16 +45,12 @@ def send(producer: KafkaProducer, event: dict[str, Any], **changes: Any) -> None
 
 
 def call(services: Services, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Ask the API."""
+    """Ask the API; the answer of an error is its body, too."""
     settings = services.settings
-    request = urllib.request.Request(
-        f"http://{settings.api_host}:{settings.api_port}{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as reply:
-        answer: dict[str, Any] = json.load(reply)
-        return answer
+    url = f"http://{settings.api_host}:{settings.api_port}{path}"
+    reply = httpx.get(url) if body is None else httpx.post(url, json=body)
+    answer: dict[str, Any] = reply.json()
+    return answer
 
 
 def eventually(claim: Callable[[], bool], *, within_ms: int) -> None:
@@ -66,12 +61,10 @@ def eventually(claim: Callable[[], bool], *, within_ms: int) -> None:
         time.sleep(0.1)
 
 
-def decided(decisions: Tail, ids: set[str]) -> dict[str, list[tuple[Any, dict[str, Any]]]]:
-    """Wait for a decision for each id."""
-    decisions.until(
-        lambda _: len(by_transaction(decisions, ids)) == len(ids), within_ms=ANSWER_MS_MAX
-    )
-    return by_transaction(decisions, ids)
+def seen(topic: Tail, ids: set[str]) -> dict[str, list[tuple[Any, dict[str, Any]]]]:
+    """Wait for a record of each transaction id."""
+    topic.until(lambda _: len(by_transaction(topic, ids)) == len(ids), within_ms=ANSWER_MS_MAX)
+    return by_transaction(topic, ids)
 
 
 def test_every_transaction_gets_one_decision_from_the_features_of_its_own_row(
@@ -84,8 +77,8 @@ def test_every_transaction_gets_one_decision_from_the_features_of_its_own_row(
             send(producer, event)
         producer.flush()
         ids = {event["transaction_id"] for event in events}
-        found = decided(decisions, ids)
-        row_of = by_transaction(rows, ids)
+        found = seen(decisions, ids)
+        row_of = seen(rows, ids)
     users: dict[str, UserState] = {}
     for event in events:
         (record, row), *repeated_rows = row_of[event["transaction_id"]]
@@ -157,7 +150,7 @@ def test_bad_input_is_a_dead_letter_byte_for_byte_and_the_job_goes_on(
             sent[topics.TRANSACTIONS, place.partition, place.offset] = (b"u", body)
         good = live_transaction(prefix, 1, user_id=f"ü😀-{prefix}", merchant_id=f"é😀-{prefix}")
         send(producer, good)
-        found = decided(decisions, {good["transaction_id"]})
+        found = seen(decisions, {good["transaction_id"]})
         dead_letters.until(lambda records: len(records) >= len(sent), within_ms=ANSWER_MS_MAX)
     assert found[good["transaction_id"]][0][1]["user_id"] == good["user_id"]
     letters = {}
@@ -184,7 +177,7 @@ def test_a_second_delivery_gets_the_first_decision_whatever_it_says(
         for event in (first, again, after):
             send(producer, event)
         ids = {first["transaction_id"], after["transaction_id"]}
-        decided(decisions, ids)
+        seen(decisions, ids)
         decisions.until(
             lambda _: len(by_transaction(decisions, ids)[first["transaction_id"]]) == 2,
             within_ms=ANSWER_MS_MAX,
@@ -205,15 +198,15 @@ def test_a_predicted_vector_is_the_one_the_stream_then_computes(
         past = [live_transaction(prefix, number, user_id=user_id) for number in range(5)]
         for event in past:
             send(producer, event)
-        decided(decisions, {event["transaction_id"] for event in past})
+        seen(decisions, {event["transaction_id"] for event in past})
         eventually(
-            lambda: call(weir_stack, f"/features/{user_id}")["sequence"] == 5,
+            lambda: call(weir_stack, f"/features/{user_id}").get("sequence") == 5,
             within_ms=ANSWER_MS_MAX,
         )
         event = live_transaction(prefix, 5, user_id=user_id)
         predicted = call(weir_stack, "/predict", event)
         send(producer, event)
-        found = decided(decisions, {event["transaction_id"]})
+        found = seen(decisions, {event["transaction_id"]})
     decision = found[event["transaction_id"]][0][1]
     assert predicted["features"] == decision["features"]
     assert predicted["score"] == decision["score"]
