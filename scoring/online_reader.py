@@ -103,6 +103,9 @@ def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFea
         # The client's default is three retries with seconds of backoff. One, at once, is for
         # a pooled connection that died with a restarted Redis.
         retry=Retry(NoBackoff(), 1),
+        # Without these a new connection asks for two or three things before the first read.
+        protocol=2,
+        driver_info=None,
     )
     client = Redis.from_pool(pool)
     return RedisFeatureReader(client, project=project, timeout_ms=timeout_ms)

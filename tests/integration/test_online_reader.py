@@ -1,0 +1,190 @@
+"""The Redis adapter against servers that misbehave as networks do.
+
+A scripted server stands in for Redis where Redis cannot be made to behave so; what comes of a
+real Redis is in tests/contract/test_feature_reader.py. No real service is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from scoring.errors import OnlineStoreUnavailableError
+from scoring.online_reader import CONNECTIONS_MAX, RedisFeatureReader, connect_reader
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+SHORT_MS = 50
+"""Where the answer must not come in time."""
+LONG_MS = 30_000
+"""Where it must, on however busy a machine."""
+NOTHING = b"*4\r\n" + 4 * b"$-1\r\n"
+
+
+def fields(text: bytes) -> bytes:
+    """An answer to one HMGET: the text, four times."""
+    return b"*4\r\n" + 4 * (b"$%d\r\n%s\r\n" % (len(text), text))
+
+
+@asynccontextmanager
+async def reader_of(handler: Handler, *, timeout_ms: int) -> AsyncIterator[RedisFeatureReader]:
+    async def handle(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        try:
+            await handler(incoming, outgoing)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the reader hung up, as it should
+        finally:
+            outgoing.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    reader = connect_reader(
+        redis_url=f"redis://127.0.0.1:{port}/0", project="weir", timeout_ms=timeout_ms
+    )
+    try:
+        yield reader
+    finally:
+        await reader.close()
+        server.close()
+
+
+async def commands(incoming: asyncio.StreamReader, count: int) -> bytes:
+    """Read so many HMGETs, each of which ends in the field of the definition digest."""
+    received = b""
+    for _ in range(count):
+        received += await incoming.readuntil(b"_weir_digest:")
+        received += await incoming.readuntil(b"\r\n")
+    return received
+
+
+def test_both_entities_are_asked_for_before_either_answers() -> None:
+    async def answer_when_both_are_there(
+        incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter
+    ) -> None:
+        await commands(incoming, 2)
+        outgoing.write(fields(b"user") + fields(b"merchant"))
+        await incoming.read()
+
+    async def scenario() -> None:
+        async with reader_of(answer_when_both_are_there, timeout_ms=LONG_MS) as reader:
+            pair = await reader.read_entities(user_id="u", merchant_id="m")
+        assert list(pair.user) == [b"user"] * 4
+        assert list(pair.merchant) == [b"merchant"] * 4
+
+    asyncio.run(scenario())
+
+
+async def hang(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+    await incoming.read()
+
+
+async def hang_halfway(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+    await commands(incoming, 2)
+    outgoing.write(NOTHING + b"*4\r\n$-1\r\n")
+    await incoming.read()
+
+
+async def hang_up(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+    await commands(incoming, 2)
+
+
+async def talk_nonsense(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+    outgoing.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await incoming.read()
+
+
+async def be_loading(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+    while True:
+        await commands(incoming, 2)
+        outgoing.write(2 * b"-LOADING Redis is loading the dataset in memory\r\n")
+
+
+async def want_a_password(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+    while True:
+        await commands(incoming, 2)
+        outgoing.write(2 * b"-NOAUTH Authentication required.\r\n")
+
+
+@pytest.mark.parametrize(
+    ("handler", "timeout_ms", "cause"),
+    [
+        (hang, SHORT_MS, "Timeout"),
+        (hang_halfway, SHORT_MS, "Timeout"),
+        (hang_up, LONG_MS, "Connection closed"),
+        (talk_nonsense, LONG_MS, "Protocol Error"),
+        (be_loading, LONG_MS, "loading"),
+        (want_a_password, LONG_MS, "Authentication required"),
+    ],
+)
+def test_no_complete_answer_is_an_outage(handler: Handler, timeout_ms: int, cause: str) -> None:
+    async def scenario() -> str:
+        async with reader_of(handler, timeout_ms=timeout_ms) as reader:
+            with pytest.raises(OnlineStoreUnavailableError) as caught:
+                await reader.read_entities(user_id="u", merchant_id="m")
+        return str(caught.value)
+
+    said = asyncio.run(scenario())
+    assert f"entities of user 'u' from Redis failed within redis_timeout_ms={timeout_ms}" in said
+    assert cause in said
+
+
+def test_more_reads_than_connections_wait_no_longer_than_one() -> None:
+    async def scenario() -> None:
+        async with reader_of(hang, timeout_ms=SHORT_MS) as reader:
+            reads = (
+                reader.read_entities(user_id=f"u-{number}", merchant_id="m")
+                for number in range(3 * CONNECTIONS_MAX)
+            )
+            results = await asyncio.gather(*reads, return_exceptions=True)
+        assert {type(result) for result in results} == {OnlineStoreUnavailableError}
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_comes_too_late_is_not_given_to_the_next_read() -> None:
+    is_slow = True
+    told_late = asyncio.Event()
+
+    async def answer(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        while True:
+            asked = await commands(incoming, 2)
+            if is_slow:
+                await told_late.wait()
+            who = b"slow" if b"u-slow" in asked else b"quick"
+            outgoing.write(2 * fields(who))
+            await outgoing.drain()
+
+    async def scenario() -> None:
+        nonlocal is_slow
+        async with reader_of(answer, timeout_ms=SHORT_MS) as reader:
+            with pytest.raises(OnlineStoreUnavailableError):
+                await reader.read_entities(user_id="u-slow", merchant_id="m")
+            is_slow = False
+            told_late.set()
+            reader._timeout_ms = LONG_MS
+            for _ in range(3):
+                pair = await reader.read_entities(user_id="u-quick", merchant_id="m")
+                assert pair.user[0] == b"quick"
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_died_while_idle_costs_no_read() -> None:
+    connections = 0
+
+    async def answer_once(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await commands(incoming, 2)
+        outgoing.write(2 * NOTHING)
+
+    async def scenario() -> None:
+        async with reader_of(answer_once, timeout_ms=LONG_MS) as reader:
+            for _ in range(3):
+                await reader.read_entities(user_id="u", merchant_id="m")
+        assert connections == 3
+
+    asyncio.run(scenario())
