@@ -143,7 +143,7 @@ def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
 
 @contextmanager
 def kafka_container(settings: Settings) -> Iterator[Services]:
-    """A Kafka broker in a container, with the settings of our own `server.properties` that matter."""
+    """A Kafka broker in a container; like ours it makes no topic by itself."""
     from testcontainers.community.kafka import KafkaContainer  # only where an engine answers
 
     container = KafkaContainer(KAFKA_IMAGE).with_kraft()

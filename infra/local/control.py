@@ -19,6 +19,8 @@ CALL_FAILURES = (OSError, xmlrpc.client.Error)
 
 _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
+_WAIT = False
+"""Calls come back at once: the stack starts and stops several programs at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Control:
     def start(self, program: str) -> None:
         """Start a program without waiting for it; nothing happens if it runs."""
         try:
-            self._call("startProcess", f"{GROUP}:{program}", False)
+            self._call("startProcess", f"{GROUP}:{program}", _WAIT)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != _ALREADY_STARTED:
                 raise
@@ -61,7 +63,7 @@ class Control:
     def stop(self, program: str) -> None:
         """Tell a program to stop, without waiting; nothing happens if it does not run."""
         try:
-            self._call("stopProcess", f"{GROUP}:{program}", False)
+            self._call("stopProcess", f"{GROUP}:{program}", _WAIT)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode != _NOT_RUNNING:
                 raise

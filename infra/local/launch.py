@@ -3,7 +3,7 @@
 supervisord starts every program that has needs through this one, so a program whose broker is down
 waits in place instead of crashing in a loop. Usage:
 
-    python -m infra.local.launch [--tied PID] [--wait NAME=ADDRESS]... [--clean DIR]... -- COMMAND...
+    python -m infra.local.launch [--tied PID] [--wait NAME=ADDRESS]... [--clean DIR]... -- COMMAND
 
 Standard library only: it runs before anything else does, in either environment.
 """

@@ -1,15 +1,15 @@
 """Which TCP ports are free on the loopback interface, and who holds the others."""
 
-import os
 import random
 import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from infra.local.processes import command_line
 from infra.local.programs import Port
 
 FREE_PORT_MIN, FREE_PORT_MAX = 20_000, 32_000
-"""Below Linux' ephemeral range, so that no outgoing connection takes a port between choice and use."""
+"""Below Linux' ephemeral range: no outgoing connection takes a port between choice and use."""
 
 _LISTEN_STATE = "0A"
 _TRIES_MAX = 1_000
@@ -83,8 +83,7 @@ def holder(port: int) -> str:
     inodes = _listening_inodes(port)
     for process in Path("/proc").glob("[0-9]*"):
         if inodes & _socket_inodes(process):
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            return f"pid {process.name}: {command[:80].strip()}"
+            return f"pid {process.name}: {command_line(int(process.name))[:80]}"
     return "a process of another user"
 
 
@@ -96,9 +95,8 @@ def _listening_inodes(port: int) -> set[str]:
         except OSError:
             continue
     fields = (row.split() for row in rows)
-    return {
-        row[9] for row in fields if row[3] == _LISTEN_STATE and int(row[1].split(":")[1], 16) == port
-    }
+    listening = (row for row in fields if row[3] == _LISTEN_STATE)
+    return {row[9] for row in listening if int(row[1].split(":")[1], 16) == port}
 
 
 def _socket_inodes(process: Path) -> set[str]:
@@ -112,6 +110,6 @@ def _socket_inodes(process: Path) -> set[str]:
 
 def _target(descriptor: Path) -> str:
     try:
-        return os.readlink(descriptor)
+        return str(descriptor.readlink())
     except OSError:
         return ""

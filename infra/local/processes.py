@@ -42,7 +42,7 @@ def children(pid: int) -> list[tuple[int, str]]:
     """Every process below ``pid``, with its command line."""
     found: list[tuple[int, str]] = []
     for child in _child_ids(pid):
-        found += [(child, _command(child)), *children(child)]
+        found += [(child, command_line(child)), *children(child)]
     return found
 
 
@@ -70,7 +70,8 @@ def _child_ids(pid: int) -> list[int]:
     return sorted(ids)
 
 
-def _command(pid: int) -> str:
+def command_line(pid: int) -> str:
+    """The arguments of a process, separated by blanks; empty if it has ended."""
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -135,6 +135,11 @@ def java() -> str:
     return f"{home}/bin/java" if home else shutil.which("java") or "java"
 
 
+def redis_server(layout: Layout) -> str:
+    """The ``redis-server`` to run: the system's, else the link that `make setup` made."""
+    return shutil.which("redis-server") or str(layout.repo / ".tools" / "bin" / "redis-server")
+
+
 def kafka_java(layout: Layout) -> tuple[str, ...]:
     """The start of every command that runs a class of the Kafka distribution."""
     log_config = layout.run / "kafka-log4j2.properties"
@@ -156,7 +161,7 @@ def _kafka(settings: Settings, layout: Layout) -> Program:
 def _redis(settings: Settings, layout: Layout) -> Program:
     return Program(
         name="redis",
-        command=(shutil.which("redis-server") or "redis-server", str(layout.run / "redis.conf")),
+        command=(redis_server(layout), str(layout.run / "redis.conf")),
         ports=(Port(settings.redis_port, "WEIR_REDIS_PORT"),),
         ready=f"redis=127.0.0.1:{settings.redis_port}",
         stage=STORES,

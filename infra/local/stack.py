@@ -33,8 +33,12 @@ FAILED_STARTS_MAX = 3
 _LOG_LINES_SHOWN = 20
 
 
+def _say_nothing(line: str) -> None:
+    pass
+
+
 class StackError(RuntimeError):
-    """The stack could not be started or stopped; the message says which program, and shows its log."""
+    """The stack could not be started or stopped; names the program and shows its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Stack:
         *,
         repo: Path = REPO,
         tied: bool = False,
-        report: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], object] = _say_nothing,
     ) -> None:
         data_dir = (repo / settings.data_dir).resolve()
         self.settings = settings.model_copy(update={"data_dir": data_dir})
@@ -165,9 +169,7 @@ class Stack:
             self._report("stopping")
             self._stop(self.programs)
             os.kill(supervisor_pid, signal.SIGTERM)
-            readiness.wait_until(
-                lambda: self._has_ended(supervisor_pid), timeout_s=STOP_MARGIN_S
-            )
+            readiness.wait_until(lambda: self._has_ended(supervisor_pid), timeout_s=STOP_MARGIN_S)
         left = processes.of_stack(self.layout.data_dir)
         if left:
             self._report(f"killing what is left: {left}")
@@ -181,7 +183,7 @@ class Stack:
     def status(self) -> tuple[ProgramStatus, ...]:
         """One entry a program, in start order, asked now."""
         states = self._states()
-        return tuple(self._status_of(program, states.get(program.name)) for program in self.programs)
+        return tuple(self._status_of(each, states.get(each.name)) for each in self.programs)
 
     def pid(self, program: str) -> int:
         """The process id of a running program: the program itself, no shell before it.
@@ -364,7 +366,7 @@ class Stack:
 
 
 def _cluster_id() -> str:
-    """A cluster id as Kafka writes them: 16 random bytes in URL-safe base64, not starting with '-'."""
+    """A cluster id as Kafka writes them: 16 bytes in URL-safe base64, not starting with '-'."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not text.startswith("-"):

@@ -84,9 +84,11 @@ def test_down_ends_what_a_killed_supervisor_left(stack: Stack, settings: Setting
 def test_a_port_in_use_is_reported_by_name_before_anything_starts(
     stack: Stack, settings: Settings
 ) -> None:
-    with socket.create_server(("127.0.0.1", settings.redis_port)):
-        with pytest.raises(PortInUseError) as refusal:
-            stack.up(programs=["redis"])
+    with (
+        socket.create_server(("127.0.0.1", settings.redis_port)),
+        pytest.raises(PortInUseError) as refusal,
+    ):
+        stack.up(programs=["redis"])
     said = str(refusal.value)
     assert f"port {settings.redis_port}" in said
     assert "redis (WEIR_REDIS_PORT)" in said

@@ -1,0 +1,197 @@
+"""`weir doctor`: what is installed, running and reachable, and what to do about the rest.
+
+Every check gives one `Check` and raises nothing: a broken machine is what it is for. It starts
+nothing and changes nothing.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from infra.local import processes, readiness
+from infra.local.programs import java, redis_server
+from infra.local.stack import ProgramStatus, Stack
+
+COMMAND_TIMEOUT_S = 30.0
+JAVA_VERSION_MIN = 17
+KAFKA_JARS_MIN = 50
+"""The broker needs some ninety jars; far fewer means that the download broke off."""
+
+PYTHON_WORKER_MARKS = ("pyflink-udf-runner", "pyflink.fn_execution")
+"""In the command lines of the Python workers that Flink starts in process mode only."""
+
+_SETUP = "run `make setup`"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report.
+
+    Args:
+        name: what was looked at.
+        detail: what was found.
+        advice: what to do about it; empty if it is as it should be.
+    """
+
+    name: str
+    detail: str
+    advice: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs to be done."""
+        return not self.advice
+
+
+def examine(stack: Stack) -> list[Check]:
+    """Look at everything: what is installed first, then what runs.
+
+    Blocks: each program that does not answer costs up to a few seconds.
+    """
+    return [*_installed(stack), *_running(stack)]
+
+
+def thread_mode(task_manager_pid: int, *, flink_conf: Path) -> Check:
+    """Whether Flink runs our Python inside its JVM.
+
+    Flink falls back to process mode without a word for what it cannot run in threads. Then every
+    task has Python workers below the TaskManager, and is ten times slower.
+    """
+    name = "Flink thread mode"
+    configuration = (flink_conf / "config.yaml").read_text(encoding="utf-8")
+    if not re.search(r"^ +execution-mode: thread$", configuration, re.M):
+        advice = "set python.execution-mode: thread, then `make down up`"
+        return Check(name, "the configuration does not ask for it", advice)
+    workers = python_workers(task_manager_pid)
+    if workers:
+        detail = f"{len(workers)} Python workers run beside the JVM: {workers[0][1][:80]}"
+        return Check(name, detail, "an operator needs what thread mode cannot do; see its log")
+    return Check(name, "configured, and no Python worker runs beside the JVM")
+
+
+def python_workers(task_manager_pid: int) -> list[tuple[int, str]]:
+    """Process id and command of every Python worker below a TaskManager; none in thread mode."""
+    return [
+        (pid, command)
+        for pid, command in processes.children(task_manager_pid)
+        if any(mark in command for mark in PYTHON_WORKER_MARKS)
+    ]
+
+
+def _installed(stack: Stack) -> Iterator[Check]:
+    layout = stack.layout
+    yield _check("services environment", _services_versions, _SETUP)
+    yield _check("Flink environment", lambda: _flink_version(stack), _SETUP)
+    yield _check("shared libpython", lambda: _libpython(layout.streams_python), _SETUP)
+    yield _check("Java", _java_version, f"install a JDK {JAVA_VERSION_MIN} or newer, or {_SETUP}")
+    yield _check("Redis binary", lambda: _first_line(redis_server(layout), "--version"), _SETUP)
+    yield _check("Kafka's jars", lambda: _kafka_jars(layout.kafka_libs), "run `make jars`")
+    yield _check("Flink's jars", lambda: _flink_jars(layout.flink_lib), "run `make jars`")
+
+
+def _running(stack: Stack) -> Iterator[Check]:
+    if not stack.is_running():
+        where = str(stack.layout.data_dir)
+        yield Check("stack", f"nothing runs in {where}", "run `make up`")
+        return
+    statuses = {status.name: status for status in stack.status()}
+    for status in statuses.values():
+        yield _program(status)
+    if statuses["jobmanager"].ready:
+        yield _flink_overview(stack.settings.flink_rest_url)
+    if pid := statuses["taskmanager"].pid:
+        yield thread_mode(pid, flink_conf=stack.layout.flink_conf)
+
+
+def _program(status: ProgramStatus) -> Check:
+    ports = ", ".join(str(port) for port in status.ports)
+    detail = f"{status.state}, {status.description}" + (f", port {ports}" if ports else "")
+    if status.ready:
+        return Check(status.name, detail)
+    if status.state == "RUNNING":
+        detail += ", but it does not answer"
+    return Check(status.name, detail, f"see {status.log}; `make down up` starts again")
+
+
+def _flink_overview(rest_url: str) -> Check:
+    overview = readiness.get_json(f"{rest_url}/overview") or {}
+    slots, managers = overview.get("slots-total", 0), overview.get("taskmanagers", 0)
+    jobs = readiness.flink_running_jobs(rest_url)
+    detail = f"{managers} TaskManagers, {slots} slots, running: {', '.join(jobs) or 'no job'}"
+    if jobs:
+        return Check("Flink job", detail)
+    return Check("Flink job", detail, f"see {rest_url} and `weir logs velocity-job`")
+
+
+def _check(name: str, look: Callable[[], str], advice: str) -> Check:
+    """What ``look`` found; what it raises is what is wrong."""
+    try:
+        return Check(name, look())
+    except (OSError, ValueError, LookupError, subprocess.SubprocessError, ImportError) as error:
+        return Check(name, f"{type(error).__name__}: {error}", advice)
+
+
+def _services_versions() -> str:
+    names = ("kafka-python", "faust-streaming", "mlflow", "scikit-learn", "fastapi")
+    return ", ".join(f"{name} {metadata.version(name)}" for name in names)
+
+
+def _flink_version(stack: Stack) -> str:
+    script = "from importlib.metadata import version; print(version('apache-flink'))"
+    return f"apache-flink {_first_line(str(stack.layout.streams_python), '-c', script)}"
+
+
+def _libpython(python: Path) -> str:
+    """The library that the JVM will load, as PEMJA looks for it."""
+    script = "from find_libpython import find_libpython; print(find_libpython() or '')"
+    library = _first_line(str(python), "-c", script)
+    if not library:
+        raise FileNotFoundError(f"{python} has none; make the environment with another PYTHON")
+    return library
+
+
+def _java_version() -> str:
+    line = _first_line(java(), "-version")
+    found = re.search(r'"(\d+)', line)
+    if not found or int(found[1]) < JAVA_VERSION_MIN:
+        raise ValueError(f"{line}; Flink and Kafka need Java {JAVA_VERSION_MIN} or newer")
+    return line
+
+
+def _kafka_jars(libs: Path) -> str:
+    jars = list(libs.glob("*.jar"))
+    broker = _one(libs, "kafka_2.13-*.jar")
+    if len(jars) < KAFKA_JARS_MIN:
+        raise FileNotFoundError(f"only {len(jars)} jars in {libs}")
+    return f"{broker}, {len(jars)} jars in all"
+
+
+def _flink_jars(flink_lib: Path) -> str:
+    wanted = ("flink-dist-*.jar", "flink-python-*.jar", "flink-sql-connector-kafka-*.jar")
+    return ", ".join(_one(flink_lib, name) for name in (*wanted, "weir-kafka-glue.jar"))
+
+
+def _one(directory: Path, pattern: str) -> str:
+    found = sorted(directory.glob(pattern))
+    if len(found) != 1:
+        raise FileNotFoundError(f"{len(found)} files match {directory / pattern}, one is needed")
+    return found[0].name
+
+
+def _first_line(*command: str) -> str:
+    if not shutil.which(command[0]):
+        raise FileNotFoundError(f"{command[0]} is not installed")
+    done = subprocess.run(
+        command,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    return next(iter((done.stdout + done.stderr).splitlines()), "")
