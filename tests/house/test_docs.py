@@ -6,9 +6,11 @@ Each failure says what to write and where. Programs shown on the pages are run b
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -18,12 +20,20 @@ from typer.main import get_command
 from features import definitions
 from infra.cli.main import app as command_line
 from infra.local import programs
+from infra.local.layout import Layout
 from schemas import dead_letter, topics
+from schemas.codec import decode_transaction
+from schemas.decision import Decision
+from schemas.errors import InvalidEventError
+from schemas.label import Label
 from schemas.settings import Settings
+from schemas.transaction import Transaction
+from scoring import ad_hoc, decide
 from scoring.api import router
 from scoring.api_metrics import API_METRICS
 from scoring.heuristic import RULES
 from scoring.metrics import METRICS, MetricSpec
+from tests.builders import LIMITS, NOW_MS, transaction_object
 from tests.house import pages
 
 PAGES = pages.page_names()
@@ -197,6 +207,71 @@ def _commands_of(prefix: str, command: object) -> Iterator[tuple[str, set[str]]]
             yield from _commands_of(f"{prefix}{name} ", child)
         else:
             yield prefix + name, {option for param in child.params for option in param.opts}
+
+
+# --- the producers' page ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("What to send", Transaction),
+        ("Fraud reports", Label),
+        ("What comes back", Decision),
+    ],
+)
+def test_every_field_on_the_wire_is_on_the_producers_page(heading: str, kind: type) -> None:
+    rows = pages.table(pages.section(pages.page("docs/producers.md"), heading))
+    named = {name for row in rows for name in pages.spans(row[0])}
+    assert named == {field.name for field in fields(kind)}
+
+
+def test_what_is_refused_is_refused_with_the_words_on_the_producers_page() -> None:
+    section = pages.section(pages.page("docs/producers.md"), "What is refused")
+    rows = [row for row in pages.table(section) if row[0].startswith('`"')]
+    assert len(rows) > 5
+    for sent, message in rows:
+        body = {**transaction_object(), **json.loads(f"{{{sent.strip('`')}}}")}
+        with pytest.raises(InvalidEventError, match=f"^{re.escape(message)}$"):
+            decode_transaction(
+                json.dumps(body).encode(), limits=LIMITS, now_ms=NOW_MS, is_replay=False
+            )
+
+
+def test_the_transaction_on_the_producers_page_is_valid() -> None:
+    section = pages.section(pages.page("docs/producers.md"), "What to send")
+    language, body = pages.fences(section)[0]
+    assert language == "json"
+    decode_transaction(body.encode(), limits=LIMITS, now_ms=NOW_MS, is_replay=False)
+
+
+def test_every_word_of_degraded_is_explained() -> None:
+    words = {
+        value
+        for module in (decide, ad_hoc)
+        for name, value in vars(module).items()
+        if name.startswith("DEGRADED_")
+    }
+    explained = {*pages.spans(pages.page("docs/training.md")), *pages.spans(_http_api())}
+    assert len(words) >= 5
+    assert words <= explained
+
+
+def _http_api() -> str:
+    return pages.section(pages.page("docs/reference.md"), "HTTP API")
+
+
+def test_every_program_of_the_stack_has_its_place_among_the_failures(tmp_path: Path) -> None:
+    headings = [line[3:].lower() for line in _headings(pages.page("docs/failures.md"))]
+    layout = Layout(repo=pages.REPO, data_dir=tmp_path)
+    names = [program.name for program in programs.programs(Settings(), layout)]
+    assert len(names) > 5
+    missing = [n for n in names if not any(n.replace("-", " ") in h for h in headings)]
+    assert missing == []
+
+
+def _headings(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("## ")]
 
 
 # --- names that must exist -------------------------------------------------------------
