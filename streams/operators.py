@@ -13,12 +13,16 @@ from pyflink.common.typeinfo import Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListStateDescriptor
 
+from features.definitions import Entity
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from streams.redis_sink import OnlineSink
-from streams.stages import MerchantStage, StageSettings, UserStage
+from streams.stages import MerchantStage, UserStage
 
 _LIVE_KEYS_MAX = 200_000
+"""States in memory for each operator; some 2 kB each for a user of 80 events."""
+_REDIS_S_MAX = 1.0
+"""How long the sink's thread waits for Redis; no decision waits for it."""
 
 
 class ListStateJournal:
@@ -40,52 +44,34 @@ class ListStateJournal:
         self._state.update(entries)
 
 
-class UserVelocity(KeyedProcessFunction):  # type: ignore[misc]  # pyflink is untyped
-    """Keyed by user: record text of ``transactions`` in, merchant key and unfinished row out.
+class _StageOperator(KeyedProcessFunction):
+    """A stage with its journal in list state and its sink beside it.
 
     **Delivery:** at least once; state and Kafka offsets are of the same checkpoint, so a repeat
     after a failure folds into the state it met the first time and gives the same values.
     **Blocks:** no. **On failure:** raises, and the job restarts from the last checkpoint.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def open(self, runtime_context: RuntimeContext) -> None:
-        """Called by Flink in the task's thread before the first element."""
-        self._journal = _journal(runtime_context, "user-journal")
-        self._sink = _sink("user", self._settings, lambda: self._stage.states.items())
-        self._stage = UserStage(_stage_settings(self._settings), clock_ms=_now_ms, sink=self._sink)
-        self._sink.start()
-
-    def process_element(self, value: str, ctx: Any) -> Iterator[str]:
-        """Called by Flink for each record."""
-        return self._stage.process(value, self._journal)
-
-    def close(self) -> None:
-        """Called by Flink when the task ends."""
-        self._sink.close()
-
-
-class MerchantVelocity(KeyedProcessFunction):  # type: ignore[misc]  # pyflink is untyped
-    """Keyed by merchant: unfinished rows, dead letters and labels in, records to produce out.
-
-    Delivery, blocking and failure are those of :class:`UserVelocity`.
-    """
+    entity: Entity
+    stage_type: type[UserStage] | type[MerchantStage]
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Called by Flink in the task's thread before the first element."""
-        self._journal = _journal(runtime_context, "merchant-journal")
-        self._sink = _sink("merchant", self._settings, lambda: self._stage.states.items())
-        self._stage = MerchantStage(
-            _stage_settings(self._settings), clock_ms=_now_ms, sink=self._sink
+        descriptor = ListStateDescriptor(f"{self.entity}-journal", Types.STRING())
+        self._journal = ListStateJournal(runtime_context.get_list_state(descriptor))
+        self._sink = _sink(self.entity, self._settings)
+        self._stage = self.stage_type(
+            limits=Limits.from_settings(self._settings),
+            live_keys_max=_LIVE_KEYS_MAX,
+            clock_ms=_now_ms,
+            sink=self._sink,
         )
-        self._sink.start()
+        self._sink.start(resync=self._stage.states.items)
 
-    def process_element(self, value: str, ctx: Any) -> Iterator[str]:
+    def process_element(self, value: str, ctx: Any) -> Iterator[str]:  # noqa: ARG002  # Flink's
         """Called by Flink for each element."""
         return self._stage.process(value, self._journal)
 
@@ -94,20 +80,24 @@ class MerchantVelocity(KeyedProcessFunction):  # type: ignore[misc]  # pyflink i
         self._sink.close()
 
 
-def _journal(runtime_context: RuntimeContext, name: str) -> ListStateJournal:
-    return ListStateJournal(
-        runtime_context.get_list_state(ListStateDescriptor(name, Types.STRING()))
-    )
+class UserVelocity(_StageOperator):
+    """Keyed by user: record text of ``transactions`` in, merchant key and unfinished row out."""
+
+    entity = "user"
+    stage_type = UserStage
 
 
-def _stage_settings(settings: Settings) -> StageSettings:
-    return StageSettings(limits=Limits.from_settings(settings), live_keys_max=_LIVE_KEYS_MAX)
+class MerchantVelocity(_StageOperator):
+    """Keyed by merchant: unfinished rows, dead letters and labels in, records to produce out."""
+
+    entity = "merchant"
+    stage_type = MerchantStage
 
 
-def _sink(entity: Any, settings: Settings, resync: Any) -> OnlineSink:
+def _sink(entity: Entity, settings: Settings) -> OnlineSink:
     def connect() -> redis.Redis:
         return redis.Redis.from_url(
-            settings.redis_url, socket_timeout=1.0, socket_connect_timeout=1.0
+            settings.redis_url, socket_timeout=_REDIS_S_MAX, socket_connect_timeout=_REDIS_S_MAX
         )
 
     return OnlineSink(
@@ -116,7 +106,6 @@ def _sink(entity: Any, settings: Settings, resync: Any) -> OnlineSink:
         project=settings.feast_project,
         flush_ms=settings.online_flush_ms,
         keys_max=settings.online_buffer_keys_max,
-        resync=resync,
     )
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 _FIELD = "\x1f"
 _HEADER = "\x1e"
 _NAME = "\x1d"
+Headers = Iterable[tuple[str, bytes | None]]
+
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -64,14 +66,16 @@ def encode_record(
     *,
     key: bytes | None,
     value: bytes | None,
-    headers: Iterable[tuple[str, bytes | None]],
+    headers: Headers,
     timestamp_ms: int | None = None,
 ) -> str:
     """The text of a record to produce; without a timestamp Kafka's client sets its own."""
     return _join(topic, timestamp_ms, encode_blob(key), encode_headers(headers), encode_blob(value))
 
 
-def encode_copy(record: InboundRecord, topic: str, headers: Iterable[tuple[str, bytes | None]]) -> str:
+def encode_copy(
+    record: InboundRecord, topic: str, headers: Iterable[tuple[str, bytes | None]]
+) -> str:
     """The text of ``record`` sent on to ``topic``, byte for byte, with ``headers`` added."""
     return _join(
         topic,
@@ -82,7 +86,7 @@ def encode_copy(record: InboundRecord, topic: str, headers: Iterable[tuple[str, 
     )
 
 
-def encode_headers(headers: Iterable[tuple[str, bytes | None]]) -> str:
+def encode_headers(headers: Headers) -> str:
     """Headers as text; order and repeats are kept."""
     return "".join(
         f"{encode_blob(name.encode())}{_NAME}{encode_blob(value)}{_HEADER}"
@@ -128,4 +132,6 @@ def decode_blob(text: str) -> bytes | None:
 
 def _join(topic: str, timestamp_ms: int | None, key: str, headers: str, value: str) -> str:
     timestamp = "" if timestamp_ms is None else str(timestamp_ms)
-    return f"{topic}{_FIELD}{_FIELD}{_FIELD}{timestamp}{_FIELD}{key}{_FIELD}{headers}{_FIELD}{value}"
+    return (
+        f"{topic}{_FIELD}{_FIELD}{_FIELD}{timestamp}{_FIELD}{key}{_FIELD}{headers}{_FIELD}{value}"
+    )

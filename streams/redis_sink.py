@@ -8,11 +8,12 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Literal, Protocol
+from typing import Protocol
 
 import redis
 
 from features import online_store
+from features.definitions import Entity
 from features.state import Values
 
 log = logging.getLogger(__name__)
@@ -55,18 +56,16 @@ class OnlineSink:
         project: the Feast project, part of every key.
         flush_ms: pause between two writes, in ms: how long marks of one key coalesce.
         keys_max: bound of the buffer.
-        resync: the keys and states to write when Redis is back.
     """
 
     def __init__(
         self,
-        entity: Literal["user", "merchant"],
+        entity: Entity,
         *,
         connect: Callable[[], redis.Redis],
         project: str,
         flush_ms: int,
         keys_max: int,
-        resync: Callable[[], Iterable[tuple[str, OnlineState]]],
     ) -> None:
         self.lock = threading.Lock()
         self.dropped_total = 0
@@ -75,18 +74,21 @@ class OnlineSink:
         self._project = project
         self._flush_s = flush_ms / 1_000
         self._keys_max = keys_max
-        self._resync = resync
+        self._resync: Callable[[], Iterable[tuple[str, OnlineState]]] = tuple
         self._dirty: OrderedDict[str, OnlineState] = OrderedDict()
         self._stop = threading.Event()
         self._client: redis.Redis | None = None
         self._script_sha = ""
         self._was_down = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"online-sink-{entity}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name=f"online-sink-{entity}", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, *, resync: Callable[[], Iterable[tuple[str, OnlineState]]]) -> None:
+        """Start the thread.
+
+        Args:
+            resync: gives the keys and states to write when Redis is back; called with ``lock``.
+        """
+        self._resync = resync
         self._thread.start()
 
     def close(self) -> None:

@@ -8,7 +8,6 @@ feature row. Both decide nothing: what is valid is ``schemas.codec``'s, what a f
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -38,34 +37,32 @@ _LABEL_ENTRY = "L"
 _SOURCE = "/weir/streams"
 
 
-@dataclass(frozen=True, slots=True)
-class StageSettings:
-    """What both stages need to know of the deployment."""
-
-    limits: Limits
-    live_keys_max: int
-
-
 class UserStage:
     """Validates transactions and folds each into its user's state.
 
     Args:
-        settings: limits of validity, bound of the live states.
+        limits: what this deployment accepts.
+        live_keys_max: how many states are kept in memory.
         clock_ms: the wall clock, ms since 1970 UTC; only for refusing times in the future.
         sink: where changed states are marked; None keeps them out of Redis.
     """
 
     def __init__(
-        self, settings: StageSettings, *, clock_ms: Callable[[], int], sink: OnlineSink | None
+        self,
+        *,
+        limits: Limits,
+        live_keys_max: int,
+        clock_ms: Callable[[], int],
+        sink: OnlineSink | None,
     ) -> None:
-        self._limits = settings.limits
+        self._limits = limits
         self._clock_ms = clock_ms
         self.sink = sink
         self.states: JournaledStates[UserState] = JournaledStates(
             new=UserState,
             decode=UserState.decode,
             replay=_replay_user,
-            live_keys_max=settings.live_keys_max,
+            live_keys_max=live_keys_max,
         )
 
     def process(self, text: str, store: JournalStore) -> Iterator[str]:
@@ -125,22 +122,28 @@ class MerchantStage:
     """Folds labels and transactions into the merchant's state and completes the feature row.
 
     Args:
-        settings: limits of validity, bound of the live states.
+        limits: what this deployment accepts.
+        live_keys_max: how many states are kept in memory.
         clock_ms: the wall clock, ms since 1970 UTC.
         sink: where changed states are marked; None keeps them out of Redis.
     """
 
     def __init__(
-        self, settings: StageSettings, *, clock_ms: Callable[[], int], sink: OnlineSink | None
+        self,
+        *,
+        limits: Limits,
+        live_keys_max: int,
+        clock_ms: Callable[[], int],
+        sink: OnlineSink | None,
     ) -> None:
-        self._limits = settings.limits
+        self._limits = limits
         self._clock_ms = clock_ms
         self.sink = sink
         self.states: JournaledStates[MerchantState] = JournaledStates(
             new=MerchantState,
             decode=MerchantState.decode,
             replay=_replay_merchant,
-            live_keys_max=settings.live_keys_max,
+            live_keys_max=live_keys_max,
         )
 
     def process(self, text: str, store: JournalStore) -> Iterator[str]:
@@ -288,9 +291,7 @@ def _replay_user(state: UserState, entry: str) -> None:
 
 
 def _merchant_entry(transaction: Transaction) -> str:
-    return _crossing(
-        FIELD.join(("T", transaction.transaction_id, str(transaction.event_time_ms)))
-    )
+    return _crossing(FIELD.join(("T", transaction.transaction_id, str(transaction.event_time_ms))))
 
 
 def _label_entry(label: Label) -> str:

@@ -69,7 +69,8 @@ def job_state(flink_rest_url: str) -> str | None:
     Raises:
         OSError: the JobManager does not answer.
     """
-    with urllib.request.urlopen(f"{flink_rest_url}/jobs/overview", timeout=_REQUEST_S_MAX) as reply:
+    url = f"{flink_rest_url}/jobs/overview"
+    with urllib.request.urlopen(url, timeout=_REQUEST_S_MAX) as reply:  # noqa: S310  # our setting
         jobs = json.load(reply)["jobs"]
     ours = [job for job in jobs if job["name"] == JOB_NAME and job["state"] not in _GONE]
     newest = max(ours, key=lambda job: job["start-time"], default=None)
@@ -104,7 +105,7 @@ def _submit_in_child(stop: threading.Event) -> None:
 
 def submit(settings: Settings) -> None:
     """Submit the job and return as soon as the cluster has accepted it."""
-    from streams import velocity_job  # the JVM starts with it
+    from streams import velocity_job  # noqa: PLC0415  # a JVM starts with it
 
     checkpoint = newest_checkpoint(checkpoints_dir(settings))
     restore_from = None if checkpoint is None else checkpoint.resolve().as_uri()

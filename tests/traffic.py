@@ -94,5 +94,5 @@ class Traffic:
                 )
             producer.flush()
             producer.close()
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001  # raised again at the end of the block
             self._failure = failure

@@ -64,9 +64,7 @@ def test_killing_one_process_loses_no_decision_and_repeats_are_identical(
             kill(weir_stack, program)
             time.sleep(AFTER_S)
         assert_nothing_lost(rows, traffic.sent, repeats_agree_in=("transaction", "features"))
-        found = assert_nothing_lost(
-            decisions, traffic.sent, repeats_agree_in=WHAT_A_REPEAT_REPEATS
-        )
+        found = assert_nothing_lost(decisions, traffic.sent, repeats_agree_in=WHAT_A_REPEAT_REPEATS)
     offsets = {
         (record.partition, record.offset): obj
         for record, obj in zip(rows.records, rows.objects(), strict=True)

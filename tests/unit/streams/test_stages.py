@@ -13,7 +13,7 @@ import pytest
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas import topics
 from streams.record_text import InboundRecord, decode_blob, encode_blob, encode_headers
-from streams.stages import MerchantStage, StageSettings, UserStage
+from streams.stages import MerchantStage, UserStage
 from tests.builders import LIMITS, NOW_MS, label_object, transaction_object, wire
 from tests.unit.streams.test_journal import MemoryStore
 
@@ -31,9 +31,9 @@ class Job:
         self._start()
 
     def _start(self) -> None:
-        settings = StageSettings(limits=LIMITS, live_keys_max=3)
-        self.user = UserStage(settings, clock_ms=lambda: NOW_MS, sink=None)
-        self.merchant = MerchantStage(settings, clock_ms=lambda: NOW_MS, sink=None)
+        parts: Any = {"limits": LIMITS, "live_keys_max": 3, "clock_ms": lambda: NOW_MS}
+        self.user = UserStage(**parts, sink=None)
+        self.merchant = MerchantStage(**parts, sink=None)
 
     def crash(self) -> None:
         """Lose everything but the journals."""

@@ -42,5 +42,5 @@ def test_state_of_other_definitions_is_refused_and_says_what_to_do(tmp_path: Pat
     noted = checkpoints_dir(settings).parent / "definition-digest"
     assert noted.read_text().strip() == DEFINITION_DIGEST
     noted.write_text("of-last-year\n")
-    with pytest.raises(DefinitionsChangedError, match="of-last-year.*remove"):
+    with pytest.raises(DefinitionsChangedError, match=r"of-last-year.*remove"):
         check_definitions(settings)
