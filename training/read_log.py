@@ -47,8 +47,10 @@ LABEL_COLUMNS = (
 
 ANSWER_TIMEOUT_S = 10.0
 """Longest wait, s, for the broker's answer about a topic."""
-SILENCE_S_MAX = 30.0
-"""Longest wait, s, for the next record before the end of a log."""
+POLL_S = 0.1
+"""Longest wait, s, in one call for records: the client waits for all it was asked for."""
+SILENT_POLLS_MAX = 300
+"""How many calls in a row may bring nothing before the end of a log: half a minute."""
 READ_RECORDS_MAX = 2_000
 """Records taken from the client at once."""
 
@@ -177,7 +179,7 @@ def label_table(records: Iterable[LogRecord], *, limits: Limits) -> pd.DataFrame
 def read_records(bootstrap: str, topic: str) -> Iterator[LogRecord]:
     """Read a topic up to where it ended when reading began, partition after partition.
 
-    Blocks: up to 10 s for an answer, 30 s for the next record.
+    Blocks: up to 10 s for an answer, half a minute for the next record.
 
     Raises:
         LogUnreachableError: Kafka does not answer, the topic is missing, or it fell silent.
@@ -220,12 +222,14 @@ def _bounds(consumer: Consumer, topic: str) -> list[tuple[int, int, int]]:
 
 def _until(consumer: Consumer, topic: str, partition: int, end: int) -> Iterator[LogRecord]:
     place = TopicPartition(topic, partition)
+    silent = 0
     # The position, not the last offset seen: an offset may be missing from a log.
     while consumer.position([place])[0].offset < end:
-        messages = consumer.consume(READ_RECORDS_MAX, SILENCE_S_MAX)
-        if not messages:
+        messages = consumer.consume(READ_RECORDS_MAX, POLL_S)
+        silent = 0 if messages else silent + 1
+        if silent > SILENT_POLLS_MAX:
             raise LogUnreachableError(
-                f"{topic} partition {partition} was silent for {SILENCE_S_MAX:g} s before {end}"
+                f"{topic} partition {partition} fell silent before its end at offset {end}"
             )
         for message in messages:
             if (error := message.error()) is not None:

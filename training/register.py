@@ -182,4 +182,6 @@ def _write_model(forest: RandomForestClassifier, directory: Path) -> None:
         str(directory),
         # Named, or MLflow imports half the environment to find out.
         pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+        # MLflow's file format without pickle takes only types that somebody vouches for.
+        skops_trusted_types=["sklearn.tree._tree.Tree"],
     )
