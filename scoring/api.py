@@ -45,6 +45,9 @@ from scoring.ports import EntityPair, FeatureReader, StoredFields
 
 BODY_BYTES_MAX = 65_536
 """Largest body: some hundred times a transaction with all its fields at their limits."""
+BODY_DISCARDED_BYTES_MAX = 8 * 1024 * 1024
+"""How much of a body that is too large is read and forgotten, so that its sender gets to read
+the answer: a connection that is closed with bytes unread is reset, and the answer is lost."""
 BODY_TIMEOUT_S = 5
 """Longest wait for a body to be complete."""
 REQUESTS_MAX = 1_000
@@ -251,15 +254,18 @@ async def _read_body(request: Request) -> bytes:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.stream():
                 size += len(chunk)
-                if size > BODY_BYTES_MAX:
-                    raise HTTPException(
-                        413, f"the body is over {BODY_BYTES_MAX} bytes", {"Connection": "close"}
-                    )
-                chunks.append(chunk)
+                if size <= BODY_BYTES_MAX:
+                    chunks.append(chunk)
+                elif size > BODY_DISCARDED_BYTES_MAX:
+                    break
     except TimeoutError:
         raise HTTPException(
             408, f"the body was not complete in {BODY_TIMEOUT_S} s", {"Connection": "close"}
         ) from None
+    if size > BODY_BYTES_MAX:
+        raise HTTPException(
+            413, f"the body is over {BODY_BYTES_MAX} bytes", {"Connection": "close"}
+        )
     return b"".join(chunks)
 
 
