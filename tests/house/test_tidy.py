@@ -1,0 +1,238 @@
+"""The rules of the house that a linter does not know, each with what to do instead.
+
+A rule is a function from a source file to its breaches. An exception to a rule is an entry in a
+list below, with its reason; an entry that is no longer needed fails too.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+ROOMS = ("features", "infra", "schemas", "scoring", "streams", "training")
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 60
+COMMENT_LINES_MAX = 8
+
+FORBIDDEN_MODULE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
+CLOCK_CALLS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
+TEXT_SUFFIXES = {
+    *(".py", ".md", ".toml", ".txt", ".xml", ".yaml", ".yml", ".json", ".java", ".sh", ".conf"),
+    *(".properties", ".html", ".cfg", ".ini", ""),
+}
+
+# Who may ask a clock: entry points hand the time to everybody else.
+MAY_ASK_A_CLOCK = {
+    "infra/cli/run_watch.py": "measures when a decision arrived at the command line",
+    "infra/simulation/clock.py": "is the clock that the generator is handed",
+    "scoring/wiring.py": "builds the real parts of the scorer, its clock among them",
+    "streams/operators.py": "Flink calls it, so it is an entry point",
+}
+# Main loops, where the last resort is to say what happened and end.
+MAY_CATCH_EVERYTHING = {
+    "infra/cli/live_run.py": "a thread's end: raised again where the thread is waited for",
+    "infra/cli/run_watch.py": "a thread's end: raised again where the thread is waited for",
+    "scoring/worker.py": "the main loop: Faust would acknowledge the event, so the process ends",
+}
+# Files that are long for a reason.
+MAY_BE_LONG: dict[str, str] = {}
+# Functions that are long for a reason, as path:name.
+MAY_HAVE_A_LONG_FUNCTION: dict[str, str] = {}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One Python file: where it is, its text, its syntax tree."""
+
+    path: str
+    text: str
+    tree: ast.Module
+
+
+def sources() -> list[Source]:
+    files = sorted(path for room in ROOMS for path in (REPO / room).rglob("*.py"))
+    texts = [(path, path.read_text(encoding="utf-8")) for path in files]
+    return [Source(str(path.relative_to(REPO)), text, ast.parse(text)) for path, text in texts]
+
+
+def forbidden_names(source: Source) -> Iterator[str]:
+    """Name a module for the noun it owns."""
+    if Path(source.path).stem in FORBIDDEN_MODULE_NAMES:
+        yield source.path
+
+
+def missing_docstrings(source: Source) -> Iterator[str]:
+    """Say in three to six lines what the module owns, what it refuses to know, who calls it."""
+    if not ast.get_docstring(source.tree):
+        yield source.path
+
+
+def long_files(source: Source) -> Iterator[str]:
+    """Split the file along its nouns."""
+    lines = source.text.count("\n")
+    if lines > FILE_LINES_MAX:
+        yield f"{source.path} ({lines} lines, limit {FILE_LINES_MAX})"
+
+
+def long_functions(source: Source) -> Iterator[str]:
+    """Let the parent decide and move the leaves into functions of their own."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = _code_lines(node)
+            if lines > FUNCTION_LINES_MAX:
+                yield f"{source.path}:{node.name} ({lines} lines, limit {FUNCTION_LINES_MAX})"
+
+
+def clocks(source: Source) -> Iterator[str]:
+    """Take the time as an argument, `now_ms` or `as_of_ms`; only an entry point asks a clock."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and _dotted(node.func) in CLOCK_CALLS:
+            yield f"{source.path}:{node.lineno} {_dotted(node.func)}"
+
+
+def blind_excepts(source: Source) -> Iterator[str]:
+    """Catch what you can name, turn it into one of the three kinds of error, or raise again."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ExceptHandler) or not _catches_everything(node):
+            continue
+        if not any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
+            yield f"{source.path}:{node.lineno}"
+
+
+def long_comments(source: Source) -> Iterator[str]:
+    """Move it to `docs/` or an ADR and link to it."""
+    run = 0
+    for number, line in enumerate(source.text.splitlines(), start=1):
+        run = run + 1 if line.lstrip().startswith("#") else 0
+        if run == COMMENT_LINES_MAX + 1:
+            yield f"{source.path}:{number} (more than {COMMENT_LINES_MAX} comment lines)"
+
+
+def unnumbered_todos(source: Source) -> Iterator[str]:
+    """File an issue and write its number: TODO(#12)."""
+    for number, line in enumerate(source.text.splitlines(), start=1):
+        if re.search(r"\b(TODO|FIXME|XXX)\b(?!\(#\d+\))", line):
+            yield f"{source.path}:{number} {line.strip()}"
+
+
+RULES: list[tuple[Callable[[Source], Iterator[str]], dict[str, str]]] = [
+    (forbidden_names, {}),
+    (missing_docstrings, {}),
+    (long_files, MAY_BE_LONG),
+    (long_functions, MAY_HAVE_A_LONG_FUNCTION),
+    (clocks, MAY_ASK_A_CLOCK),
+    (blind_excepts, MAY_CATCH_EVERYTHING),
+    (long_comments, {}),
+    (unnumbered_todos, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "exceptions"), RULES, ids=lambda part: getattr(part, "__name__", "")
+)
+def test_sources_keep_the_rule(
+    rule: Callable[[Source], Iterator[str]], exceptions: dict[str, str]
+) -> None:
+    breaches = [breach for source in sources() for breach in rule(source)]
+    unexcused = [
+        breach for breach in breaches if not any(breach.startswith(known) for known in exceptions)
+    ]
+    stale = [
+        known for known in exceptions if not any(breach.startswith(known) for breach in breaches)
+    ]
+    assert not unexcused, f"{rule.__doc__}\n" + "\n".join(unexcused)
+    assert not stale, f"no longer needed as exceptions to {rule.__name__}: {stale}"
+
+
+# Each rule has to find what it is for, or an empty list proves nothing.
+BREACHES = {
+    forbidden_names: ("features/utils.py", '"""D."""'),
+    missing_docstrings: ("features/state.py", "x = 1"),
+    long_files: ("features/state.py", "x = 1\n" * (FILE_LINES_MAX + 1)),
+    long_functions: (
+        "features/state.py",
+        "def f():\n" + "    x = 1\n" * (FUNCTION_LINES_MAX + 1),
+    ),
+    clocks: ("features/state.py", "import time\nnow = time.time()"),
+    blind_excepts: ("features/state.py", "try:\n    x = 1\nexcept Exception:\n    pass"),
+    long_comments: ("features/state.py", "# a\n" * (COMMENT_LINES_MAX + 1)),
+    unnumbered_todos: ("features/state.py", "x = 1  # " + "TODO later"),
+}
+
+
+@pytest.mark.parametrize("rule", [rule for rule, _ in RULES], ids=lambda rule: rule.__name__)
+def test_every_rule_finds_its_breach(rule: Callable[[Source], Iterator[str]]) -> None:
+    path, text = BREACHES[rule]
+    assert list(rule(Source(path, text, ast.parse(text))))
+
+
+UNWANTED_TEXT = {
+    "the path of somebody's machine": r"/root/|/home/\w|/work/|/Users/",
+    "the host name of a package registry": (
+        r"pypi\.org|pythonhosted\.org|repo1?\.maven|registry\.npmjs|deb\.debian\.org|docker\.io"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNWANTED_TEXT)
+def test_no_file_contains(what: str) -> None:
+    pattern = re.compile(UNWANTED_TEXT[what])
+    found = [
+        f"{path.relative_to(REPO)}:{number} {line.strip()[:80]}"
+        for path in text_files()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert not found, f"{what}:\n" + "\n".join(found)
+
+
+def text_files() -> list[Path]:
+    """The files of the repository: everything but what .gitignore names, and git's own."""
+    ignored = {
+        line.strip("/")
+        for line in (REPO / ".gitignore").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    }
+    # The tests of this folder spell what they look for.
+    ignored |= {".git", Path(__file__).parent.name}
+    return [path for path in _walk(REPO, ignored) if path.suffix in TEXT_SUFFIXES]
+
+
+def _walk(directory: Path, ignored: set[str]) -> Iterator[Path]:
+    for path in sorted(directory.iterdir()):
+        if any(path.match(pattern) for pattern in ignored):
+            continue
+        if path.is_dir():
+            yield from _walk(path, ignored)
+        else:
+            yield path
+
+
+def _code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    lines = (node.end_lineno or node.lineno) - node.lineno + 1
+    first = node.body[0]
+    if ast.get_docstring(node) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+def _dotted(node: ast.expr) -> str:
+    """``datetime.now`` for ``datetime.datetime.now`` and ``datetime.now`` alike."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+        owner = node.value.id if isinstance(node.value, ast.Name) else node.value.attr
+        return f"{owner}.{node.attr}"
+    return ""
+
+
+def _catches_everything(node: ast.ExceptHandler) -> bool:
+    caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+    return any(
+        kind is None or (isinstance(kind, ast.Name) and kind.id in ("Exception", "BaseException"))
+        for kind in caught
+    )
