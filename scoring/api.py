@@ -22,6 +22,7 @@ import orjson
 import uvicorn
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi import Path as PathParameter
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -91,11 +92,16 @@ def create_app(
         redoc_url=None,
         # An id may end in a slash: a redirect would ask for another one.
         redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
     )
     app.add_middleware(CountRequests)
     install_problems(app)
     app.include_router(router)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
 
 
 # --- routes ----------------------------------------------------------------------------
@@ -104,9 +110,8 @@ def create_app(
 @router.post(
     "/predict",
     summary="Score an ad-hoc transaction",
-    response_model=contract.PredictAnswer,
-    responses=contract.problems(413, 422),
-    openapi_extra={"requestBody": contract.PREDICT_BODY},
+    responses=contract.PREDICT,
+    openapi_extra={"requestBody": contract.predict_body()},
 )
 async def predict(request: Request) -> Response:
     """Score a transaction against the stored history, as if it had just arrived.
@@ -137,8 +142,7 @@ async def predict(request: Request) -> Response:
 @router.get(
     "/features/{user_id:path}",
     summary="The features of a user as of now",
-    response_model=contract.FeaturesAnswer,
-    responses=contract.problems(404, 422, 503),
+    responses=contract.FEATURES,
 )
 async def features(
     request: Request,
@@ -163,7 +167,7 @@ async def features(
 @router.get(
     "/decisions/{transaction_id:path}",
     summary="The first decision about a transaction",
-    responses=contract.DECISION | contract.problems(404, 422, 503),
+    responses=contract.DECISION,
 )
 async def first_decision(
     request: Request,
@@ -184,7 +188,7 @@ async def first_decision(
     return Response(value, media_type="application/json")
 
 
-@router.get("/health", summary="Whether the process lives", response_model=contract.HealthAnswer)
+@router.get("/health", summary="Whether the process lives", responses=contract.HEALTH)
 async def health() -> Response:
     """Answer while the process can answer at all; it asks nobody else."""
     return _json({"status": "live"})
@@ -193,8 +197,7 @@ async def health() -> Response:
 @router.get(
     "/ready",
     summary="Whether predictions are answered in full",
-    response_model=contract.ReadyAnswer,
-    responses={503: {"model": contract.ReadyAnswer, "description": "not ready; see reasons"}},
+    responses=contract.READY,
 )
 async def ready(request: Request) -> Response:
     """Say whether Redis answers and a model is loaded. Without them answers are degraded."""
@@ -219,7 +222,7 @@ async def ready(request: Request) -> Response:
 
 
 @router.get(
-    "/metrics", summary="Prometheus metrics", responses=contract.METRICS, response_class=Response
+    "/metrics", summary="Prometheus metrics", response_class=Response, responses=contract.METRICS
 )
 async def metrics(request: Request) -> Response:
     """Give the metrics of this process in the Prometheus text format."""

@@ -1,8 +1,8 @@
-"""What the API's answers look like, for its OpenAPI document and its tests.
+"""What the API takes and gives, for its OpenAPI document and its tests.
 
-These models describe; they are not on the hot path. Bodies are decoded by `schemas.codec`
-(one strictness for the stream and for HTTP) and answers are encoded by orjson. Tests check
-every answer of every route against them, and the examples against the codec.
+The models describe; they are not on the hot path. Bodies are decoded by `schemas.codec` (one
+strictness for the stream and for HTTP), answers are encoded by orjson. Tests check every
+answer of every route against them, and the examples against the routes.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
 from schemas.decision import Decision
 from schemas.json_schema import schema_of
 from schemas.transaction import Transaction
 
+DESCRIPTION = """\
+Scores of ad-hoc transactions, features as of now, and first decisions of the stream.
+
+Nothing asked here is stored or emitted: what shall count goes to the topic `transactions`.
+Every refusal is a problem (RFC 9457) that names the field, the value and the limit.
+"""
+
 FeatureValues = dict[str, int | float | None]
-Outcomes = Literal["APPROVE", "REVIEW", "BLOCK"]
+Responses = dict[int | str, dict[str, Any]]
 
 _APPROXIMATE = "names of the features that are approximate, within the published bound"
 _DIGEST = "digest of the feature definitions the values were computed by"
-
-EXAMPLE_TRANSACTION = {
-    "user_id": "u-1",
-    "merchant_id": "m-1",
-    "amount_minor": 4250,
-    "currency": "EUR",
-    "device_type": "mobile",
-    "ip_country": "DE",
-}
-_EXAMPLE_DIGEST = "0d6f3a9b5c7e1248"
 
 
 class _Answer(BaseModel):
@@ -63,30 +61,9 @@ class Ages(_Answer):
 class PredictAnswer(_Answer):
     """The score of an ad-hoc transaction. Nothing is stored, nothing is emitted."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "example": {
-                "transaction_id": "adhoc-5b0c8de1f0c14c2a9d5b2f6f3a1e7c44",
-                "score": 0.0312,
-                "decision": "APPROVE",
-                "model_version": "3",
-                "model": {"name": "weir-fraud", "version": "3", "digest": "9f2c4e1ab07d6655"},
-                "latency_ms": 1.412,
-                "reasons": ["no history for merchant 'm-1'"],
-                "degraded": [],
-                "features": {"user_transaction_count_5m": 1, "user_amount_sum_5m": 4250},
-                "approximate": [],
-                "feature_age_ms": {"user": 5210, "merchant": None},
-                "event_time_ms": 1_795_478_400_000,
-                "definition_digest": _EXAMPLE_DIGEST,
-            }
-        },
-    )
-
     transaction_id: str = Field(description="as sent, or generated (adhoc-...)")
     score: float = Field(ge=0, le=1)
-    decision: Outcomes
+    decision: Literal["APPROVE", "REVIEW", "BLOCK"]
     model_version: str = Field(description="the same as model.version")
     model: ModelAnswer
     latency_ms: float = Field(ge=0, description="time spent on this request in the service")
@@ -116,22 +93,6 @@ class MerchantAnswer(EntityAnswer):
 
 class FeaturesAnswer(EntityAnswer):
     """The features of a user as of now."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "example": {
-                "user_id": "u-1",
-                "as_of_ms": 1_795_478_400_000,
-                "age_ms": 5210,
-                "sequence": 17,
-                "approximate": [],
-                "definition_digest": _EXAMPLE_DIGEST,
-                "features": {"user_transaction_count_5m": 1, "user_amount_sum_5m": 4250},
-                "merchant": None,
-            }
-        },
-    )
 
     user_id: str
     as_of_ms: int = Field(description="the time the values are for")
@@ -168,32 +129,115 @@ class ReadyAnswer(_Answer):
     model: ModelReadiness
 
 
-DESCRIPTION = """\
-Scores of ad-hoc transactions, features as of now, and first decisions of the stream.
+# --- examples and responses ------------------------------------------------------------
 
-Nothing asked here is stored or emitted: what shall count goes to the topic `transactions`.
-Every refusal is a problem (RFC 9457) that names the field, the value and the limit.
-"""
+# No nulls: FastAPI leaves them out of examples, and a field would be missing.
+_NOW_MS = 1_795_478_400_000
+_MODEL = {"name": "weir-fraud", "version": "3", "digest": "9f2c4e1ab07d6655"}
+_FEATURES = dict.fromkeys(FEATURE_NAMES, 0) | {
+    feature.name: {"count": 1, "sum": 4250, "mean": 4250.0, "distinct": 1}[feature.aggregate]
+    for feature in USER_FEATURES
+}
+_LEAST = {"user_id": "u-1", "merchant_id": "m-1", "amount_minor": 4250, "currency": "EUR"}
+
+_PREDICT_EXAMPLE = {
+    "transaction_id": "adhoc-5b0c8de1f0c14c2a9d5b2f6f3a1e7c44",
+    "score": 0.0312,
+    "decision": "APPROVE",
+    "model_version": "3",
+    "model": _MODEL,
+    "latency_ms": 1.412,
+    "reasons": ["score 0.031 is not above 0.5"],
+    "degraded": [],
+    "features": _FEATURES,
+    "approximate": [],
+    "feature_age_ms": {"user": 2_678_400_000, "merchant": 1_200},
+    "event_time_ms": _NOW_MS,
+    "definition_digest": DEFINITION_DIGEST,
+}
+_FEATURES_EXAMPLE = {
+    "user_id": "u-1",
+    "as_of_ms": _NOW_MS,
+    "age_ms": 5210,
+    "sequence": 17,
+    "approximate": [],
+    "features": {feature.name: _FEATURES[feature.name] for feature in USER_FEATURES},
+    "definition_digest": DEFINITION_DIGEST,
+    "merchant": {
+        "merchant_id": "m-1",
+        "age_ms": 1_200,
+        "sequence": 230,
+        "approximate": [],
+        "features": {feature.name: 0 for feature in MERCHANT_FEATURES},
+    },
+}
+_DECISION_EXAMPLE = {
+    "transaction_id": "t-1",
+    "user_id": "u-1",
+    "decision": "APPROVE",
+    "score": 0.0312,
+    "model": _MODEL,
+    "features": _FEATURES,
+    "vector": [4250.0, 1.0, 0.0],
+    "features_offset": {"partition": 2, "offset": 8121},
+    "definition_digest": DEFINITION_DIGEST,
+    "approximate": [],
+    "degraded": [],
+    "reasons": ["score 0.031 is not above 0.5"],
+    "event_time_ms": _NOW_MS,
+    "timings": {
+        "transaction_timestamp_ms": _NOW_MS + 2,
+        "features_at_ms": _NOW_MS + 6,
+        "scored_at_ms": _NOW_MS + 9,
+    },
+    "decided_at_ms": _NOW_MS + 9,
+}
+_READY_EXAMPLE = {
+    "ready": True,
+    "reasons": [],
+    "redis": {"reachable": True},
+    "model": {"loaded": True, "model": _MODEL, "refused": {}},
+}
+_NOT_READY_EXAMPLE = {
+    "ready": False,
+    "reasons": ["no model is loaded: the heuristic decides"],
+    "redis": {"reachable": True},
+    "model": {
+        "loaded": False,
+        "model": {"name": "heuristic", "version": "1", "digest": "0fb15af7c48e9c47"},
+        "refused": {"3": "GoldenRowsMismatchError: golden row 0 scores 0.2, recorded was 0.4"},
+    },
+}
+_PROBLEM_EXAMPLES: dict[int, tuple[str, str, str | None]] = {
+    404: ("not found", "no history for user 'u-9'", None),
+    408: ("request too slow", "the body was not complete in 5 s", None),
+    413: ("body too large", "the body is over 65536 bytes", None),
+    422: ("invalid event", "amount_minor is -1, limit 0", "amount_minor"),
+    503: (
+        "temporarily unavailable",
+        "reading entities of user 'u-1' from Redis failed within redis_timeout_ms=50: TimeoutError",
+        None,
+    ),
+}
 
 
-def _predict_body() -> dict[str, Any]:
+def predict_body() -> dict[str, Any]:
+    """Describe the body of POST /predict: a transaction, two fields of which may be left out."""
     schema = schema_of(Transaction)
-    for name in ("transaction_id", "event_time_ms"):
+    properties = schema["properties"]
+    for name, otherwise in (
+        ("transaction_id", "Generated when left out."),
+        ("event_time_ms", "The time of the request when left out."),
+    ):
         schema["required"].remove(name)
-        schema["properties"][name]["type"] = [schema["properties"][name]["type"], "null"]
-    schema["properties"]["transaction_id"]["description"] = "Generated when left out."
-    schema["properties"]["event_time_ms"]["description"] += " The time of the request if left out."
+        properties[name]["type"] = [properties[name]["type"], "null"]
+        properties[name]["description"] += f" {otherwise}"
     examples = {
-        "now": {"summary": "as of now", "value": EXAMPLE_TRANSACTION},
-        "least": {
-            "summary": "the least there is to say",
-            "value": {
-                "user_id": "u-1",
-                "merchant_id": "m-1",
-                "amount_minor": 4250,
-                "currency": "EUR",
-            },
+        "now": {
+            "summary": "as of now",
+            "value": {**_LEAST, "device_type": "mobile", "ip_country": "DE"},
         },
+        "least": {"summary": "the least there is to say", "value": _LEAST},
     }
     return {
         "required": True,
@@ -201,62 +245,9 @@ def _predict_body() -> dict[str, Any]:
     }
 
 
-PREDICT_BODY = _predict_body()
-"""The body of POST /predict: a transaction, with two fields that may be left out."""
-
-DECISION: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "the decision, byte for byte as it is on the topic `decisions`",
-        "content": {
-            "application/json": {
-                "schema": schema_of(Decision),
-                "example": {
-                    "transaction_id": "t-1",
-                    "user_id": "u-1",
-                    "decision": "APPROVE",
-                    "score": 0.0312,
-                    "model": {"name": "weir-fraud", "version": "3", "digest": "9f2c4e1ab07d6655"},
-                    "features": {"user_transaction_count_5m": 1, "user_amount_sum_5m": 4250},
-                    "vector": [4250.0, 1.0, None],
-                    "features_offset": {"partition": 2, "offset": 8121},
-                    "definition_digest": _EXAMPLE_DIGEST,
-                    "approximate": [],
-                    "degraded": [],
-                    "reasons": ["score 0.031 is not above 0.5"],
-                    "event_time_ms": 1_795_478_400_000,
-                    "timings": {
-                        "transaction_timestamp_ms": 1_795_478_400_002,
-                        "features_at_ms": 1_795_478_400_006,
-                        "scored_at_ms": 1_795_478_400_009,
-                    },
-                    "decided_at_ms": 1_795_478_400_009,
-                },
-            }
-        },
-    }
-}
-METRICS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "one metric a line, with its help",
-        "content": {"text/plain": {"schema": {"type": "string"}}},
-    }
-}
-
-_PROBLEMS: dict[int, tuple[str, str, str | None]] = {
-    404: ("not found", "no history for user 'u-9'", None),
-    413: ("body too large", "the body is over 65536 bytes", None),
-    422: ("invalid event", "amount_minor is -1, limit 0", "amount_minor"),
-    503: (
-        "temporarily unavailable",
-        "reading entities of user 'u-1' from Redis failed within redis_timeout_ms=50: timed out",
-        None,
-    ),
-}
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problems a route may answer with, for FastAPI's ``responses``."""
-    return {status: _problem(status, *_PROBLEMS[status]) for status in statuses}
+def problems(*statuses: int) -> Responses:
+    """Describe the problems a route may answer with."""
+    return {status: _problem(status, *_PROBLEM_EXAMPLES[status]) for status in statuses}
 
 
 def _problem(status: int, title: str, detail: str, field: str | None) -> dict[str, Any]:
@@ -265,3 +256,43 @@ def _problem(status: int, title: str, detail: str, field: str | None) -> dict[st
         example["field"] = field
     media = {"schema": Problem.model_json_schema(), "example": example}
     return {"description": title, "content": {"application/problem+json": media}}
+
+
+def _answer(description: str, model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    content = {"application/json": {"example": example}}
+    return {"description": description, "model": model, "content": content}
+
+
+PREDICT: Responses = {
+    200: _answer("the score", PredictAnswer, _PREDICT_EXAMPLE),
+    **problems(408, 413, 422),
+}
+FEATURES: Responses = {
+    200: _answer("the values as of now", FeaturesAnswer, _FEATURES_EXAMPLE),
+    **problems(404, 422, 503),
+}
+DECISION: Responses = {
+    200: {
+        "description": "the decision, byte for byte as it is on the topic `decisions`",
+        "content": {
+            "application/json": {"schema": schema_of(Decision), "example": _DECISION_EXAMPLE}
+        },
+    },
+    **problems(404, 422, 503),
+}
+HEALTH: Responses = {200: _answer("the process lives", HealthAnswer, {"status": "live"})}
+READY: Responses = {
+    200: _answer("ready", ReadyAnswer, _READY_EXAMPLE),
+    503: _answer("not ready; see reasons", ReadyAnswer, _NOT_READY_EXAMPLE),
+}
+METRICS: Responses = {
+    200: {
+        "description": "one metric a line, with its help",
+        "content": {
+            "text/plain": {
+                "schema": {"type": "string"},
+                "example": 'api_requests_total{route="/predict",status="200"} 17.0\n',
+            }
+        },
+    }
+}

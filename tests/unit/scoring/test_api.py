@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from features.definitions import (
 )
 from features.state import UserState
 from schemas.codec import encode_decision
+from scoring import api
 from scoring import api_contract as contract
 from scoring.api import BODY_BYTES_MAX
 from scoring.heuristic import HEURISTIC
@@ -243,6 +245,20 @@ def test_a_body_may_have_so_many_bytes_and_no_more(
     assert response.status_code == status
     if status == 413:
         assert_problem(response, 413, "over 65536 bytes")
+
+
+def test_a_body_that_never_ends_is_given_up(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "BODY_TIMEOUT_S", 0.01)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    response = service.client.post("/predict", content=endless())
+    assert_problem(response, 408, "not complete in 0.01 s")
+    assert response.headers["connection"] == "close"
 
 
 # --- GET /features ---------------------------------------------------------------------
