@@ -1,0 +1,84 @@
+"""Parts of the worker for tests: a model that answers as told, a sink and a store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from schemas.decision import ModelRef
+from schemas.feature_row import FeatureRow
+from scoring.ports import Kept, Model, OutgoingRecord, Scores
+from tests.builders import FEATURE_ROW, transaction
+
+
+def feature_row(
+    transaction_id: str = "t-1",
+    *,
+    definition_digest: str = DEFINITION_DIGEST,
+    features: dict[str, int | float | None] | None = None,
+) -> FeatureRow:
+    """A whole feature row: every feature 0, unless said otherwise."""
+    values: dict[str, int | float | None] = dict.fromkeys(FEATURE_NAMES, 0)
+    return replace(
+        FEATURE_ROW,
+        transaction=transaction(transaction_id=transaction_id),
+        features={**values, **(features or {})},
+        definition_digest=definition_digest,
+    )
+
+
+class FixedModel:
+    """Scores every row alike and remembers how many rows each call had."""
+
+    def __init__(self, score: float, *, version: str = "1") -> None:
+        self.ref = ModelRef(name="fixed", version=version, digest="d" * 16)
+        self.definition_digest: str | None = DEFINITION_DIGEST
+        self.calls: list[int] = []
+        self._score = score
+
+    def score(self, rows: Sequence[FeatureRow]) -> Scores:
+        self.calls.append(len(rows))
+        return Scores([self._score] * len(rows), [[1.0]] * len(rows))
+
+
+class FixedSource:
+    """A `ModelSource` that a test sets."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def current(self) -> Model:
+        return self.model
+
+
+class MemoryStore:
+    """The `DecisionStore` of unit tests; in the suite of tests/contract/test_decision_store.py."""
+
+    def __init__(self) -> None:
+        self.decisions: dict[str, bytes] = {}
+        self.is_away = False
+
+    async def keep_first(
+        self, proposals: Sequence[tuple[str, bytes]], *, when_unstored: Callable[[int], bytes]
+    ) -> Kept:
+        values = []
+        for at, (transaction_id, proposed) in enumerate(proposals):
+            value = when_unstored(at) if self.is_away else proposed
+            values.append(self.decisions.setdefault(transaction_id, value))
+        return Kept(values, not self.is_away)
+
+    async def close(self) -> None: ...
+
+
+class MemorySink:
+    """Keeps what is sent; raises `error` instead, if a test sets one."""
+
+    def __init__(self) -> None:
+        self.records: list[OutgoingRecord] = []
+        self.error: Exception | None = None
+
+    async def send(self, records: Sequence[OutgoingRecord]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.records.extend(records)
