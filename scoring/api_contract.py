@@ -225,13 +225,11 @@ def predict_body() -> dict[str, Any]:
     """Describe the body of POST /predict: a transaction, two fields of which may be left out."""
     schema = schema_of(Transaction)
     properties = schema["properties"]
-    for name, otherwise in (
-        ("transaction_id", "Generated when left out."),
-        ("event_time_ms", "The time of the request when left out."),
-    ):
+    for name in ("transaction_id", "event_time_ms"):
         schema["required"].remove(name)
         properties[name]["type"] = [properties[name]["type"], "null"]
-        properties[name]["description"] += f" {otherwise}"
+    properties["transaction_id"]["description"] = "Any id; generated when left out."
+    properties["event_time_ms"]["description"] += " The time of the request when left out."
     examples = {
         "now": {
             "summary": "as of now",
