@@ -70,7 +70,9 @@ def test_a_mixed_batch_keeps_its_order_and_takes_one_call_of_the_model() -> None
     model = FixedModel(0.99)
     digests = [None, "another", None, "another", None]
     rows = [
-        feature_row(f"t-{at}") if digest is None else feature_row(f"t-{at}", definition_digest=digest)
+        feature_row(f"t-{at}")
+        if digest is None
+        else feature_row(f"t-{at}", definition_digest=digest)
         for at, digest in enumerate(digests)
     ]
     offsets = [Offset(0, at) for at in range(5)]
@@ -115,7 +117,5 @@ def test_an_empty_batch_is_no_decision() -> None:
 
 
 def test_offsets_that_do_not_match_the_rows_are_a_bug() -> None:
-    with pytest.raises(ValueError, match="shorter|longer"):
-        decide_many(
-            [feature_row()], model=HEURISTIC, policy=POLICY, features_offsets=[], now_ms=0
-        )
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        decide_many([feature_row()], model=HEURISTIC, policy=POLICY, features_offsets=[], now_ms=0)
