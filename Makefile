@@ -28,7 +28,8 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 # Only modules that hold examples are imported for them: the others may be slow to import.
 EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' features infra schemas scoring streams training)
-UV_SYNC := $(UV) pip sync --quiet --require-hashes
+# Compiled once here instead of at every start: some machines forbid Python to keep bytecode.
+UV_SYNC := $(UV) pip sync --quiet --require-hashes --compile-bytecode
 UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make requirements' $(UV) pip compile --quiet \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 

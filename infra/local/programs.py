@@ -91,7 +91,8 @@ def flink_environment(layout: Layout) -> dict[str, str]:
     """What JobManager, TaskManager and a PyFlink client need to find each other's files.
 
     ``PYTHONPATH`` has to name the environment's packages: the Python inside the JVM (PEMJA) does
-    not know that it belongs to a virtual environment.
+    not know that it belongs to a virtual environment. ``PATH`` starts with the environment, because
+    PEMJA asks the ``python`` it finds there for the library to load.
     """
     return {
         "FLINK_HOME": str(layout.flink_home),
@@ -100,6 +101,7 @@ def flink_environment(layout: Layout) -> dict[str, str]:
         "FLINK_PLUGINS_DIR": str(layout.flink_home / "plugins"),
         "FLINK_CONF_DIR": str(layout.flink_conf),
         "FLINK_LOG_DIR": str(layout.logs),
+        "PATH": f"{layout.streams_python.parent}:{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": f"{layout.streams_site_packages}:{layout.repo}",
     }
 

@@ -24,7 +24,7 @@ from infra.local.programs import OURS, STACK_VARIABLE, Program, kafka_java, prog
 from schemas.settings import Settings, environment_of
 
 SUPERVISOR_START_S_MAX = 10.0
-READY_S_MAX = 120.0
+READY_S_MAX = 300.0
 FORMAT_S_MAX = 60.0
 STOP_MARGIN_S = 10.0
 FAILED_STARTS_MAX = 3
