@@ -38,10 +38,13 @@ TILES_PER_WINDOW = 64
 of ``window_ms // TILES_PER_WINDOW`` ms each, on an absolute grid, one grid for each window.
 
 **The error bound.** A value whose window holds tiled events is named in ``approximate``. It is the
-exact value of a window whose edges are moved back, each by less than 1/64 of the window: an edge
-that falls inside a tile which holds events moves to that tile's start, the other edges stay. So
-a count or a sum is wrong by at most the events of the one tile at each edge. A rate is taken with
-the same moved edges above and below the line, so it stays between 0 and 1.
+exact value of a window whose edges are moved back a little. The open edge, if it falls inside a
+tile of its window that holds events, moves to that tile's start: less than 1/64 of the window. The
+closed edge moves only if tiled events are younger than it (the event came late, or the window is
+delayed), and on the grid of the entity's shortest window: less than 1/64 of that. So a count or
+a sum is wrong by at most the events of the one tile at each edge, and no event sees its future.
+A rate has the same edges above and below the line, so it stays between 0 and 1. A late event
+always counts itself.
 """
 
 

@@ -14,18 +14,16 @@ from typing import NamedTuple
 from features.state_bytes import StateReader, pack_ints
 
 
-class TileRun(NamedTuple):
-    """Some tiles in a row, and what lies at its ends; see :meth:`TileGrid.run`.
+class Tail(NamedTuple):
+    """A tile and all that follow it.
 
     Attributes:
-        holds_first: whether the first tile holds events.
-        holds_end: whether the tile after the last one holds events.
-        size: how many events the tiles hold.
+        holds_first: whether the tile itself holds events.
+        size: how many events they all hold.
         total: their sum.
     """
 
     holds_first: bool
-    holds_end: bool
     size: int
     total: int
 
@@ -33,7 +31,7 @@ class TileRun(NamedTuple):
 class TileGrid:
     """The tiles of one window that hold events, in order of time.
 
-    Kept as running totals, so that any run of tiles is read by two differences. Plain lists,
+    Kept as running totals, so that any tail of tiles is read by two differences. Plain lists,
     not arrays: a total may pass 2^63.
 
     Args:
@@ -43,20 +41,19 @@ class TileGrid:
         >>> grid = TileGrid(1_000)
         >>> grid.add(7, count=2, total=50)
         >>> grid.add(9, count=1, total=5)
-        >>> grid.run(7, 9, oldest=0)
-        TileRun(holds_first=True, holds_end=True, size=2, total=50)
+        >>> grid.since(7)
+        Tail(holds_first=True, size=3, total=55)
+        >>> grid.since(8)
+        Tail(holds_first=False, size=1, total=5)
     """
 
-    __slots__ = ("_counts", "_last_run", "_last_run_of", "_numbers", "_totals", "tile_ms")
+    __slots__ = ("_counts", "_numbers", "_totals", "tile_ms")
 
     def __init__(self, tile_ms: int) -> None:
         self.tile_ms = tile_ms
         self._numbers: list[int] = []
         self._counts = [0]
         self._totals = [0]
-        # In order of time the same run is asked for many times in a row.
-        self._last_run_of: tuple[int, int, int] | None = None
-        self._last_run: TileRun
 
     def add(self, number: int, *, count: int, total: int) -> None:
         """Add events to a tile. In order of time O(1); else O(newer tiles).
@@ -67,7 +64,6 @@ class TileGrid:
             total: their sum.
         """
         numbers, counts, totals = self._numbers, self._counts, self._totals
-        self._last_run_of = None
         if not numbers or number > numbers[-1]:
             numbers.append(number)
             counts.append(counts[-1])
@@ -83,33 +79,18 @@ class TileGrid:
         if counts[at + 1] == counts[at]:
             del numbers[at], counts[at + 1], totals[at + 1]
 
-    def holds(self, number: int) -> bool:
-        """Say whether a tile holds events."""
-        at = bisect_left(self._numbers, number)
-        return at < len(self._numbers) and self._numbers[at] == number
-
-    def run(self, first: int, end: int, *, oldest: int) -> TileRun:
-        """Read the tiles ``first`` to ``end - 1``, as if there were none before ``oldest``."""
-        run_of = (first, end, oldest)
-        if run_of != self._last_run_of:
-            self._last_run = self._read_run(first, end, oldest)
-            self._last_run_of = run_of
-        return self._last_run
-
-    def _read_run(self, first: int, end: int, oldest: int) -> TileRun:
-        counts, totals = self._counts, self._totals
-        low = bisect_left(self._numbers, max(first, oldest))
-        high = bisect_left(self._numbers, end, low)
-        return TileRun(
-            holds_first=first >= oldest and self.holds(first),
-            holds_end=end >= oldest and self.holds(end),
-            size=counts[high] - counts[low],
-            total=totals[high] - totals[low],
+    def since(self, number: int) -> Tail:
+        """Read a tile and all that follow it."""
+        numbers, counts, totals = self._numbers, self._counts, self._totals
+        at = bisect_left(numbers, number)
+        return Tail(
+            at < len(numbers) and numbers[at] == number,
+            counts[-1] - counts[at],
+            totals[-1] - totals[at],
         )
 
     def drop_before(self, number: int) -> None:
         """Forget the tiles before this one."""
-        self._last_run_of = None
         at = bisect_left(self._numbers, number)
         del self._numbers[:at], self._counts[:at], self._totals[:at]
 

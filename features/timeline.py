@@ -6,8 +6,8 @@ Goal: the cost of an event grows neither with a window's length nor with the eve
   differences between two bisections. An event in order is appended; a late one is inserted, and
   the running sums of the newer events are corrected.
 * **Tiles**, past ``events_max`` single events: the oldest quarter is folded, in one go, into one
-  grid for each window (``tiles.py``). Edges of a window that cut such a tile are moved back to its
-  start; ``definitions.TILES_PER_WINDOW`` states the bound. Late events are single events again.
+  grid for each window (``tiles.py``). An edge that cuts such a tile is moved back to its start;
+  ``definitions.TILES_PER_WINDOW`` states the bound. What comes late is a single event again.
 * **Dead events**, which no window can reach any more, are dropped when they are the majority.
   Until then no method sees them, so when they are dropped changes no value and no byte.
 
@@ -23,7 +23,7 @@ from itertools import accumulate, pairwise
 
 from features.definitions import EVENTS_MAX, LATENESS_MS
 from features.state_bytes import StateReader, pack_ints
-from features.tiles import TileGrid, TileRun
+from features.tiles import Tail, TileGrid
 from features.windows import NEVER_MS, Edges, Span
 
 _RUNNING_MAX = (1 << 63) - 1
@@ -33,7 +33,7 @@ class Timeline:
     """The events of one key that its windows can still reach.
 
     Args:
-        spans: the windows that are read.
+        spans: the windows that are read, all of one delay.
         sums: whether events carry a value to be summed; else sums are 0.
         lateness_ms: how much older than the newest event a read may be and still be exact.
         events_max: single events kept, at least 4.
@@ -54,7 +54,10 @@ class Timeline:
     """
 
     __slots__ = (
+        "_coarsest",
+        "_delay_ms",
         "_events_max",
+        "_finest",
         "_grids",
         "_lateness_ms",
         "_retention_ms",
@@ -72,7 +75,12 @@ class Timeline:
         lateness_ms: int = LATENESS_MS,
         events_max: int = EVENTS_MAX,
     ) -> None:
+        if len({span.delay_ms for span in spans}) != 1:
+            raise ValueError(f"{spans}: the windows of a timeline end at the same time")
         self._spans = spans
+        self._delay_ms = spans[0].delay_ms
+        self._finest = min(range(len(spans)), key=lambda at: spans[at].window_ms)
+        self._coarsest = max(range(len(spans)), key=lambda at: spans[at].window_ms)
         self._lateness_ms = lateness_ms
         self._retention_ms = _retention_ms(spans, lateness_ms)
         self._events_max = events_max
@@ -126,7 +134,7 @@ class Timeline:
             return
         for grid in self._grids:
             number = time_ms // grid.tile_ms
-            if grid.holds(number):
+            if grid.since(number).holds_first:
                 grid.add(number, count=-1, total=0)
 
     def read(
@@ -139,71 +147,90 @@ class Timeline:
             that touch tiles, whose values are approximate.
         """
         times_ms, running = self._times_ms, self._running
-        size = len(times_ms)
-        last_ms = times_ms[-1] if size else NEVER_MS
+        until_ms = as_of_ms - self._delay_ms
         easy_from_ms = max(self.tiled_until_ms, newest_ms - self._retention_ms)
+        high = len(times_ms)
+        if high and until_ms < times_ms[-1]:
+            high = bisect_right(times_ms, until_ms)
         counts: list[int] = []
         totals: list[int] = []
         touched: dict[int, Edges] = {}
-        for position, (window_ms, delay_ms) in enumerate(self._spans):
-            until_ms = as_of_ms - delay_ms
+        for position, (window_ms, _) in enumerate(self._spans):
             after_ms = until_ms - window_ms
-            if after_ms < easy_from_ms:
-                edges, run = self._align(position, Edges(after_ms, until_ms), newest_ms)
-                count, total = self._between(edges, run, newest_ms)
-                if run is not None:
-                    touched[position] = edges
-                counts.append(count)
-                totals.append(total)
+            if after_ms >= easy_from_ms:
+                low = bisect_right(times_ms, after_ms, 0, high)
+                counts.append(high - low)
+                totals.append(running[high] - running[low] if running is not None else 0)
                 continue
-            high = size if until_ms >= last_ms else bisect_right(times_ms, until_ms)
-            low = bisect_right(times_ms, after_ms, 0, high)
-            counts.append(high - low)
-            totals.append(running[high] - running[low] if running is not None else 0)
+            edges, tiled = self._align(position, Edges(after_ms, until_ms), newest_ms)
+            count, total = self._between(edges, tiled, newest_ms)
+            counts.append(count)
+            totals.append(total)
+            if tiled is not None:
+                touched[position] = edges
         return counts, totals, touched
 
     def align(self, position: int, edges: Edges, *, newest_ms: int) -> Edges:
         """Move the edges of a window that cut a tile with events back to that tile's start.
 
-        Edges that have been moved stay where they are when aligned again.
+        The open edge moves on the window's own grid, the other one on the finest. Edges that
+        have been moved stay where they are when aligned again.
         """
         return self._align(position, edges, newest_ms)[0]
 
     def between(self, position: int, edges: Edges, *, newest_ms: int) -> tuple[int, int]:
         """Give count and sum between aligned edges of one window."""
-        _, run = self._align(position, edges, newest_ms)
-        return self._between(edges, run, newest_ms)
+        _, tiled = self._align(position, edges, newest_ms)
+        return self._between(edges, tiled, newest_ms)
 
-    def _align(self, position: int, edges: Edges, newest_ms: int) -> tuple[Edges, TileRun | None]:
-        """Give the moved edges and the tiles between them, None if the window touches none."""
+    def _align(
+        self, position: int, edges: Edges, newest_ms: int
+    ) -> tuple[Edges, tuple[int, int] | None]:
+        """Give the moved edges, and count and sum of the tiles between them.
+
+        The tiles are None if the window touches none: the edges are as they came.
+        """
         after_ms, until_ms = edges
         if after_ms >= self.tiled_until_ms:
             return edges, None
         grid = self._grids[position]
-        tile_ms = grid.tile_ms
-        first, end = (after_ms + 1) // tile_ms, (until_ms + 1) // tile_ms
+        first = (after_ms + 1) // grid.tile_ms
         oldest = _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
-        run = grid.run(first, end, oldest=oldest)
-        cuts_last = run.holds_end and end * tile_ms != until_ms + 1
-        if not run.size and not cuts_last:
+        holds_first, count, total = grid.since(max(first, oldest))
+        if holds_first and first >= oldest:
+            after_ms = first * grid.tile_ms - 1
+        if until_ms < self.tiled_until_ms:
+            until_ms, later = self._cut_later(until_ms, newest_ms)
+            count -= later.size
+            total -= later.total
+        if count <= 0 and until_ms == edges.until_ms:
             return edges, None
-        return Edges(
-            first * tile_ms - 1 if run.holds_first else after_ms,
-            end * tile_ms - 1 if cuts_last else until_ms,
-        ), run
+        return Edges(after_ms, until_ms), (max(count, 0), max(total, 0))
 
-    def _between(self, edges: Edges, run: TileRun | None, newest_ms: int) -> tuple[int, int]:
+    def _cut_later(self, until_ms: int, newest_ms: int) -> tuple[int, Tail]:
+        """Give the moved closed edge of all windows, and the tiles after it.
+
+        The finest grid reaches back far enough for reads that may be exact; for others the
+        coarsest is what is left.
+        """
+        is_in_time = until_ms >= newest_ms - self._delay_ms - self._lateness_ms
+        grid = self._grids[self._finest if is_in_time else self._coarsest]
+        number = (until_ms + 1) // grid.tile_ms
+        later = grid.since(number)
+        if later.holds_first:
+            until_ms = number * grid.tile_ms - 1
+        return until_ms, later
+
+    def _between(
+        self, edges: Edges, tiled: tuple[int, int] | None, newest_ms: int
+    ) -> tuple[int, int]:
         times_ms, running = self._times_ms, self._running
-        after_ms = max(edges.after_ms, newest_ms - self._retention_ms)
-        low = bisect_right(times_ms, after_ms)
+        low = bisect_right(times_ms, max(edges.after_ms, newest_ms - self._retention_ms))
         high = bisect_right(times_ms, edges.until_ms, low)
-        count, total = high - low, 0
-        if running is not None:
-            total = running[high] - running[low]
-        if run is not None:
-            count += run.size
-            total += run.total
-        return count, total
+        total = running[high] - running[low] if running is not None else 0
+        if tiled is None:
+            return high - low, total
+        return high - low + tiled[0], total + tiled[1]
 
     def pack(self, *, newest_ms: int, lateness_ms: int) -> bytes:
         """Write what reads up to ``lateness_ms`` late can reach."""
