@@ -112,7 +112,7 @@ class HeuristicModel:
 
     ref = ModelRef(
         name=HEURISTIC_NAME,
-        version="1",
+        version="rules-1",
         digest=hashlib.sha256(repr(RULES).encode()).hexdigest()[:16],
     )
     definition_digest = None

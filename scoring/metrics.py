@@ -121,7 +121,7 @@ METRICS = {
     "model_info": MetricSpec(
         "scoring_model_info",
         "gauge",
-        "1 for the model in use.",
+        "1 for the model in use, 0 for one used before.",
         "name heuristic: there is no champion, or none that passes its checks.",
         labels=("name", "version", "digest"),
     ),

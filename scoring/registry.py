@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
+from prometheus_client import Gauge
+
 from scoring.errors import ModelRefusedError, RegistryUnavailableError, SignatureMismatchError
 from scoring.heuristic import HEURISTIC
 from scoring.metrics import Metrics
@@ -162,6 +164,7 @@ class ChampionWatcher:
         self._trouble: str | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._shown: Gauge | None = None
         self._show_model()
 
     def current(self) -> Model:
@@ -242,10 +245,13 @@ class ChampionWatcher:
 
     def _show_model(self) -> None:
         ref = self._model.ref
-        self._metrics.model_info.clear()
-        self._metrics.model_info.labels(name=ref.name, version=ref.version, digest=ref.digest).set(
-            1
+        shown = self._metrics.model_info.labels(
+            name=ref.name, version=ref.version, digest=ref.digest
         )
+        if self._shown is not None:
+            self._shown.set(0)
+        shown.set(1)
+        self._shown = shown
 
     def _run(self) -> None:
         while not self._stopping.wait(self._poll_s):

@@ -74,7 +74,7 @@ def test_without_a_champion_the_heuristic_is_the_model(bench: Bench) -> None:
     bench.watcher.poll()
     assert bench.watcher.current() is HEURISTIC
     assert bench.count(
-        "scoring_model_info", name="heuristic", version="1", digest=HEURISTIC.ref.digest
+        "scoring_model_info", name="heuristic", version="rules-1", digest=HEURISTIC.ref.digest
     )
 
 

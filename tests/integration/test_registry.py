@@ -1,0 +1,228 @@
+"""The champion, from training's side to the scorer's, through a real MLflow server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import mlflow
+import pytest
+from prometheus_client import CollectorRegistry
+
+from scoring.errors import RegistryUnavailableError
+from scoring.heuristic import HEURISTIC
+from scoring.metrics import build_metrics
+from scoring.model import ModelFiles
+from scoring.registry import ChampionWatcher, MlflowRegistry
+from tests.model_files import Trained, trained, with_golden, with_signature
+from tests.services import Services, unique_name
+from training.compiled import CompiledModel
+from training.errors import ModelRegistryUnreachableError
+from training.register import ModelRegistry, RegisteredModelVersion
+
+# MLflow warns of type hints of its own when it writes a model.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+ALIAS = "champion"
+POLL_MS = 200
+SEEN_WITHIN_S = 10.0
+"""What the scorer promises: a moved alias decides within 10 s."""
+
+
+class Loop:
+    """Both ends of one registered model: what training writes and what the scorer sees."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.name = unique_name("model")
+        self.training = ModelRegistry(uri, model_name=self.name, alias=ALIAS)
+
+    def register(
+        self, model: Trained, compiled: CompiledModel | None = None
+    ) -> RegisteredModelVersion:
+        return self.training.register(
+            model.forest, compiled or model.compiled, params={"seed": 7}, metrics={"test_auc": 0.9}
+        )
+
+    def move_alias(self, version: str) -> None:
+        mlflow.MlflowClient(self.uri).set_registered_model_alias(self.name, ALIAS, version)
+
+    def watcher(self) -> ChampionWatcher:
+        registry = MlflowRegistry(self.uri, model_name=self.name, alias=ALIAS)
+        metrics = build_metrics(CollectorRegistry())
+        return ChampionWatcher(registry, poll_ms=POLL_MS, metrics=metrics)
+
+
+@pytest.fixture
+def loop(mlflow_server: Services) -> Loop:
+    return Loop(mlflow_server.mlflow_uri)
+
+
+@contextmanager
+def started(watcher: ChampionWatcher) -> Iterator[ChampionWatcher]:
+    watcher.start()
+    try:
+        yield watcher
+    finally:
+        watcher.stop()
+
+
+def eventually(is_so: Callable[[], bool], *, within_s: float = SEEN_WITHIN_S) -> None:
+    deadline_s = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < deadline_s, f"not so after {within_s} s"
+        time.sleep(0.05)
+
+
+def test_a_moved_alias_decides_within_10_s_without_a_restart(loop: Loop) -> None:
+    with started(loop.watcher()) as watcher:
+        assert watcher.current() is HEURISTIC
+        first = loop.register(trained())
+        eventually(lambda: watcher.current().ref.version == first.version)
+        assert watcher.current().ref.digest == first.trees_digest
+        second = loop.register(trained(seed=8))
+        eventually(lambda: watcher.current().ref.version == second.version)
+        loop.move_alias(first.version)
+        eventually(lambda: watcher.current().ref.version == first.version)
+
+
+def with_files_of(files: ModelFiles) -> CompiledModel:
+    """What training compiled, with other files, as a broken training would register it."""
+    return replace(
+        trained().compiled, trees=files.trees, signature=files.signature, golden=files.golden
+    )
+
+
+BROKEN = {
+    "GoldenRowsMismatchError": with_golden(trained().files(), scores=[0.123] * 200),
+    "SignatureMismatchError": replace(trained().files(), golden=b"{"),
+    "DefinitionMismatchError": with_signature(trained().files(), definition_digest="another"),
+}
+
+
+@pytest.mark.parametrize("error", BROKEN)
+def test_a_broken_version_is_refused_and_the_last_good_one_goes_on(loop: Loop, error: str) -> None:
+    good = loop.register(trained())
+    watcher = loop.watcher()
+    watcher.poll()
+    bad = loop.register(trained(), with_files_of(BROKEN[error]))
+    watcher.poll()
+    assert watcher.current().ref.version == good.version
+    assert watcher.refused()[bad.version].startswith(error)
+
+
+def test_trees_changed_after_registration_are_refused(loop: Loop) -> None:
+    good = loop.register(trained())
+    watcher = loop.watcher()
+    watcher.poll()
+    bad = loop.register(trained(seed=8))
+    tag = ("trees_digest", good.trees_digest)
+    mlflow.MlflowClient(loop.uri).set_model_version_tag(loop.name, bad.version, *tag)
+    watcher.poll()
+    assert watcher.current().ref.version == good.version
+    assert "changed after it was registered" in watcher.refused()[bad.version]
+
+
+def test_a_version_that_somebody_else_registered_is_refused_for_its_missing_files(
+    loop: Loop,
+) -> None:
+    client = mlflow.MlflowClient(loop.uri)
+    run = client.create_run(client.create_experiment(loop.name))
+    client.create_registered_model(loop.name)
+    source = f"runs:/{run.info.run_id}/model"
+    version = client.create_model_version(loop.name, source, run_id=run.info.run_id).version
+    loop.move_alias(version)
+    watcher = loop.watcher()
+    watcher.poll()
+    assert watcher.current() is HEURISTIC
+    assert "has no file weir/trees.tl" in watcher.refused()[str(version)]
+
+
+def test_no_such_model_and_no_such_alias_are_no_champion_rather_than_an_outage(loop: Loop) -> None:
+    registry = MlflowRegistry(loop.uri, model_name=loop.name, alias=ALIAS)
+    assert registry.champion() is None
+    mlflow.MlflowClient(loop.uri).create_registered_model(loop.name)
+    assert registry.champion() is None
+
+
+def test_mlflow_down_at_start_means_the_heuristic_until_it_is_there(loop: Loop) -> None:
+    good = loop.register(trained())
+    with front_door(loop.uri) as (door, open_door):
+        registry = MlflowRegistry(door, model_name=loop.name, alias=ALIAS)
+        watcher = ChampionWatcher(
+            registry, poll_ms=POLL_MS, metrics=build_metrics(CollectorRegistry())
+        )
+        with started(watcher):
+            assert watcher.current() is HEURISTIC
+            open_door.set()
+            eventually(lambda: watcher.current().ref.version == good.version)
+            open_door.clear()
+            with pytest.raises(RegistryUnavailableError):
+                registry.champion()
+            watcher.poll()
+            assert watcher.current().ref.version == good.version
+
+
+def test_a_server_that_is_no_mlflow_is_an_outage() -> None:
+    with front_door("http://127.0.0.1:1") as (door, _), pytest.raises(RegistryUnavailableError):
+        MlflowRegistry(door, model_name="m", alias=ALIAS).champion()
+
+
+def test_training_says_at_once_that_mlflow_is_away_and_the_champion_unchanged() -> None:
+    registry = ModelRegistry("http://127.0.0.1:1", model_name="m", alias=ALIAS)
+    with pytest.raises(ModelRegistryUnreachableError, match="the champion is unchanged"):
+        registry.check_reachable()
+
+
+def test_what_is_registered_is_for_people_too(loop: Loop) -> None:
+    registered = loop.register(trained())
+    client = mlflow.MlflowClient(loop.uri)
+    run = client.get_run(registered.run_id)
+    assert run.data.params == {"seed": "7"}
+    assert run.data.metrics == {"test_auc": 0.9}
+    assert run.info.status == "FINISHED"
+    paths = {entry.path for entry in client.list_artifacts(registered.run_id)}
+    assert paths == {"model", "weir"}
+    version = client.get_model_version_by_alias(loop.name, ALIAS)
+    assert version.source == f"runs:/{registered.run_id}/model"
+    assert set(version.tags) == {"definition_digest", "trees_digest"}
+
+
+@contextmanager
+def front_door(uri: str) -> Iterator[tuple[str, threading.Event]]:
+    """A server that answers 503 while its door is closed and redirects nothing: it asks ``uri``.
+
+    Stands in for an MLflow that is down and comes up, without stopping the session's server.
+    """
+    import urllib.error
+    import urllib.request
+
+    is_open = threading.Event()
+
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = 503, b"<html>away</html>"
+            if is_open.is_set():
+                try:
+                    with urllib.request.urlopen(uri + self.path) as answer:
+                        status, body = answer.status, answer.read()
+                except urllib.error.HTTPError as error:
+                    status, body = error.code, error.read()
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Door)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", is_open
+    finally:
+        server.shutdown()
+        server.server_close()
