@@ -70,10 +70,10 @@ def check_data_dir(layout: Layout) -> None:
             "choose a shorter path"
         )
     for path in (layout.data_dir, layout.repo):
-        if re.search(r"[^\w./+@-]", str(path)):
+        if re.search(r"[^\w./+@-]", str(path), re.ASCII):
             raise ValueError(
-                f"{str(path)!r} has a character besides letters, digits and . _ / + @ -; "
-                "Flink's start scripts cannot take it: choose another path"
+                f"{str(path)!r} has a character besides ASCII letters, digits and . _ / + @ -; "
+                "a class path or supervisor's file cannot carry it: choose another path"
             )
 
 

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from infra.local import processes, readiness
@@ -83,11 +84,19 @@ class Stack:
         data_dir = (repo / settings.data_dir).resolve()
         self.settings = settings.model_copy(update={"data_dir": data_dir})
         self.layout = Layout(repo=repo.resolve(), data_dir=data_dir)
-        self.programs = programs(self.settings, self.layout)
         self._control = Control(self.layout.supervisor_socket)
         self._tied = tied
         self._report = report
         self._supervisor: subprocess.Popen[bytes] | None = None
+
+    @cached_property
+    def programs(self) -> tuple[Program, ...]:
+        """The table of programs; made when asked for, as it reads the installed Flink.
+
+        Raises:
+            FileNotFoundError: Flink is not installed.
+        """
+        return programs(self.settings, self.layout)
 
     def environment(self) -> dict[str, str]:
         """The environment of every program of this stack: ours, its settings, its mark."""

@@ -1,0 +1,110 @@
+"""The table of programs: who needs what, and in which order."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infra.local import programs as table
+from infra.local.layout import Layout
+from infra.local.programs import ENGINES, OURS, STORES, Program
+from schemas.settings import Settings
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A checkout with an (empty) Flink distribution and jars."""
+    layout = Layout(repo=tmp_path / "repo", data_dir=tmp_path / "data")
+    (layout.flink_home / "conf").mkdir(parents=True)
+    (layout.flink_home / "conf" / "config.yaml").write_text(
+        "env:\n  java:\n    opts:\n      all: --add-exports=a/b=ALL-UNNAMED --add-opens=c/d=e\n"
+    )
+    layout.flink_lib.mkdir(parents=True)
+    for name in ("weir-kafka-glue.jar", "flink-dist-2.3.0.jar", "flink-python-2.3.0.jar"):
+        (layout.flink_lib / name).touch()
+    return layout
+
+
+def by_name(layout: Layout, settings: Settings | None = None) -> dict[str, Program]:
+    return {program.name: program for program in table.programs(settings or Settings(), layout)}
+
+
+def test_stores_come_before_engines_before_our_own_programs(layout: Layout) -> None:
+    stages = [program.stage for program in table.programs(Settings(), layout)]
+    assert stages == sorted(stages)
+    assert set(stages) == {STORES, ENGINES, OURS}
+
+
+def test_two_stacks_with_other_ports_share_no_port(layout: Layout) -> None:
+    mine = {p.number for program in by_name(layout).values() for p in program.ports}
+    other_settings = Settings(
+        kafka_port=19092,
+        redis_port=16379,
+        mlflow_port=15000,
+        flink_rest_port=18081,
+        flink_rpc_port=16123,
+        api_port=18000,
+    )
+    other = {
+        p.number for program in by_name(layout, other_settings).values() for p in program.ports
+    }
+    assert mine.isdisjoint(other)
+    assert len(other) == len(mine) == 7
+
+
+def test_every_port_names_the_setting_that_moves_it(layout: Layout) -> None:
+    names = {f"WEIR_{name.upper()}" for name in Settings.model_fields}
+    for program in by_name(layout).values():
+        for port in program.ports:
+            assert port.setting.split()[0] in names
+
+
+def test_what_reads_topics_waits_for_the_broker(layout: Layout) -> None:
+    settings = Settings(kafka_port=19092)
+    for name in ("velocity-job", "scorer"):
+        assert "kafka=127.0.0.1:19092" in by_name(layout, settings)[name].needs
+
+
+def test_flink_itself_comes_last_on_the_class_path(layout: Layout) -> None:
+    assert [Path(jar).name for jar in table.flink_class_path(layout).split(":")] == [
+        "flink-python-2.3.0.jar",
+        "weir-kafka-glue.jar",
+        "flink-dist-2.3.0.jar",
+    ]
+
+
+def test_flink_gets_the_module_openings_that_ship_with_it(layout: Layout) -> None:
+    command = by_name(layout)["taskmanager"].command
+    assert "--add-exports=a/b=ALL-UNNAMED" in command
+    assert "--add-opens=c/d=e" in command
+
+
+def test_a_flink_without_module_openings_is_refused(layout: Layout) -> None:
+    (layout.flink_home / "conf" / "config.yaml").write_text("env: {}\n")
+    with pytest.raises(ValueError, match=r"env\.java\.opts\.all"):
+        table.shipped_java_options(layout)
+
+
+def test_the_jvm_finds_the_python_of_the_flink_environment_first(layout: Layout) -> None:
+    environment = table.flink_environment(layout)
+    assert environment["PATH"].split(":")[0] == str(layout.streams_python.parent)
+    assert environment["PYTHONPATH"].split(":") == [
+        str(layout.streams_site_packages),
+        str(layout.repo),
+    ]
+
+
+def test_java_home_goes_before_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert table.java() == str(tmp_path / "bin" / "java")
+
+
+def test_redis_of_the_system_goes_before_our_link(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: Layout
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert table.redis_server(layout) == str(layout.repo / ".tools" / "bin" / "redis-server")
+    binary = tmp_path / "redis-server"
+    binary.touch(mode=0o755)
+    assert os.access(binary, os.X_OK)
+    assert table.redis_server(layout) == str(binary)
