@@ -29,7 +29,7 @@ from schemas.settings import Settings
 HISTORY_DAYS: Final = 30
 _START_MS: Final = 500
 
-out = Console()
+out = Console(soft_wrap=True)
 
 
 def demo(

@@ -42,6 +42,8 @@ class ReportingGroup(TyperGroup):
             err.print(f"[bold red]error:[/] {escape(str(error))}")
         except ValidationError as error:
             for problem in error.errors():
+                if problem["type"] == "default_factory_not_called":
+                    continue  # It follows from another setting, which is told.
                 name = "WEIR_" + "_".join(str(part) for part in problem["loc"]).upper()
                 err.print(f"[bold red]error:[/] setting {escape(name)}: {escape(problem['msg'])}")
         raise typer.Exit(EXIT_FAILED)

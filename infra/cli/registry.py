@@ -3,15 +3,18 @@
 Importing mlflow takes seconds; a question takes milliseconds. Reads only.
 """
 
+import json
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from infra.local.readiness import get_json, http_answers
 from schemas.errors import RetryableError
 from schemas.settings import Settings
 
 VERSIONS_MAX = 1_000
+ANSWER_S_MAX = 10.0
 
 
 class RegistryUnreachableError(RetryableError):
@@ -41,11 +44,8 @@ def champion(settings: Settings) -> ModelVersion | None:
     Raises:
         RegistryUnreachableError: no answer.
     """
-    _check(settings)
-    query = urlencode({"name": settings.model_name, "alias": settings.champion_alias})
-    answer = get_json(
-        f"{settings.mlflow_tracking_uri}/api/2.0/mlflow/registered-models/alias?{query}"
-    )
+    query = {"name": settings.model_name, "alias": settings.champion_alias}
+    answer = _ask(settings, "registered-models/alias", query)
     return None if answer is None else _version(answer["model_version"])
 
 
@@ -55,10 +55,9 @@ def versions(settings: Settings) -> list[ModelVersion]:
     Raises:
         RegistryUnreachableError: no answer.
     """
-    _check(settings)
-    query = urlencode({"filter": f"name='{settings.model_name}'", "max_results": VERSIONS_MAX})
-    found = get_json(f"{settings.mlflow_tracking_uri}/api/2.0/mlflow/model-versions/search?{query}")
-    listed = [_version(entry) for entry in (found or {}).get("model_versions", [])]
+    query = {"filter": f"name='{settings.model_name}'", "max_results": str(VERSIONS_MAX)}
+    found = _ask(settings, "model-versions/search", query) or {}
+    listed = [_version(entry) for entry in found.get("model_versions", [])]
     # A search does not say who carries the alias.
     leading = champion(settings)
     marked = [
@@ -67,13 +66,28 @@ def versions(settings: Settings) -> list[ModelVersion]:
     return sorted(marked, key=lambda entry: int(entry.version), reverse=True)
 
 
-def _check(settings: Settings) -> None:
+def _ask(settings: Settings, what: str, query: dict[str, str]) -> dict[str, Any] | None:
+    """The answer to a question; None when what it asks for does not exist."""
     uri = settings.mlflow_tracking_uri
-    if not http_answers(f"{uri}/health"):
-        raise RegistryUnreachableError(
-            f"MLflow does not answer at {uri} (setting WEIR_MLFLOW_TRACKING_URI); "
-            "start the stack with `weir up`"
-        )
+    address = f"{uri}/api/2.0/mlflow/{what}?{urlencode(query)}"
+    try:
+        with urllib.request.urlopen(address, timeout=ANSWER_S_MAX) as answer:  # noqa: S310 - http
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except urllib.error.HTTPError as error:
+        # An unknown model is 404, an unknown alias of a known model is 400.
+        if error.code in (400, 404):
+            return None
+        raise _unreachable(uri, error) from error
+    except (OSError, ValueError) as error:
+        raise _unreachable(uri, error) from error
+
+
+def _unreachable(uri: str, why: Exception) -> RegistryUnreachableError:
+    return RegistryUnreachableError(
+        f"MLflow does not answer at {uri} (setting WEIR_MLFLOW_TRACKING_URI): {why}; "
+        "start the stack with `weir up`"
+    )
 
 
 def _version(entry: dict[str, Any]) -> ModelVersion:

@@ -12,7 +12,7 @@ from infra.cli.failures import EXIT_DIFFERENT, UsageError
 from infra.local.stack import ProgramStatus, Stack
 from schemas.settings import Settings
 
-out = Console()
+out = Console(soft_wrap=True)
 
 
 def up() -> None:

@@ -14,7 +14,7 @@ from infra.simulation.writer import topic_partitions
 from schemas.settings import Settings
 from schemas.topics import FEATURES
 
-out = Console()
+out = Console(soft_wrap=True)
 
 
 def export_features_command(

@@ -43,11 +43,11 @@ from schemas.topics import DEAD_LETTERS, FEATURES, LABELS, TRANSACTIONS
 
 HOUR_MS: Final = 3_600_000
 LABEL_DELAY_HOURS_MAX: Final = 168
-HISTORY_PER_DAY: Final = 2_000
+HISTORY_PER_DAY: Final = 1_500
 _REPLAY_LINGER_MS: Final = 5
 _OUR_TOPICS: Final = (TRANSACTIONS, LABELS, FEATURES, DEAD_LETTERS)
 
-out = Console()
+out = Console(soft_wrap=True)
 
 
 @contextmanager

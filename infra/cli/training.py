@@ -1,5 +1,7 @@
 """`weir train` and `weir models`: from the feature log to the model that decides."""
 
+import logging
+import os
 from datetime import UTC, datetime
 
 import typer
@@ -10,7 +12,7 @@ from infra.cli import registry
 from infra.cli.stack import say
 from schemas.settings import Settings
 
-out = Console()
+out = Console(soft_wrap=True)
 
 
 def train() -> None:
@@ -24,6 +26,10 @@ def train_champion(settings: Settings) -> str:
     Returns:
         The version.
     """
+    # MLflow's own progress is noise beside ours.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     # Imported here: mlflow and scikit-learn take seconds that no other command should wait for.
     from training.train import train_and_register  # noqa: PLC0415
 

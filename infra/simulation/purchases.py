@@ -112,7 +112,7 @@ class Shoppers:
     def card_testing(self, *, user: int, start_ms: int) -> Purchases:
         """A burst: tiny amounts seconds apart, at one or two remote merchants, a strange device."""
         count = int(self.random.integers(*_CARD_TESTING_COUNT))
-        gaps_ms = self.random.exponential(8_000, size=count).astype(np.int64) + 500
+        gaps_ms = self.random.exponential(5_000, size=count).astype(np.int64) + 500
         places = self._remote_merchants(2)
         return self._fraud(
             CARD_TESTING,

@@ -58,7 +58,7 @@ class WorldSize:
     merchants: int = 400
     regulars: int = 500
     crowd: int = 1_000_000
-    card_testing_share: float = 0.0006
+    card_testing_share: float = 0.0008
     stolen_card_share: float = 0.0009
     compromised_share: float = 0.02
 

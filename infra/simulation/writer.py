@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from kafka.partitioner.default import murmur2
 
+from infra.local.readiness import kafka_answers
 from infra.simulation.event import Event
 from schemas.errors import RetryableError
 from schemas.topics import (
@@ -192,6 +193,7 @@ def topic_partitions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, list[
     Raises:
         KafkaUnreachableError: no answer, or a topic is missing.
     """
+    _refuse_silence(bootstrap)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
         known = admin.list_topics(timeout=FIRST_ANSWER_S_MAX).topics
@@ -203,3 +205,13 @@ def topic_partitions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, list[
             f"Kafka at {bootstrap} has no topic {', '.join(missing)}; `weir up` creates them"
         )
     return {topic: sorted(known[topic].partitions) for topic in topics}
+
+
+def _refuse_silence(bootstrap: str) -> None:
+    """Fail at once when no server answers: librdkafka would go on trying until its time is up."""
+    try:
+        if any(kafka_answers(address.strip()) for address in bootstrap.split(",")):
+            return
+    except ValueError as error:
+        raise unreachable(bootstrap, f"{error}; write host:port[,host:port]") from error
+    raise unreachable(bootstrap, "connection refused, or no Kafka broker behind it")

@@ -19,7 +19,7 @@ from tests.velocity_twin import VelocityTwin
 START_MS = NOW_MS - 20 * DAY_MS
 
 
-def history(seed: int = 5, days: int = 20, per_day: int = 1_000) -> list[Event]:
+def history(seed: int = 5, days: int = 20, per_day: int = 400) -> list[Event]:
     world = World(seed=seed, run="h")
     return list(
         world.history(
@@ -70,7 +70,7 @@ def test_history_is_in_order_of_due_time_and_inside_its_bounds(events: list[Even
 
 
 def test_a_day_has_about_as_many_transactions_as_asked_for(events: list[Event]) -> None:
-    assert len(transactions_of(events)) == pytest.approx(20 * 1_000, rel=0.05)
+    assert len(transactions_of(events)) == pytest.approx(20 * 400, rel=0.05)
 
 
 def test_transactions_are_due_at_their_event_time_and_keyed_by_user(events: list[Event]) -> None:
