@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from features.on_demand import on_demand_features
 from features.state import MerchantState, UserState
+from infra.local.doctor import thread_mode
 from schemas import topics
 from tests.services import Services
 from tests.topic_tail import Tail, by_transaction, tail
@@ -215,7 +216,7 @@ def test_a_predicted_vector_is_the_one_the_stream_then_computes(
 
 
 def test_flink_really_runs_the_operators_inside_its_own_process(weir_stack: Services) -> None:
-    from infra.local.doctor import python_workers_of  # the check `weir doctor` makes
-
     assert weir_stack.stack is not None
-    assert python_workers_of(weir_stack.stack.pid("taskmanager")) == []
+    pid = weir_stack.stack.pid("taskmanager")
+    check = thread_mode(pid, flink_conf=weir_stack.stack.layout.flink_conf)
+    assert check.ok, check.detail
