@@ -74,10 +74,14 @@ class Process:
         """Send bytes as they are and give all that comes back until the server hangs up."""
         with self.connect() as connection:
             connection.sendall(data)
-            received = b""
-            while part := connection.recv(65_536):
-                received += part
-            return received
+            return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    received = b""
+    while part := connection.recv(65_536):
+        received += part
+    return received
 
 
 @pytest.fixture(scope="module")
@@ -255,31 +259,35 @@ def test_a_client_that_hangs_up_within_its_body_harms_nobody(api: Process) -> No
     assert api.is_live()
 
 
-def test_a_request_under_way_is_answered_before_the_process_ends(
+def test_start_and_stop_wait_for_nobody_but_the_requests_under_way(
     redis_server: Services, tmp_path: Path
 ) -> None:
-    port, nobody = free_ports(2)
-    settings = Settings(
-        data_dir=tmp_path, api_port=port, redis_url=redis_server.redis_url, mlflow_port=nobody
-    )
-    process = Process(settings, tmp_path / "api.log")
-    try:
-        assert wait_until(process.is_live, timeout_s=WITHIN_S), process.log.read_text()
-        sent = json.dumps(body(transaction_id=uuid.uuid4().hex)).encode()
-        with process.connect() as connection:
-            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(sent) + sent[:10])
-            # Another request is answered, so the first one has been taken up, too.
-            assert process.is_live()
-            process.popen.send_signal(signal.SIGTERM)
-            assert wait_until(
-                lambda: "Shutting down" in process.log.read_text(), timeout_s=WITHIN_S
-            )
-            connection.sendall(sent[10:])
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
-        assert process.popen.wait(WITHIN_S) == 0
-    finally:
-        process.popen.kill()
-        process.popen.wait()
+    port = free_ports(1)[0]
+    with socket.create_server(("127.0.0.1", 0)) as registry_that_hangs:
+        settings = Settings(
+            data_dir=tmp_path,
+            api_port=port,
+            redis_url=redis_server.redis_url,
+            mlflow_port=registry_that_hangs.getsockname()[1],
+        )
+        process = Process(settings, tmp_path / "api.log")
+        try:
+            assert wait_until(process.is_live, timeout_s=WITHIN_S), process.log.read_text()
+            sent = json.dumps(body(transaction_id=uuid.uuid4().hex)).encode()
+            with process.connect() as connection:
+                connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(sent) + sent[:10])
+                # Another request is answered, so the first one has been taken up, too.
+                assert process.is_live()
+                process.popen.send_signal(signal.SIGTERM)
+                assert wait_until(process.is_shutting_down, timeout_s=WITHIN_S)
+                connection.sendall(sent[10:])
+                received = read_all(connection)
+            assert received.startswith(b"HTTP/1.1 200")
+            assert b"no_model" in received
+            assert process.popen.wait(WITHIN_S) == 0
+        finally:
+            process.popen.kill()
+            process.popen.wait()
     assert "Traceback" not in process.log.read_text()
 
 
