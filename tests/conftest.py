@@ -16,6 +16,7 @@ from tests import services
 from tests.services import Services
 
 SERVICE_FIXTURES = {"kafka", "redis_server", "mlflow_server", "weir_stack", "local_services"}
+SERVICE_PARAMETERS = {"kafka", "redis", "mlflow"}
 
 # Time limits belong to the machine, not to the code: no example fails for being slow.
 hypothesis.settings.register_profile("weir", deadline=None, print_blob=True)
@@ -34,9 +35,15 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a real service, so that `make unit` can leave it out."""
+    """Mark what starts a real service, so that `make unit` can leave it out.
+
+    A contract suite asks for its services when it runs, by the parameter that names one.
+    """
     for item in items:
-        if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())):
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        if SERVICE_FIXTURES & set(getattr(item, "fixturenames", ())) or any(
+            name in SERVICE_PARAMETERS for name in parameters if isinstance(name, str)
+        ):
             item.add_marker("service")
 
 

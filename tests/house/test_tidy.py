@@ -5,6 +5,7 @@ list below, with its reason; an entry that is no longer needed fails too.
 """
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Source:
     tree: ast.Module
 
 
+@functools.cache
 def sources() -> list[Source]:
     files = sorted(path for room in ROOMS for path in (REPO / room).rglob("*.py"))
     texts = [(path, path.read_text(encoding="utf-8")) for path in files]
