@@ -7,7 +7,7 @@ Kafka nor Redis, only the ports; called by `worker` with records, and by tests w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
@@ -21,6 +21,7 @@ from schemas.topics import (
     DECISION_TYPE,
     DECISIONS,
     FEATURE_ROW_TYPE,
+    FEATURES,
     REPLAY_HEADER,
     check_event_type,
     cloud_event_headers,
@@ -34,6 +35,16 @@ from scoring.ports import DecisionStore, ModelSource, OutgoingRecord, RecordSink
 SOURCE = "/weir/scoring"
 _NAMES = frozenset(FEATURE_NAMES)
 STAGE = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """What a scorer reads and writes, and as which consumer group it does."""
+
+    group: str = "weir-scorer"
+    features: str = FEATURES
+    decisions: str = DECISIONS
+    dead_letters: str = DEAD_LETTERS
 
 
 class Record(NamedTuple):
@@ -66,6 +77,7 @@ class BatchScorer:
         sink: RecordSink,
         clock_ms: Callable[[], int],
         metrics: Metrics,
+        channels: Channels,
     ) -> None:
         """Take the parts; `wiring` chooses them.
 
@@ -76,6 +88,7 @@ class BatchScorer:
             sink: where decisions and dead letters go.
             clock_ms: the clock, ms since 1970 UTC.
             metrics: where batches are counted.
+            channels: the topics to write to.
         """
         self._models = models
         self._policy = policy
@@ -83,6 +96,7 @@ class BatchScorer:
         self._sink = sink
         self._clock_ms = clock_ms
         self._metrics = metrics
+        self._channels = channels
 
     async def score(self, records: Sequence[Record]) -> None:
         """Decide on every record of a batch and return when the broker has all the answers.
@@ -98,7 +112,7 @@ class BatchScorer:
         """
         with self._metrics.batch_seconds.time():
             with self._metrics.decide_seconds.time():
-                scorables, dead_letters = _decode(records)
+                scorables, refused = _decode(records)
                 decisions = decide_many(
                     [scorable.row for scorable in scorables],
                     model=self._models.current(),
@@ -116,9 +130,10 @@ class BatchScorer:
                     proposals, decisions, kept.values, scorables, strict=True
                 )
             ]
-            await self._sink.send(outgoing + dead_letters)
+            outgoing += [self._dead_letter(record, error) for record, error in refused]
+            await self._sink.send(outgoing)
         self._metrics.batch_rows.observe(len(records))
-        self._metrics.dead_letters.inc(len(dead_letters))
+        self._metrics.dead_letters.inc(len(refused))
 
     def _emitted(
         self, proposed: bytes, decision: Decision, value: bytes, replayed: bool
@@ -143,29 +158,47 @@ class BatchScorer:
         if replayed:
             headers.append(REPLAY_HEADER)
         return OutgoingRecord(
-            topic=DECISIONS,
+            topic=self._channels.decisions,
             key=decision.user_id.encode(),
             value=value,
             headers=headers,
             timestamp_ms=0,
         )
 
+    def _dead_letter(self, record: Record, error: InvalidEventError) -> OutgoingRecord:
+        why = dead_letter_headers(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            stage=STAGE,
+            error=error,
+        )
+        return OutgoingRecord(
+            topic=self._channels.dead_letters,
+            key=record.key,
+            value=record.value,
+            headers=[*record.headers, *why],
+            timestamp_ms=record.timestamp_ms,
+        )
 
-def _decode(records: Iterable[Record]) -> tuple[list[_Scorable], list[OutgoingRecord]]:
+
+def _decode(
+    records: Iterable[Record],
+) -> tuple[list[_Scorable], list[tuple[Record, InvalidEventError]]]:
     scorables = []
-    dead_letters = []
+    refused = []
     for record in records:
         try:
             check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
             row = decode_feature_row(record.value)
             _check_complete(row)
         except InvalidEventError as error:
-            dead_letters.append(_dead_letter(record, error))
+            refused.append((record, error))
         else:
             scorables.append(
                 _Scorable(row, Offset(record.partition, record.offset), is_replay(record.headers))
             )
-    return scorables, dead_letters
+    return scorables, refused
 
 
 def _check_complete(row: FeatureRow) -> None:
@@ -173,23 +206,6 @@ def _check_complete(row: FeatureRow) -> None:
     if row.definition_digest == DEFINITION_DIGEST and not row.features.keys() >= _NAMES:
         missing = min(_NAMES - row.features.keys())
         raise InvalidEventError("features", f"lacks {missing} of the definitions it names")
-
-
-def _dead_letter(record: Record, error: InvalidEventError) -> OutgoingRecord:
-    why = dead_letter_headers(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        stage=STAGE,
-        error=error,
-    )
-    return OutgoingRecord(
-        topic=DEAD_LETTERS,
-        key=record.key,
-        value=record.value,
-        headers=[*record.headers, *why],
-        timestamp_ms=record.timestamp_ms,
-    )
 
 
 def _unstored(decision: Decision) -> Decision:

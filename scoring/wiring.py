@@ -18,7 +18,7 @@ from schemas.settings import Settings
 from schemas.transaction import Limits
 from scoring.api_metrics import build_api_metrics
 from scoring.api_parts import ApiParts
-from scoring.batch import BatchScorer
+from scoring.batch import BatchScorer, Channels
 from scoring.decision_store import RedisDecisionStore, connect_decision_store
 from scoring.metrics import Metrics, build_metrics
 from scoring.online_reader import connect_reader
@@ -68,7 +68,9 @@ def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisi
 class WorkerParts:
     """Everything a worker works with, for the time of one event loop."""
 
-    def __init__(self, settings: Settings, *, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, settings: Settings, *, registry: CollectorRegistry, channels: Channels
+    ) -> None:
         """Build the parts; nothing is connected before `start`."""
         metrics = build_metrics(registry)
         self.models = build_models(settings, metrics=metrics)
@@ -81,6 +83,7 @@ class WorkerParts:
             sink=self.sink,
             clock_ms=wall_clock_ms,
             metrics=metrics,
+            channels=channels,
         )
 
     async def close(self) -> None:

@@ -39,15 +39,12 @@ import faust
 from prometheus_client import CollectorRegistry, start_http_server
 
 from schemas.settings import Settings
-from schemas.topics import FEATURES
-from scoring.batch import BatchScorer, Record
+from scoring.batch import BatchScorer, Channels, Record
 from scoring.watchdog import GroupProgress, Watchdog
 from scoring.wiring import WorkerParts, steady_clock_ms
 
 logger = logging.getLogger(__name__)
 
-GROUP = "weir-scorer"
-"""The consumer group, and the id of the Faust application."""
 COMMIT_INTERVAL_S = 1.0
 """Time between two commits, s: what a crash repeats at most, besides the batch in hand."""
 SESSION_TIMEOUT_S = 10.0
@@ -130,10 +127,10 @@ def record_of(message: Any) -> Record:
     )
 
 
-def build_app(settings: Settings) -> faust.App:
+def build_app(settings: Settings, channels: Channels) -> faust.App:
     """Make the Faust application, with every default that would hurt set otherwise."""
     return faust.App(
-        GROUP,
+        channels.group,
         broker=f"aiokafka://{settings.kafka_bootstrap.replace(',', ';')}",
         datadir=str(settings.data_dir / "scorer"),
         store="memory://",
@@ -156,24 +153,29 @@ def build_app(settings: Settings) -> faust.App:
     )
 
 
-def attach_scoring(app: faust.App, settings: Settings, registry: CollectorRegistry) -> None:
+def attach_scoring(
+    app: faust.App, settings: Settings, channels: Channels, registry: CollectorRegistry
+) -> None:
     """Let the application score: the agent, the batches and the watchdog.
 
     Args:
         app: not started yet.
         settings: of the deployment.
+        channels: what to read and write.
         registry: where metrics are made.
     """
-    topic = app.topic(FEATURES, key_type=bytes, value_type=bytes)
+    topic = app.topic(channels.features, key_type=bytes, value_type=bytes)
     intake = Intake(batch_max=settings.scorer_batch_max, linger_ms=settings.scorer_linger_ms)
     progress = Progress()
     # One: with more, Faust can commit past an event in flight (faust-streaming #606).
     app.agent(topic, name="scorer", concurrency=1)(_hand_over_to(intake))
 
     async def run_scoring() -> None:
-        parts = WorkerParts(settings, registry=registry)
+        parts = WorkerParts(settings, registry=registry, channels=channels)
         watchdog = Watchdog(
-            GroupProgress(bootstrap=settings.kafka_bootstrap, group=GROUP, topic=FEATURES),
+            GroupProgress(
+                bootstrap=settings.kafka_bootstrap, group=channels.group, topic=channels.features
+            ),
             processed=lambda: progress.rows,
             on_stall=end_process,
             clock_ms=steady_clock_ms,
@@ -219,16 +221,20 @@ def end_process(reason: str) -> None:
     os._exit(EXIT_BUG)
 
 
-def main() -> None:
-    """Run the worker until SIGTERM or SIGINT."""
-    settings = Settings()
+def run(settings: Settings, channels: Channels) -> None:
+    """Run a worker until SIGTERM or SIGINT, then exit: 0 after a clean stop.
+
+    Args:
+        settings: of the deployment.
+        channels: what to read and write.
+    """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     registry = CollectorRegistry()
     if settings.worker_metrics_port:
         start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=registry)
     threading.excepthook = _end_on_thread_error
-    app = build_app(settings)
-    attach_scoring(app, settings, registry)
+    app = build_app(settings, channels)
+    attach_scoring(app, settings, channels, registry)
     worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False)
     worker.execute_from_commandline()
 
@@ -244,4 +250,4 @@ def _end_on_thread_error(error: threading.ExceptHookArgs) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(Settings(), Channels())

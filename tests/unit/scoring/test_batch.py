@@ -9,7 +9,7 @@ from schemas.codec import decode_decision, encode_feature_row
 from schemas.dead_letter import read_dead_letter
 from schemas.feature_row import FeatureRow
 from schemas.topics import REPLAY_HEADER, cloud_event_headers
-from scoring.batch import BatchScorer, Record
+from scoring.batch import BatchScorer, Channels, Record
 from scoring.errors import DeliveryError
 from scoring.heuristic import HEURISTIC
 from scoring.metrics import build_metrics
@@ -34,6 +34,7 @@ class Bench:
             sink=self.sink,
             clock_ms=lambda: next(self._clock),
             metrics=build_metrics(self.registry),
+            channels=Channels(),
         )
 
     def score(self, *records: Record) -> None:
@@ -113,9 +114,7 @@ def test_without_the_store_decisions_go_on_and_say_so(bench: Bench) -> None:
     assert bench.count("scoring_repeats_total") == 0
 
 
-WRONG_TYPE = cloud_event_headers(
-    event_type=topics.LABEL_TYPE, event_id="x", source="/x", time_ms=0
-)
+WRONG_TYPE = cloud_event_headers(event_type=topics.LABEL_TYPE, event_id="x", source="/x", time_ms=0)
 INCOMPLETE = encode_feature_row(feature_row()).replace(b'"user_transaction_count_5m"', b'"other"')
 
 

@@ -1,0 +1,259 @@
+"""The scorer as a process, on a real Kafka and a real Redis: what its docstring promises."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from kafka import KafkaProducer
+
+from schemas import topics
+from schemas.codec import encode_feature_row
+from schemas.dead_letter import read_dead_letter
+from schemas.settings import Settings
+from schemas.topics import FEATURE_ROW_TYPE, REPLAY_HEADER, cloud_event_headers
+from scoring.batch import Channels
+from scoring.watchdog import GroupProgress, Progress
+from scoring.worker import build_app
+from tests.builders import NOW_MS
+from tests.scoring_fakes import feature_row
+from tests.services import Services, unique_name
+from tests.topic_tail import Tail, tail
+from tests.worker_process import running_worker
+
+PARTITIONS = 2
+ANSWER_MS_MAX = 60_000
+WHAT_A_REPEAT_REPEATS = ("decision", "score", "model", "features", "features_offset")
+
+
+@dataclass
+class Bench:
+    """Topics of one test, and ways to put rows in."""
+
+    settings: Settings
+    channels: Channels
+    log: Path
+    prefix: str
+
+    def ids(self, count: int, *, start: int = 0) -> list[str]:
+        return [f"{self.prefix}-{at}" for at in range(start, start + count)]
+
+    def send_rows(self, ids: list[str], *, rate: float | None = None) -> None:
+        with self.producer() as producer:
+            for at, transaction_id in enumerate(ids):
+                self.send(producer, encode_feature_row(feature_row(transaction_id)), at=at)
+                if rate is not None:
+                    time.sleep(1 / rate)
+
+    def send(
+        self,
+        producer: Any,
+        value: bytes | None,
+        *,
+        at: int = 0,
+        headers: tuple[tuple[str, bytes], ...] = (),
+    ) -> None:
+        kind = cloud_event_headers(
+            event_type=FEATURE_ROW_TYPE, event_id=str(at), source="/test", time_ms=NOW_MS
+        )
+        producer.send(
+            self.channels.features,
+            key=b"u-%d" % at,
+            value=value,
+            headers=[*kind, *headers],
+            partition=at % PARTITIONS,
+            timestamp_ms=NOW_MS + at,
+        )
+
+    @contextmanager
+    def producer(self) -> Iterator[Any]:
+        producer = KafkaProducer(bootstrap_servers=self.settings.kafka_bootstrap)
+        try:
+            yield producer
+            producer.flush()
+        finally:
+            producer.close()
+
+    def decisions(self) -> Any:
+        return tail(self.settings.kafka_bootstrap, self.channels.decisions)
+
+    def dead_letters(self) -> Any:
+        return tail(self.settings.kafka_bootstrap, self.channels.dead_letters)
+
+    def worker(self) -> Any:
+        return running_worker(self.settings, self.channels, self.log)
+
+    def progress(self) -> Progress | None:
+        return GroupProgress(
+            bootstrap=self.settings.kafka_bootstrap,
+            group=self.channels.group,
+            topic=self.channels.features,
+        ).progress()
+
+
+@pytest.fixture
+def bench(kafka: Services, redis_server: Services, tmp_path: Path) -> Bench:
+    prefix = unique_name("scorer")
+    return Bench(
+        settings=kafka.settings.model_copy(
+            update={
+                "redis_url": redis_server.redis_url,
+                "data_dir": tmp_path / "data",
+                "worker_metrics_port": 0,
+            }
+        ),
+        channels=Channels(
+            group=prefix,
+            features=kafka.new_topic("features", partitions=PARTITIONS),
+            decisions=kafka.new_topic("decisions", partitions=PARTITIONS),
+            dead_letters=kafka.new_topic("dead-letters"),
+        ),
+        log=tmp_path / "worker.log",
+        prefix=prefix,
+    )
+
+
+def by_transaction(decisions: Tail) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for decision in decisions.objects():
+        found.setdefault(decision["transaction_id"], []).append(decision)
+    return found
+
+
+def wait_for(decisions: Tail, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    decisions.until(lambda _: set(ids) <= by_transaction(decisions).keys(), within_ms=ANSWER_MS_MAX)
+    return by_transaction(decisions)
+
+
+def assert_repeats_are_identical(found: dict[str, list[dict[str, Any]]]) -> int:
+    for transaction_id, decisions in found.items():
+        first = {name: decisions[0][name] for name in WHAT_A_REPEAT_REPEATS}
+        for repeat in decisions[1:]:
+            assert {name: repeat[name] for name in WHAT_A_REPEAT_REPEATS} == first, transaction_id
+    return sum(len(decisions) - 1 for decisions in found.values())
+
+
+def test_rows_become_decisions_and_what_is_no_row_a_dead_letter(bench: Bench) -> None:
+    ids = bench.ids(20)
+    with bench.decisions() as decisions, bench.dead_letters() as letters, bench.worker():
+        bench.send_rows(ids[:10])
+        with bench.producer() as producer:
+            bench.send(producer, b"\xffno row", at=0)
+            bench.send(producer, None, at=1)
+            row = encode_feature_row(feature_row(ids[10]))
+            bench.send(producer, row, at=0, headers=(REPLAY_HEADER,))
+        bench.send_rows(ids[11:])
+        found = wait_for(decisions, ids)
+        letters.until(lambda seen: len(seen) >= 2, within_ms=ANSWER_MS_MAX)
+    assert all(len(decided) == 1 for decided in found.values())
+    for record in decisions.records:
+        decision = orjson.loads(record.value)
+        assert record.key == decision["user_id"].encode()
+        assert topics.read_header(record.headers, "ce_id") == decision["transaction_id"].encode()
+        assert topics.is_replay(record.headers) == (decision["transaction_id"] == ids[10])
+        assert decision["degraded"] == ["no_model"]
+    places = {
+        (decision["features_offset"]["partition"], decision["features_offset"]["offset"])
+        for decision in decisions.objects()
+    }
+    assert len(places) == len(ids)
+    assert {letter.value for letter in letters.records} == {b"\xffno row", None}
+    for letter in letters.records:
+        why = read_dead_letter(letter.headers)
+        assert (why.topic, why.stage) == (bench.channels.features, "score")
+        assert letter.timestamp in (NOW_MS, NOW_MS + 1)
+
+
+def test_killing_the_scorer_loses_no_decision_and_repeats_are_identical(bench: Bench) -> None:
+    ids = bench.ids(3_000)
+    with bench.decisions() as decisions:
+        with bench.worker() as worker:
+            bench.send_rows(ids[:1_000])
+            decisions.until(lambda seen: len(seen) > 200, within_ms=ANSWER_MS_MAX)
+            bench.send_rows(ids[1_000:2_000])
+            worker.kill()
+        with bench.worker():
+            bench.send_rows(ids[2_000:])
+            found = wait_for(decisions, ids)
+    repeats = assert_repeats_are_identical(found)
+    print(f"{len(found)} decided, {repeats} repeats")
+    assert len(found) == len(ids)
+
+
+def test_a_clean_stop_commits_all_it_has_answered(bench: Bench) -> None:
+    ids = bench.ids(600)
+    with bench.decisions() as decisions:
+        with bench.worker() as worker:
+            bench.send_rows(ids[:300])
+            wait_for(decisions, ids[:300])
+            assert worker.terminate() == 0, worker.tail()
+        assert bench.progress() == Progress(lag=0, committed=300)
+        with bench.worker():
+            bench.send_rows(ids[300:])
+            found = wait_for(decisions, ids)
+    assert {len(decided) for decided in found.values()} == {1}
+
+
+def test_without_redis_every_row_is_decided_and_says_so(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    ids = bench.ids(50)
+    with bench.decisions() as decisions, bench.worker():
+        bench.send_rows(ids)
+        found = wait_for(decisions, ids)
+    for decided in found.values():
+        assert decided[0]["degraded"] == ["no_model", "decision_store_unavailable"]
+
+
+def test_a_second_row_of_a_transaction_gets_the_first_decision_from_another_process(
+    bench: Bench,
+) -> None:
+    (transaction_id,) = bench.ids(1)
+    changed = feature_row(transaction_id, features={"user_transaction_count_5m": 99})
+    with bench.decisions() as decisions:
+        with bench.worker() as worker:
+            bench.send_rows([transaction_id])
+            wait_for(decisions, [transaction_id])
+            worker.terminate()
+        with bench.worker(), bench.producer() as producer:
+            bench.send(producer, encode_feature_row(changed), at=1)
+            producer.flush()
+            decisions.until(lambda seen: len(seen) == 2, within_ms=ANSWER_MS_MAX)
+    first, repeat = (record.value for record in decisions.records)
+    assert repeat == first
+
+
+def test_an_unexpected_error_ends_the_process_uncommitted(bench: Bench) -> None:
+    # A topic that is not there is nothing a batch can do about: the broker refuses the record.
+    bench.channels = Channels(
+        group=bench.channels.group,
+        features=bench.channels.features,
+        decisions=unique_name("missing"),
+        dead_letters=bench.channels.dead_letters,
+    )
+    with bench.worker() as worker:
+        bench.send_rows(bench.ids(3))
+        worker.wait_until_it_says("ending uncommitted", within_s=90)
+        assert worker.wait() == 70
+    assert bench.progress() == Progress(lag=3, committed=0)
+
+
+def test_the_watchdog_sees_what_the_broker_knows_of_the_group(bench: Bench) -> None:
+    assert bench.progress() == Progress(lag=0, committed=0)
+    bench.send_rows(bench.ids(5))
+    assert bench.progress() == Progress(lag=5, committed=0)
+
+
+def test_the_settings_of_faust_that_would_hurt_are_off(bench: Bench) -> None:
+    conf = build_app(bench.settings, bench.channels).conf
+    assert conf.web_enabled is False
+    assert conf.topic_disable_leader is True
+    assert conf.topic_allow_declare is False
+    assert conf.processing_guarantee.value == "at_least_once"
+    assert conf.stream_wait_empty is True
+    assert str(conf.datadir).startswith(str(bench.settings.data_dir))

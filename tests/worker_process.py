@@ -1,0 +1,80 @@
+"""The scorer as a process of its own for tests, on topics of the test's own.
+
+Started as ``python -m tests.worker_process SETTINGS CHANNELS``, both JSON; ends with its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from schemas.settings import Settings
+from scoring.batch import Channels
+from scoring.worker import run
+
+REPO = Path(__file__).parents[1]
+EXIT_WITHIN_S = 30.0
+
+
+class WorkerProcess:
+    """A running scorer; its log is in ``log``."""
+
+    def __init__(self, settings: Settings, channels: Channels, log: Path) -> None:
+        self.log = log
+        command = (sys.executable, "-m", "tests.worker_process")
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*command, settings.model_dump_json(), json.dumps(asdict(channels))],
+                cwd=REPO,
+                env={**os.environ, "PYTHONPATH": str(REPO)},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill(self) -> None:
+        """``kill -9``, and wait until it is gone."""
+        self._process.kill()
+        self._process.wait(EXIT_WITHIN_S)
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(EXIT_WITHIN_S)
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; returns the exit code."""
+        return self._process.wait(EXIT_WITHIN_S)
+
+    def wait_until_it_says(self, text: str, *, within_s: float = 60.0) -> None:
+        """Wait until its log has a text."""
+        deadline_s = time.monotonic() + within_s
+        while text not in self.log.read_text():
+            assert time.monotonic() < deadline_s, f"no {text!r} in {self.log}:\n{self.tail()}"
+            assert self._process.poll() is None, f"it ended:\n{self.tail()}"
+            time.sleep(0.1)
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text()[-3_000:]
+
+
+@contextmanager
+def running_worker(settings: Settings, channels: Channels, log: Path) -> Iterator[WorkerProcess]:
+    """A scorer for the time of a block; killed at its end if it is still there."""
+    worker = WorkerProcess(settings, channels, log)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+
+
+if __name__ == "__main__":
+    run(Settings.model_validate_json(sys.argv[1]), Channels(**json.loads(sys.argv[2])))
