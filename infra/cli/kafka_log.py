@@ -6,11 +6,12 @@ on the same 2 cores. No consumer group and no commits: reading leaves no trace.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from infra.simulation.writer import ANSWER_S_MAX, topic_partitions, unreachable
+from infra.simulation.writer import ANSWER_S_MAX, asked, topic_partitions, unreachable
 
 _POLL_S: Final = 0.5
 _BATCH_MAX: Final = 2_000
@@ -93,8 +94,9 @@ def read_log(
         for partition, (low, end) in sorted(bounds.items()):
             first = max(low, (start or {}).get(partition, low))
             if first < end:
-                consumer.assign([TopicPartition(topic, partition, first)])
-                yield from _until(consumer, bootstrap, TopicPartition(topic, partition), end)
+                place = TopicPartition(topic, partition, first)
+                consumer.assign([place])
+                yield from _until(consumer, bootstrap, place, end)
     finally:
         consumer.close()
 
@@ -104,15 +106,17 @@ def _bounds(bootstrap: str, topic: str) -> dict[int, tuple[int, int]]:
     consumer = open_consumer(bootstrap)
     try:
         return {
-            partition: consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=ANSWER_S_MAX
-            )
+            partition: asked(bootstrap, partial(_ends_of, consumer, topic, partition))
             for partition in partitions
         }
-    except KafkaException as error:
-        raise unreachable(bootstrap, error) from error
     finally:
         consumer.close()
+
+
+def _ends_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    place = TopicPartition(topic, partition)
+    bounds: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=ANSWER_S_MAX)
+    return bounds
 
 
 def _until(
@@ -120,8 +124,9 @@ def _until(
 ) -> Iterator[Record]:
     silent = 0
     # The position, not the last offset seen: an offset may be missing from a log.
-    while consumer.position([partition])[0].offset < end:
-        messages = consumer.consume(_BATCH_MAX, _POLL_S)
+    while (left := end - max(_position(consumer, partition), partition.offset)) > 0:
+        # No more than there are: `consume` waits for as many as it is asked for.
+        messages = consumer.consume(min(left, _BATCH_MAX), _POLL_S)
         silent = 0 if messages else silent + 1
         if silent > _SILENT_POLLS_MAX:
             raise unreachable(bootstrap, f"{partition.topic} fell silent before offset {end}")
@@ -130,3 +135,9 @@ def _until(
                 raise unreachable(bootstrap, error)
             if cast(int, message.offset()) < end:
                 yield as_record(message)
+
+
+def _position(consumer: Consumer, partition: TopicPartition) -> int:
+    """The next offset to be read; negative before the first record."""
+    offset: int = consumer.position([partition])[0].offset
+    return offset

@@ -5,9 +5,10 @@ beside it kafka-python produced 7,300 events/s at 125 µs of CPU each, which is 
 system under test; confluent-kafka 37,600/s at 12 µs. The callers are `pump` and `replay`.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -31,7 +32,9 @@ CE_SOURCE: Final = "/weir/simulation"
 ANSWER_S_MAX: Final = 10.0
 FIRST_ANSWER_S_MAX: Final = 5.0
 DELIVERY_S_MAX: Final = 60.0
+_ASK_AGAIN_S: Final = 0.1
 
+T = TypeVar("T")
 _Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 
@@ -167,14 +170,33 @@ class KafkaLogProgress:
         Raises:
             KafkaUnreachableError: no answer within `ANSWER_S_MAX`.
         """
+        return asked(self._bootstrap, self._ends)
+
+    def _ends(self) -> dict[int, int]:
         futures = self._admin.list_offsets(self._asked, request_timeout=ANSWER_S_MAX)
         counts: dict[int, int] = defaultdict(int)
-        try:
-            for place, future in futures.items():
-                counts[place.partition] += future.result().offset
-        except KafkaException as error:
-            raise unreachable(self._bootstrap, error) from error
+        for place, future in futures.items():
+            counts[place.partition] += future.result().offset
         return counts
+
+
+def asked(bootstrap: str, question: Callable[[], T]) -> T:
+    """Ask the broker, again if it says that it is about to know: a topic just made has no leader.
+
+    Raises:
+        KafkaUnreachableError: an error that will not pass, or one that has not passed within
+            `ANSWER_S_MAX`.
+    """
+    until_s = time.monotonic() + ANSWER_S_MAX
+    while True:
+        try:
+            return question()
+        except KafkaException as error:
+            cause = error.args[0]
+            may_pass = isinstance(cause, KafkaError) and cause.retriable()
+            if not may_pass or time.monotonic() >= until_s:
+                raise unreachable(bootstrap, error) from error
+            time.sleep(_ASK_AGAIN_S)
 
 
 def partition_by_key(partitions: int) -> Callable[[bytes], int]:

@@ -1,0 +1,172 @@
+"""`weir replay`, `export`, `parity`, `simulate` and `decisions` on a broker of their own.
+
+Of their own, because the topics' names are fixed and the session's broker belongs to the whole
+system's tests. The velocity job is its in-memory twin.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from kafka import KafkaProducer
+from typer.testing import CliRunner, Result
+
+from features.definitions import FEATURE_NAMES
+from infra.cli.kafka_log import read_log
+from infra.cli.main import app
+from infra.simulation.tables import WEIR, TransactionTable
+from infra.simulation.world import World
+from schemas.codec import encode_decision
+from schemas.settings import Settings, environment_of
+from schemas.topics import DECISIONS, LABELS, TRANSACTIONS, is_replay, read_header
+from tests import services
+from tests.builders import DECISION, NOW_MS
+from tests.services import Services
+from tests.velocity_twin import TwinOnKafka, VelocityTwin
+
+DAY_MS = 86_400_000
+DELAY_MS = 24 * 3_600_000
+
+
+@pytest.fixture(scope="module")
+def broker(local_services: Services) -> Iterator[Settings]:
+    """A broker with our topics, and nothing that answers; `local_services` marks the test."""
+    with services.local_services(keep_logs=lambda: False) as own:
+        assert own.stack is not None
+        own.stack.up(programs=["kafka"])
+        yield own.settings
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve days of a small world as a table under our own names."""
+    world = World(seed=21, run="t")
+    events = list(
+        world.history(start_ms=NOW_MS - 12 * DAY_MS, end_ms=NOW_MS, transactions_per_day=60)
+    )
+    rows = [orjson.loads(event.value) for event in events if event.is_transaction]
+    frauds = {
+        label["transaction_id"]
+        for label in (orjson.loads(event.value) for event in events if not event.is_transaction)
+        if label["is_fraud"]
+    }
+    for row in rows:
+        row["is_fraud"] = row["transaction_id"] in frauds
+    assert frauds
+    path = tmp_path_factory.mktemp("table") / "transactions.parquet"
+    names = ("device_type", "ip_country")
+    complete = [{**dict.fromkeys(names), **row} for row in rows]
+    pq.write_table(pa.Table.from_pylist(complete), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(broker: Settings, table: Path) -> Path:
+    """The table replayed through the twin, and the feature log exported."""
+    path = table.with_name("features.parquet")
+    with TwinOnKafka(broker.kafka_bootstrap):
+        result = weir(broker, "replay", str(table), "--columns", "weir", "--in-flight-max", "50")
+        assert result.exit_code == 0, result.output
+    result = weir(broker, "export", "features", str(path))
+    assert result.exit_code == 0, result.output
+    return path
+
+
+@pytest.fixture(scope="module")
+def audited(broker: Settings, exported: Path) -> Result:
+    """`weir parity` over the replay, before anything else is sent."""
+    return weir(broker, "parity", "--json")
+
+
+def weir(settings: Settings, *arguments: str) -> Result:
+    return CliRunner(env=environment_of(settings)).invoke(app, list(arguments))
+
+
+def test_an_exported_row_is_what_a_fold_of_the_table_in_order_gives(
+    exported: Path, table: Path
+) -> None:
+    source = TransactionTable(table, mapping=WEIR, currency="EUR", label_delay_ms=DELAY_MS)
+    twin = VelocityTwin()
+    expected = {
+        row.transaction.transaction_id: {**row.transaction.to_wire(), **row.features}
+        for event in source.events()
+        for row in twin.take(event)
+    }
+    rows = pq.read_table(exported).to_pylist()
+    assert len(rows) == len(expected) == len(source)
+    for row in rows:
+        wanted = expected[row["transaction_id"]]
+        assert {name: row[name] for name in wanted} == wanted
+    assert any(row["merchant_fraud_rate_30d_delay_7d"] for row in rows)
+
+
+def test_the_export_has_one_column_a_feature_and_the_place_in_the_log(exported: Path) -> None:
+    table = pq.read_table(exported)
+    assert set(FEATURE_NAMES) <= set(table.column_names)
+    places = list(
+        zip(table["log_partition"].to_pylist(), table["log_offset"].to_pylist(), strict=True)
+    )
+    assert len(set(places)) == len(places)
+
+
+def test_replayed_records_say_so_and_carry_cloud_event_headers(
+    broker: Settings, exported: Path
+) -> None:
+    for topic, event_type in (
+        (TRANSACTIONS, b"weir.transaction.v1"),
+        (LABELS, b"weir.label.v1"),
+    ):
+        records = list(read_log(broker.kafka_bootstrap, topic))
+        assert records
+        for record in records:
+            assert is_replay(record.headers)
+            assert read_header(record.headers, "ce_type") == event_type
+            assert record.timestamp_ms > NOW_MS - 365 * DAY_MS
+
+
+def test_parity_over_the_logs_finds_nothing(audited: Result, exported: Path) -> None:
+    assert audited.exit_code == 0, audited.output
+    report = orjson.loads(audited.stdout)
+    assert report["rows"] == pq.read_metadata(exported).num_rows
+    assert report["checked"] == report["rows"] * len(FEATURE_NAMES)
+    wrong = ("mismatched", "missing", "extra", "gaps", "raced")
+    assert [report[name] for name in wrong] == [0] * len(wrong)
+
+
+def test_live_traffic_is_stamped_with_the_time_it_was_due_and_is_missing_when_nobody_answers(
+    broker: Settings, audited: Result
+) -> None:
+    before = len(list(read_log(broker.kafka_bootstrap, TRANSACTIONS)))
+    result = weir(broker, "simulate", "--rate", "300", "--duration", "1", "--seed", "9")
+    assert result.exit_code == 0, result.output
+    records = list(read_log(broker.kafka_bootstrap, TRANSACTIONS))
+    live = [record for record in records if not is_replay(record.headers)]
+    assert len(live) == 300
+    assert len(records) == before + 300
+    for record in live:
+        assert record.value is not None
+        assert record.timestamp_ms == orjson.loads(record.value)["event_time_ms"]
+    again = weir(broker, "parity", "--json")
+    assert again.exit_code == 1, again.output
+    assert orjson.loads(again.stdout)["missing"] == 300
+
+
+def test_decisions_are_shown_by_user_and_kind(broker: Settings) -> None:
+    producer = KafkaProducer(bootstrap_servers=broker.kafka_bootstrap)
+    for number, kind in enumerate(("APPROVE", "BLOCK", "BLOCK")):
+        decision = replace(
+            DECISION, transaction_id=f"t-{number}", user_id=f"u-{number}", decision=kind
+        )
+        producer.send(DECISIONS, key=decision.user_id.encode(), value=encode_decision(decision))
+    producer.close()
+    result = weir(broker, "decisions", "--kind", "block", "--json")
+    assert result.exit_code == 0, result.output
+    shown = {orjson.loads(line)["transaction_id"] for line in result.stdout.splitlines()}
+    assert shown == {"t-1", "t-2"}
+    of_user = weir(broker, "decisions", "--user", "u-2")
+    assert "t-2" in of_user.stdout
+    assert "t-1" not in of_user.stdout
