@@ -70,6 +70,9 @@ class Plan:
         windows: for each position, the aggregates that are read there and its window. One
             window may have two positions, if different aggregates count different things.
         features: what is computed, in the order of the wire.
+
+    Raises:
+        ValueError: a feature has no window.
     """
 
     __slots__ = ("_features", "_names_at", "names")
@@ -81,11 +84,10 @@ class Plan:
     ) -> None:
         def position(feature: Velocity) -> int:
             span = Span(feature.window_ms, feature.delay_ms)
-            return next(
-                index
-                for index, (aggregates, window) in enumerate(windows)
-                if window == span and feature.aggregate in aggregates
-            )
+            for index, (aggregates, window) in enumerate(windows):
+                if window == span and feature.aggregate in aggregates:
+                    return index
+            raise ValueError(f"no window of {feature.name} among {list(windows)}")
 
         self._features = tuple(
             PlannedFeature(feature.name, READERS[feature.aggregate], position(feature))

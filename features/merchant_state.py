@@ -170,23 +170,26 @@ class MerchantState:
             StateBytesError: no state of a merchant, of this format and of these definitions.
         """
         reader = StateReader(data, kind=_KIND)
-        header = reader.header
-        state = cls(caps=caps, is_online=header.is_online)
-        state.sequence, state.newest_ms = header.sequence, header.newest_ms
-        newest_ms = BEFORE_ALL_MS if header.newest_ms is None else header.newest_ms
-        state._transactions.unpack(reader, newest_ms=newest_ms)
-        state._labels.unpack(reader, newest_ms=newest_ms)
-        if not header.is_online:
-            ids, backs_ms = reader.texts(), reader.ints()
-            state._times_ms_of_ids = {
-                key: newest_ms - back_ms for key, back_ms in zip(ids, backs_ms, strict=True)
-            }
-        reader.end()
+        state = cls(caps=caps, is_online=reader.header.is_online)
+        with reader:
+            state._unpack(reader)
         return state
 
     def _refuse_online(self) -> None:
         if self._is_online:
             raise ValueError("an online state is for reading; decode the durable form to fold")
+
+    def _unpack(self, reader: StateReader) -> None:
+        header = reader.header
+        self.sequence, self.newest_ms = header.sequence, header.newest_ms
+        newest_ms = BEFORE_ALL_MS if header.newest_ms is None else header.newest_ms
+        self._transactions.unpack(reader, newest_ms=newest_ms)
+        self._labels.unpack(reader, newest_ms=newest_ms)
+        if not header.is_online:
+            ids, backs_ms = reader.texts(), reader.ints()
+            self._times_ms_of_ids = {
+                key: newest_ms - back_ms for key, back_ms in zip(ids, backs_ms, strict=True)
+            }
 
     def _encode(self, *, is_online: bool) -> bytes:
         newest_ms = BEFORE_ALL_MS if self.newest_ms is None else self.newest_ms

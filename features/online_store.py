@@ -275,6 +275,8 @@ def _read_timestamp(data: bytes) -> int:
     at = 0
     while at < len(data):
         tag = data[at]
+        if tag not in fields:
+            raise ValueError(f"a timestamp has a field {tag:#x}")
         fields[tag], at = _read_varint(data, at + 1)
     seconds = fields[0x08]
     seconds -= (seconds >> 63) << 64

@@ -101,7 +101,7 @@ def _little_endian(values: array[int]) -> array[int]:
 
 
 class StateReader:
-    """Reads sections in the order they were written.
+    """Reads sections in the order they were written; in a ``with`` block, to the end.
 
     Args:
         data: the whole bytes of a state.
@@ -149,16 +149,33 @@ class StateReader:
 
     def texts(self) -> list[str]:
         """Read what :func:`pack_texts` wrote."""
-        blob_bytes, *lengths = self.ints()
+        sizes = self.ints()
+        if not sizes:
+            raise StateBytesError(f"no size of a text before byte {self._at} of a state")
+        blob_bytes, *lengths = sizes
         try:
             text = self._take(blob_bytes).decode()
         except UnicodeDecodeError as error:
             raise StateBytesError(f"a text of a state is not UTF-8: {error}") from None
         return [text[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
 
-    def end(self) -> None:
-        """Say that everything has been read."""
-        if self._at != len(self._data):
+    def __enter__(self) -> StateReader:
+        """Begin reading all that comes after the header."""
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
+    ) -> None:
+        """Check that everything has been read, and that it fitted together.
+
+        Raises:
+            StateBytesError: it did not.
+        """
+        if isinstance(error, ValueError | ArithmeticError | LookupError) and not isinstance(
+            error, StateBytesError
+        ):
+            raise StateBytesError(f"sections of a state do not fit together: {error}") from error
+        if error is None and self._at != len(self._data):
             raise StateBytesError(f"state of {len(self._data)} bytes, {self._at} expected")
 
     def _array(self, code: str, size: int) -> array[int]:

@@ -175,16 +175,19 @@ class UserState:
             StateBytesError: no state of a user, of this format and of these definitions.
         """
         reader = StateReader(data, kind=_KIND)
-        header = reader.header
-        state = cls(caps=caps, is_online=header.is_online)
-        state.sequence, state.newest_ms = header.sequence, header.newest_ms
-        newest_ms = header.newest_ms or 0
-        state._amounts.unpack(reader, newest_ms=newest_ms)
-        state._merchants.unpack(reader, newest_ms=newest_ms)
-        if not header.is_online:
-            state._ids.unpack(reader, newest_ms=newest_ms)
-        reader.end()
+        state = cls(caps=caps, is_online=reader.header.is_online)
+        with reader:
+            state._unpack(reader)
         return state
+
+    def _unpack(self, reader: StateReader) -> None:
+        header = reader.header
+        self.sequence, self.newest_ms = header.sequence, header.newest_ms
+        newest_ms = header.newest_ms or 0
+        self._amounts.unpack(reader, newest_ms=newest_ms)
+        self._merchants.unpack(reader, newest_ms=newest_ms)
+        if not header.is_online:
+            self._ids.unpack(reader, newest_ms=newest_ms)
 
     def _encode(self, *, is_online: bool) -> bytes:
         newest_ms = self.newest_ms or 0

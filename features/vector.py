@@ -127,8 +127,14 @@ class VectorSpec:
         """
         try:
             spec = json.loads(text)
-            columns, categories = tuple(spec["columns"]), spec["categories"]
-            lists = {column: tuple(texts) for column, texts in categories.items()}
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"no vector spec: {error!r}") from error
-        return cls(columns, lists)
+            columns = _texts(spec["columns"])
+            categories = {column: _texts(texts) for column, texts in spec["categories"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"no vector spec, {text[:80]!r}: {error!r}") from error
+        return cls(columns, categories)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError("columns and categories are lists of strings")
+    return tuple(value)

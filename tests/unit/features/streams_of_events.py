@@ -1,7 +1,8 @@
 """Random streams for the features: out of order, ties, repeats, edges of windows, labels any time.
 
 Every time is drawn as a step from the newest event so far, so that steps to and around the edges
-of windows are as likely as any other. `WEIR_HYPOTHESIS_EXAMPLES` sets how many streams a test draws.
+of windows are as likely as any other. `WEIR_HYPOTHESIS_EXAMPLES` says how many streams a test
+draws.
 """
 
 from __future__ import annotations
@@ -16,13 +17,11 @@ from hypothesis import strategies as st
 from features.definitions import Caps
 from tests.unit.features.oracle import D, H, M, Payment, Report
 
-EXAMPLES = int(os.environ.get("WEIR_HYPOTHESIS_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("WEIR_HYPOTHESIS_EXAMPLES", "12"))
 START = 1_750_000_000_000
 AMOUNT_MAX = 10**12
 
-SMALL_CAPS = Caps(
-    events_max=8, ids_max=10_000, merchants_max=3, visits_max=6, labelled_max=10_000
-)
+SMALL_CAPS = Caps(events_max=8, ids_max=10_000, merchants_max=3, visits_max=6, labelled_max=10_000)
 """Small enough that a stream of some dozen events is a hot key; ids and labels stay exact."""
 
 
@@ -69,7 +68,11 @@ def payments(draw: Any, step: st.SearchStrategy[int] = steps, size: int = 40) ->
 
 @st.composite
 def merchant_events(
-    draw: Any, step: st.SearchStrategy[int] = steps, size: int = 40, *, labels_come_early: bool = True
+    draw: Any,
+    step: st.SearchStrategy[int] = steps,
+    size: int = 40,
+    *,
+    labels_come_early: bool = True,
 ) -> list[tuple[str, int] | Report]:
     """Draw one merchant's transactions and labels in order of arrival.
 
@@ -91,8 +94,6 @@ def merchant_events(
         earliest = 0 if labels_come_early else 2 * number + 1
         place = draw(st.integers(earliest, max(earliest, 2 * len(times))))
         delay = draw(st.sampled_from([0, 1, H, D, D + 1, 7 * D, 7 * D + 1, 20 * D]))
-        report = Report(
-            f"tx-{number}", times[number], times[number] + delay, draw(st.booleans())
-        )
+        report = Report(f"tx-{number}", times[number], times[number] + delay, draw(st.booleans()))
         arrivals.append((place, len(arrivals), report))
     return [event for _, _, event in sorted(arrivals, key=lambda arrival: arrival[:2])]

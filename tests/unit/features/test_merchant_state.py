@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -390,6 +392,21 @@ def test_an_online_state_reads_only() -> None:
             forbidden()
     assert online.read(as_of_ms=START - 1).approximate == tuple(MERCHANT_NAMES)
     assert online.encode_online() == state.encode_online()
+
+
+@on_streams
+@given(merchant_events(hot_steps), st.integers(0), st.binary(min_size=1, max_size=4))
+def test_damaged_bytes_are_read_or_refused_and_never_anything_else(
+    stream: list[Event], at: int, damage: bytes
+) -> None:
+    state = MerchantState(caps=SMALL_CAPS)
+    for event in stream:
+        fold(state, event)
+    data = bytearray(state.encode())
+    at %= len(data)
+    data[at : at + len(damage)] = damage
+    with suppress(StateBytesError):
+        MerchantState.decode(bytes(data), caps=SMALL_CAPS)
 
 
 def test_bytes_of_a_user_are_refused() -> None:

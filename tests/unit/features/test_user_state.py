@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.definitions import CAPS, USER_FEATURES, Caps
 from features.state import StateBytesError, UserState, Values
-from tests.unit.features.oracle import D, H, M, USER_WINDOWS, Answer, Payment, UserOracle
+from tests.unit.features.oracle import USER_WINDOWS, Answer, D, H, M, Payment, UserOracle
 from tests.unit.features.streams_of_events import (
     AMOUNT_MAX,
     SMALL_CAPS,
@@ -378,6 +380,21 @@ def test_bytes_that_end_too_early_are_refused(size: int) -> None:
     fold(state, Payment("tx", "m", 1, START))
     with pytest.raises(StateBytesError):
         UserState.decode(state.encode()[:size])
+
+
+@on_streams
+@given(payments(hot_steps), st.integers(0), st.binary(min_size=1, max_size=4))
+def test_damaged_bytes_are_read_or_refused_and_never_anything_else(
+    stream: list[Payment], at: int, damage: bytes
+) -> None:
+    state = UserState(caps=SMALL_CAPS)
+    for payment in stream:
+        fold(state, payment)
+    data = bytearray(state.encode())
+    at %= len(data)
+    data[at : at + len(damage)] = damage
+    with suppress(StateBytesError):
+        UserState.decode(bytes(data), caps=SMALL_CAPS)
 
 
 def test_bytes_that_go_on_are_refused() -> None:
