@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
+from infra.local.doctor import examine
 from infra.local.stack import ProgramStatus, Stack
 from schemas.settings import Settings
 
@@ -34,6 +35,18 @@ def status() -> None:
         table.add_row(*_cells(program))
     out.print(table)
     if not all(program.ready for program in programs):
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+def doctor() -> None:
+    """Say what is installed, running and reachable, and what to do about the rest."""
+    checks = examine(Stack(Settings()))
+    for check in checks:
+        mark = "[green]ok[/]  " if check.ok else "[red]bad[/] "
+        out.print(f"{mark} {escape(check.name)}: {escape(check.detail)}", highlight=False)
+        if check.advice:
+            out.print(f"     {escape(check.advice)}", highlight=False)
+    if not all(check.ok for check in checks):
         raise typer.Exit(EXIT_DIFFERENT)
 
 
@@ -71,5 +84,5 @@ def _cells(program: ProgramStatus) -> tuple[str, ...]:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (up, down, status, logs):
+    for command in (up, down, status, logs, doctor):
         app.command()(command)
