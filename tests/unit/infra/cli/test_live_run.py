@@ -1,0 +1,125 @@
+from collections.abc import Callable
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from infra.cli.live_run import SERVING_MS_MAX, WARM_UP_MS, LiveRun, NotServedError
+from infra.cli.live_view import Addresses, rendered
+from infra.cli.run_tracker import RunTracker
+from schemas.decision import ModelRef
+from tests.builders import DECISION, NOW_MS
+
+RUN = "d1-x"
+
+
+class SteppingClock:
+    """Each sleep passes its time and lets the system do one step."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        self.time_ms = NOW_MS
+        self._step = step
+
+    def now_ms(self) -> int:
+        return self.time_ms
+
+    def wait_until(self, due_ms: float) -> bool:
+        return self.sleep(due_ms - self.time_ms)
+
+    def sleep(self, duration_ms: float) -> bool:
+        self.time_ms += int(duration_ms)
+        self._step()
+        return True
+
+
+class System:
+    """Sends fifty transactions a step; decides all but the newest of them by its version."""
+
+    def __init__(self, *, version: str, leaves: int = 0) -> None:
+        self.tracker = RunTracker(RUN)
+        self.version = version
+        self.leaves = leaves
+        self.sent = 0
+        self.decided = 0
+        self.clock = SteppingClock(self.step)
+
+    def step(self) -> None:
+        for _ in range(50):
+            self.tracker.produced(f"{RUN}-{self.sent:08d}", due_ms=self.clock.now_ms())
+            self.sent += 1
+        while self.decided < self.sent - self.leaves:
+            decision = replace(
+                DECISION,
+                transaction_id=f"{RUN}-{self.decided:08d}",
+                model=ModelRef("weir-fraud", self.version, "d"),
+            )
+            self.tracker.decided(decision, received_ms=self.clock.now_ms() + 5.0)
+            self.decided += 1
+
+    def warm_up(self, version: str) -> int:
+        """How long the warm-up takes, ms."""
+        run = LiveRun(self.tracker, bootstrap="", version=version, duration_ms=None)
+        assert run._warm_up(self.clock, lambda _: None)
+        return self.clock.now_ms() - NOW_MS
+
+
+def test_the_warm_up_takes_its_time_even_when_all_is_well() -> None:
+    assert WARM_UP_MS <= System(version="3").warm_up("3") <= WARM_UP_MS + 1_000
+
+
+def test_only_what_is_due_after_the_warm_up_is_measured() -> None:
+    system = System(version="3")
+    system.warm_up("3")
+    assert system.tracker.summary(feature_mismatches=0).p50_ms is None
+    system.clock.sleep(250)
+    assert system.tracker.summary(feature_mismatches=0).p50_ms == 5.0
+
+
+def test_the_warm_up_goes_on_until_the_champion_decides() -> None:
+    system = System(version="2")
+    step = system.step
+
+    def swap_later() -> None:
+        if system.clock.now_ms() >= NOW_MS + 20_000:
+            system.version = "3"
+        step()
+
+    system.clock._step = swap_later
+    assert 20_000 <= system.warm_up("3") <= 21_000
+
+
+def test_a_scorer_that_never_serves_the_champion_is_an_error_with_both_versions() -> None:
+    with pytest.raises(NotServedError, match=r"version 2 decides, expected 3; see `weir status`"):
+        System(version="2").warm_up("3")
+
+
+def test_a_scorer_that_does_not_keep_up_is_an_error() -> None:
+    system = System(version="3", leaves=10**9)
+    with pytest.raises(NotServedError, match=f"after {SERVING_MS_MAX // 1_000} s"):
+        system.warm_up("3")
+
+
+def test_the_view_shows_figures_decisions_reasons_and_addresses() -> None:
+    tracker = RunTracker(RUN)
+    tracker.produced(f"{RUN}-00000000", due_ms=NOW_MS)
+    decision = replace(
+        DECISION, transaction_id=f"{RUN}-00000000", decision="BLOCK", reasons=("[odd] reason",)
+    )
+    tracker.decided(decision, received_ms=NOW_MS + 7.25)
+    console = Console(width=150, record=True, file=StringIO())
+    console.print(
+        rendered(
+            tracker.snapshot(),
+            phase="measuring",
+            rate_per_s=199.6,
+            version="3",
+            pages=Addresses(flink="http://f:1", mlflow="http://m:2", api="http://a:3"),
+        )
+    )
+    text = console.export_text()
+    for part in (
+        "measuring", "1 of 1", "BLOCK 1", "200/s", "model version 3", "p99 7.2 ms",
+        f"{RUN}-00000000", "[odd] reason", "http://f:1", "http://m:2", "http://a:3/docs",
+    ):  # fmt: skip
+        assert part in text
