@@ -11,9 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from infra.local.ports import PortInUseError
-from infra.local.stack import StackError
-from infra.local.topics import TopicCreationError
+from infra.local.errors import StackError
 from schemas.errors import WeirError
 
 EXIT_DIFFERENT: Final = 1
@@ -21,7 +19,7 @@ EXIT_DIFFERENT: Final = 1
 EXIT_FAILED: Final = 2
 """The command could not do its work: wrong input, or something is not reachable."""
 
-FAILURES: Final = (WeirError, StackError, PortInUseError, TopicCreationError)
+FAILURES: Final = (WeirError, StackError)
 """What a person can act on: the message says all there is to say."""
 
 err = Console(stderr=True, soft_wrap=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 
 from infra.local.control import GROUP
+from infra.local.errors import DataDirError
 from infra.local.layout import UNIX_SOCKET_PATH_BYTES_MAX, Layout
 from infra.local.programs import (
     FRAMEWORK_DIRECT_MIB,
@@ -40,7 +41,7 @@ def render(settings: Settings, layout: Layout, table: Sequence[Program]) -> None
     """Create the stack's directories and write every configuration file.
 
     Raises:
-        ValueError: the data directory's path is too long for a socket, or holds a character that
+        DataDirError: the data directory's path is too long for a socket, or holds a character that
             one of the configuration formats cannot carry.
         FileNotFoundError: the Flink distribution is not installed.
     """
@@ -60,18 +61,18 @@ def check_data_dir(layout: Layout) -> None:
     """Refuse a data directory that cannot work, with what to do instead.
 
     Raises:
-        ValueError: see `render`.
+        DataDirError: see `render`.
     """
     socket_path_bytes = len(os.fsencode(layout.supervisor_socket))
     if socket_path_bytes > UNIX_SOCKET_PATH_BYTES_MAX:
-        raise ValueError(
+        raise DataDirError(
             f"WEIR_DATA_DIR {str(layout.data_dir)!r} is too long: the supervisor's socket in it "
             f"has {socket_path_bytes} bytes, limit {UNIX_SOCKET_PATH_BYTES_MAX}; "
             "choose a shorter path"
         )
     for path in (layout.data_dir, layout.repo):
         if re.search(r"[^\w./+@-]", str(path), re.ASCII):
-            raise ValueError(
+            raise DataDirError(
                 f"{str(path)!r} has a character besides ASCII letters, digits and . _ / + @ -; "
                 "a class path or supervisor's file cannot carry it: choose another path"
             )

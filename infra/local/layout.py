@@ -112,6 +112,11 @@ class Layout:
         return self.run / "supervisor.sock"
 
     @property
+    def settings_in_force(self) -> Path:
+        """The settings with which the stack was started, as ``WEIR_*`` variables in JSON."""
+        return self.run / "settings.json"
+
+    @property
     def supervisor_pid(self) -> Path:
         """The file with supervisord's process id."""
         return self.run / "supervisord.pid"

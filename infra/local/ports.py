@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from infra.local.errors import PortInUseError
 from infra.local.processes import command_line
 from infra.local.programs import Port
 
@@ -13,10 +14,6 @@ FREE_PORT_MIN, FREE_PORT_MAX = 20_000, 32_000
 
 _LISTEN_STATE = "0A"
 _TRIES_MAX = 1_000
-
-
-class PortInUseError(RuntimeError):
-    """A port the stack wants is taken; the message names port, program, setting and holder."""
 
 
 def is_free(port: int) -> bool:

@@ -259,9 +259,12 @@ def _velocity_job(settings: Settings, layout: Layout) -> Program:
 
 
 def _scorer(settings: Settings, layout: Layout) -> Program:
+    metrics = settings.worker_metrics_port
     return Program(
         name="scorer",
         command=(str(layout.python), "-m", "scoring.worker"),
+        ports=(Port(metrics, "WEIR_WORKER_METRICS_PORT"),) if metrics else (),
+        ready=f"http=http://127.0.0.1:{metrics}/metrics" if metrics else "",
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}",),
         stage=OURS,
     )

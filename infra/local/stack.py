@@ -5,12 +5,11 @@ ports. It refuses to know what the programs do: `programs.py` is the list, `read
 questions.
 """
 
-import base64
+import json
 import os
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,14 +18,15 @@ from pathlib import Path
 from infra.local import processes, readiness
 from infra.local.configuration import render
 from infra.local.control import CALL_FAILURES, Control, ProcessState
+from infra.local.errors import OtherSettingsError, StackError
 from infra.local.layout import REPO, Layout
 from infra.local.ports import check_ports
-from infra.local.programs import OURS, STACK_VARIABLE, Program, kafka_java, programs
+from infra.local.programs import OURS, STACK_VARIABLE, Program, programs
+from infra.local.storage import format_kafka
 from schemas.settings import Settings, environment_of
 
 SUPERVISOR_START_S_MAX = 10.0
 READY_S_MAX = 300.0
-FORMAT_S_MAX = 60.0
 STOP_MARGIN_S = 10.0
 FAILED_STARTS_MAX = 3
 """A program that ends this often while the stack comes up makes `up` give up."""
@@ -36,10 +36,6 @@ _LOG_LINES_SHOWN = 20
 
 def _say_nothing(line: str) -> None:
     pass
-
-
-class StackError(RuntimeError):
-    """The stack could not be started or stopped; names the program and shows its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ class Stack:
         """Write all configuration files; changes nothing that runs.
 
         Raises:
-            ValueError: the data directory cannot work; see `configuration.render`.
+            DataDirError: the data directory cannot work; see `configuration.render`.
         """
         render(self.settings, self.layout, self.programs)
 
@@ -134,9 +130,12 @@ class Stack:
 
         Raises:
             PortInUseError: before anything was started.
+            OtherSettingsError: the stack runs with other settings than ours.
             StackError: a program does not start, or does not answer in time.
         """
         wanted = self._select(programs)
+        if self.is_running():
+            self._check_settings_in_force()
         missing = [program for program in wanted if not self._is_started(program.name)]
         if not missing:
             self._report(f"the stack in {self.layout.data_dir} is already running")
@@ -238,6 +237,20 @@ class Stack:
         state = self._states().get(name)
         return state is not None and state.state in ("STARTING", "RUNNING", "BACKOFF")
 
+    def _check_settings_in_force(self) -> None:
+        ours = environment_of(self.settings)
+        theirs = json.loads(self.layout.settings_in_force.read_text(encoding="utf-8"))
+        differences = [
+            f"{name}={theirs.get(name)} there, {ours.get(name)} here"
+            for name in sorted(ours | theirs)
+            if ours.get(name) != theirs.get(name)
+        ]
+        if differences:
+            raise OtherSettingsError(
+                f"the stack in {self.layout.data_dir} runs with other settings: "
+                f"{'; '.join(differences)}; `make down` it first, or set WEIR_DATA_DIR"
+            )
+
     def _start_supervisor(self, wanted: Iterable[Program]) -> None:
         leftovers = processes.of_stack(self.layout.data_dir)
         if leftovers:
@@ -247,7 +260,10 @@ class Stack:
             )
         check_ports((program.name, port) for program in wanted for port in program.ports)
         self.render()
-        self._format_kafka()
+        self.layout.settings_in_force.write_text(
+            json.dumps(environment_of(self.settings)), encoding="utf-8"
+        )
+        format_kafka(self.layout)
         self._supervisor = subprocess.Popen(
             self._supervisor_command(),
             cwd=self.layout.repo,
@@ -267,22 +283,6 @@ class Stack:
             *(python, "-m", "infra.local.launch", *tie, "--"),
             *(python, "-m", "supervisor.supervisord", "-c", str(self.layout.supervisor_conf)),
         ]
-
-    def _format_kafka(self) -> None:
-        """Give the broker's directory its cluster id, once in its life."""
-        if (self.layout.kafka_data / "meta.properties").exists():
-            return
-        server_properties = str(self.layout.run / "server.properties")
-        arguments = ["format", "-t", _cluster_id(), "-c", server_properties]
-        done = subprocess.run(
-            [*kafka_java(self.layout), "kafka.tools.StorageTool", *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=FORMAT_S_MAX,
-        )
-        if done.returncode:
-            raise StackError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
 
     def _start(self, wanted: list[Program]) -> None:
         """Start the services, make the topics, then start what reads and writes topics."""
@@ -372,11 +372,3 @@ class Stack:
         except OSError:
             return f"({log} does not exist)"
         return "\n".join([f"--- the end of {log}", *lines[-_LOG_LINES_SHOWN:]])
-
-
-def _cluster_id() -> str:
-    """A cluster id as Kafka writes them: 16 bytes in URL-safe base64, not starting with '-'."""
-    while True:
-        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        if not text.startswith("-"):
-            return text

@@ -3,13 +3,10 @@
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from infra.local.errors import TopicCreationError
 from schemas.topics import TOPICS
 
 REQUEST_TIMEOUT_MS = 30_000
-
-
-class TopicCreationError(RuntimeError):
-    """A topic could not be made; the message says which and why."""
 
 
 def create_topics(bootstrap: str, partitions: int) -> list[str]:

@@ -41,7 +41,9 @@ MAY_CATCH_EVERYTHING = {
     "scoring/worker.py": "the main loop: Faust would acknowledge the event, so the process ends",
 }
 # Files that are long for a reason.
-MAY_BE_LONG: dict[str, str] = {}
+MAY_BE_LONG = {
+    "schemas/codec.py": "the one place that decides what is invalid; half of it is docstrings",
+}
 # Functions that are long for a reason, as path:name.
 MAY_HAVE_A_LONG_FUNCTION: dict[str, str] = {}
 

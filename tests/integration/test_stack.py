@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from infra.local import processes, readiness
-from infra.local.ports import PortInUseError, free_ports
+from infra.local.errors import OtherSettingsError, PortInUseError, StackError
+from infra.local.ports import free_ports
 from infra.local.programs import STACK_VARIABLE
-from infra.local.stack import Stack, StackError
+from infra.local.stack import Stack
 from schemas.settings import Settings
 from tests.services import Services
 
@@ -50,6 +51,15 @@ def test_a_second_up_does_nothing(stack: Stack) -> None:
     pid = stack.pid("redis")
     assert not stack.up(programs=["redis"])
     assert stack.pid("redis") == pid
+
+
+def test_a_running_stack_is_not_taken_for_one_with_other_settings(
+    stack: Stack, settings: Settings
+) -> None:
+    stack.up(programs=["redis"])
+    other = Stack(settings.model_copy(update={"review_threshold": 0.25}))
+    with pytest.raises(OtherSettingsError, match=r"REVIEW_THRESHOLD=0\.5 there, 0\.25 here"):
+        other.up(programs=["redis"])
 
 
 def test_a_killed_program_comes_back(stack: Stack) -> None:

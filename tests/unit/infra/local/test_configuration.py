@@ -9,6 +9,7 @@ import pytest
 
 from infra.local import configuration
 from infra.local.configuration import TEMPLATES, launch_command, supervisor_configuration
+from infra.local.errors import DataDirError
 from infra.local.layout import UNIX_SOCKET_PATH_BYTES_MAX, Layout
 from infra.local.programs import Program
 from schemas.settings import Settings
@@ -66,7 +67,7 @@ def test_a_data_dir_too_long_for_a_socket_is_refused(over: int) -> None:
     name = "x" * (UNIX_SOCKET_PATH_BYTES_MAX + over - rest - 1)
     layout = Layout(repo=Path("/srv"), data_dir=Path("/") / name)
     if over:
-        with pytest.raises(ValueError, match=r"WEIR_DATA_DIR .* is too long.*choose a shorter"):
+        with pytest.raises(DataDirError, match=r"WEIR_DATA_DIR .* is too long.*choose a shorter"):
             configuration.check_data_dir(layout)
     else:
         configuration.check_data_dir(layout)
@@ -75,7 +76,7 @@ def test_a_data_dir_too_long_for_a_socket_is_refused(over: int) -> None:
 @pytest.mark.parametrize("character", [" ", ";", '"', "$", "%", ":", "\n", "ü"])
 def test_a_path_that_a_configuration_cannot_carry_is_refused(character: str) -> None:
     layout = Layout(repo=Path("/srv"), data_dir=Path(f"/srv/a{character}b"))
-    with pytest.raises(ValueError, match="choose another path"):
+    with pytest.raises(DataDirError, match="choose another path"):
         configuration.check_data_dir(layout)
 
 

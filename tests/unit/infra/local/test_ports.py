@@ -6,7 +6,8 @@ import socket
 import pytest
 
 from infra.local import ports
-from infra.local.ports import PortInUseError, check_ports
+from infra.local.errors import PortInUseError
+from infra.local.ports import check_ports
 from infra.local.programs import Port
 
 
