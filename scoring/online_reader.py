@@ -27,6 +27,9 @@ _T = TypeVar("_T")
 # At 300 requests/s and the default limit of 50 ms, a Redis that hangs holds 15 connections.
 CONNECTIONS_MAX = 32
 
+LAST_STEP = 0.2
+"""The part of the time limit that starts when this process gets to run again."""
+
 
 class RedisFeatureReader:
     """Reads entities and first decisions from Redis, each within ``timeout_ms``."""
@@ -71,18 +74,30 @@ class RedisFeatureReader:
         pipeline.hmget(key, online_store.state_fields(entity))
 
     async def _bounded(self, reply: Awaitable[_T], what: str) -> _T:
-        # One limit around everything: the client's own timeouts are for each socket call, and
-        # a wait for a free connection, a connect and two reads would add up to four of them.
+        # One limit around everything: waiting for a free connection, connecting and reading.
         # A cut read closes its connection, so its late answer cannot reach another caller.
+        limit = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
-                return await reply
+            async with limit:
+                timer = self._start_timer(limit)
+                try:
+                    return await reply
+                finally:
+                    timer.cancel()
         except (RedisError, OSError, TimeoutError) as error:
             cause = str(error) or type(error).__name__
             raise OnlineStoreUnavailableError(
                 f"reading {what} from Redis failed within redis_timeout_ms={self._timeout_ms}: "
                 f"{cause:.200}"
             ) from error
+
+    def _start_timer(self, limit: asyncio.Timeout) -> asyncio.TimerHandle:
+        # In two steps. When this process has not run for a while, its timers are over before it
+        # has looked at its sockets, and an answer that has long been there would be an outage.
+        loop = asyncio.get_running_loop()
+        last_s = self._timeout_ms / 1000 * LAST_STEP
+        first_s = self._timeout_ms / 1000 - last_s
+        return loop.call_later(first_s, lambda: limit.reschedule(loop.time() + last_s))
 
 
 def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFeatureReader:
@@ -93,13 +108,13 @@ def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFea
         project: the Feast project whose keys are read.
         timeout_ms: limit of every read in ms.
     """
-    timeout_s = timeout_ms / 1000
     pool = BlockingConnectionPool.from_url(
         redis_url,
         max_connections=CONNECTIONS_MAX,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        # The reader has its own limit around all of these, which would add up.
+        timeout=None,
+        socket_timeout=None,
+        socket_connect_timeout=None,
         # The client's default is three retries with seconds of backoff. One, at once, is for
         # a pooled connection that died with a restarted Redis.
         retry=Retry(NoBackoff(), 1),

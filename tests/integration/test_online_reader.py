@@ -7,6 +7,9 @@ real Redis is in tests/contract/test_feature_reader.py. No real service is neede
 from __future__ import annotations
 
 import asyncio
+import socketserver
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -21,6 +24,8 @@ SHORT_MS = 50
 """Where the answer must not come in time."""
 LONG_MS = 30_000
 """Where it must, on however busy a machine."""
+PAUSE_MS = 1_000
+"""How long a process does not run; twice the limit of the read it is in."""
 NOTHING = b"*4\r\n" + 4 * b"$-1\r\n"
 
 
@@ -188,3 +193,43 @@ def test_a_connection_that_died_while_idle_costs_no_read() -> None:
         assert connections == 3
 
     asyncio.run(scenario())
+
+
+class AnswerAtOnce(socketserver.StreamRequestHandler):
+    """Answers in a thread of its own, whatever the event loop of the test does."""
+
+    answered = threading.Semaphore(0)
+
+    def handle(self) -> None:
+        received = b""
+        while received.count(b"_weir_digest:") < 2 or not received.endswith(b"\r\n"):
+            received += self.request.recv(65_536)
+        self.wfile.write(2 * fields(b"there"))
+        self.answered.release()
+        self.request.recv(1)
+
+
+def test_an_answer_that_came_while_this_process_did_not_run_is_taken() -> None:
+    async def scenario(port: int) -> None:
+        reader = connect_reader(
+            redis_url=f"redis://127.0.0.1:{port}/0", project="weir", timeout_ms=PAUSE_MS // 2
+        )
+        try:
+            reading = asyncio.create_task(reader.read_entities(user_id="u", merchant_id="m"))
+            # Runs until the question is asked, then not at all until the time is up.
+            while not AnswerAtOnce.answered.acquire(blocking=False):
+                await asyncio.sleep(0)
+            time.sleep(PAUSE_MS / 1000)
+            pair = await reading
+        finally:
+            await reader.close()
+        assert pair.user[0] == b"there"
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), AnswerAtOnce) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            asyncio.run(scenario(server.server_address[1]))
+        finally:
+            server.shutdown()
+            thread.join()
