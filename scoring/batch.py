@@ -6,6 +6,7 @@ Kafka nor Redis, only the ports; called by `worker` with records, and by tests w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -124,29 +125,29 @@ class BatchScorer:
             kept = await self._store.keep_first(
                 proposals, when_unstored=lambda at: encode_decision(_unstored(decisions[at]))
             )
-            outgoing = [
+            emitted = [
                 self._emitted(proposed, decision, value, scorable.is_replay)
                 for (_, proposed), decision, value, scorable in zip(
                     proposals, decisions, kept.values, scorables, strict=True
                 )
             ]
-            outgoing += [self._dead_letter(record, error) for record, error in refused]
-            await self._sink.send(outgoing)
-        self._metrics.batch_rows.observe(len(records))
-        self._metrics.dead_letters.inc(len(refused))
+            await self._sink.send(
+                [outgoing for _, outgoing in emitted]
+                + [self._dead_letter(record, error) for record, error in refused]
+            )
+        self._count(
+            [decision for decision, _ in emitted], records=len(records), refused=len(refused)
+        )
 
     def _emitted(
         self, proposed: bytes, decision: Decision, value: bytes, replayed: bool
-    ) -> OutgoingRecord:
+    ) -> tuple[Decision, OutgoingRecord]:
         # Bytes that are not the proposal are an earlier decision, or this one said otherwise.
         if value is not proposed:
             first = decode_decision(value)
             if first.features_offset != decision.features_offset:
                 self._metrics.repeats.inc()
             decision = first
-        self._metrics.decisions.labels(decision=decision.decision).inc()
-        for missing in decision.degraded:
-            self._metrics.degraded.labels(missing=missing).inc()
         headers: list[tuple[str, str | bytes | None]] = [
             *cloud_event_headers(
                 event_type=DECISION_TYPE,
@@ -157,13 +158,22 @@ class BatchScorer:
         ]
         if replayed:
             headers.append(REPLAY_HEADER)
-        return OutgoingRecord(
+        record = OutgoingRecord(
             topic=self._channels.decisions,
             key=decision.user_id.encode(),
             value=value,
             headers=headers,
             timestamp_ms=0,
         )
+        return decision, record
+
+    def _count(self, decisions: Sequence[Decision], *, records: int, refused: int) -> None:
+        for outcome, count in Counter(d.decision for d in decisions).items():
+            self._metrics.decisions.labels(decision=outcome).inc(count)
+        for missing, count in Counter(word for d in decisions for word in d.degraded).items():
+            self._metrics.degraded.labels(missing=missing).inc(count)
+        self._metrics.batch_rows.observe(records)
+        self._metrics.dead_letters.inc(refused)
 
     def _dead_letter(self, record: Record, error: InvalidEventError) -> OutgoingRecord:
         why = dead_letter_headers(

@@ -36,10 +36,12 @@ from collections.abc import Callable
 from typing import Any
 
 import faust
+import mode.loop
 from prometheus_client import CollectorRegistry, start_http_server
 
 from schemas.settings import Settings
 from scoring.batch import BatchScorer, Channels, Record
+from scoring.direct_consumer import use_direct_consumer
 from scoring.watchdog import GroupProgress, Watchdog
 from scoring.wiring import WorkerParts, steady_clock_ms
 
@@ -129,7 +131,7 @@ def record_of(message: Any) -> Record:
 
 def build_app(settings: Settings, channels: Channels) -> faust.App:
     """Make the Faust application, with every default that would hurt set otherwise."""
-    return faust.App(
+    app = faust.App(
         channels.group,
         broker=f"aiokafka://{settings.kafka_bootstrap.replace(',', ';')}",
         datadir=str(settings.data_dir / "scorer"),
@@ -151,6 +153,8 @@ def build_app(settings: Settings, channels: Channels) -> faust.App:
         stream_wait_empty=True,
         stream_buffer_maxsize=WAITING_BATCHES_MAX * settings.scorer_batch_max,
     )
+    use_direct_consumer(app)
+    return app
 
 
 def attach_scoring(
@@ -233,6 +237,7 @@ def run(settings: Settings, channels: Channels) -> None:
     if settings.worker_metrics_port:
         start_http_server(settings.worker_metrics_port, addr="127.0.0.1", registry=registry)
     threading.excepthook = _end_on_thread_error
+    mode.loop.use("uvloop")
     app = build_app(settings, channels)
     attach_scoring(app, settings, channels, registry)
     worker = faust.Worker(app, loglevel="INFO", redirect_stdouts=False)

@@ -186,6 +186,29 @@ def test_killing_the_scorer_loses_no_decision_and_repeats_are_identical(bench: B
     assert len(found) == len(ids)
 
 
+def test_workers_that_come_and_go_lose_no_decision_and_repeats_are_identical(
+    bench: Bench,
+) -> None:
+    # Two rebalances under load: one when the second worker joins, one when the first leaves.
+    ids = bench.ids(3_000)
+    second = bench.log.with_name("second.log")
+    with bench.decisions() as decisions, bench.worker() as first:
+        bench.send_rows(ids[:500])
+        decisions.until(lambda seen: len(seen) > 100, within_ms=ANSWER_MS_MAX)
+        with running_worker(bench.settings, bench.channels, second) as other:
+            bench.send_rows(ids[500:1_500], rate=400)
+            other.wait_until_it_says("Setting newly assigned partitions")
+            bench.send_rows(ids[1_500:2_000])
+            assert first.terminate() == 0, first.tail()
+            bench.send_rows(ids[2_000:], rate=400)
+            found = wait_for(decisions, ids)
+            assert other.terminate() == 0, other.tail()
+    repeats = assert_repeats_are_identical(found)
+    print(f"{len(found)} decided, {repeats} repeats")
+    progress = bench.progress()
+    assert progress == Progress(lag=0, committed=len(ids))
+
+
 def test_a_clean_stop_commits_all_it_has_answered(bench: Bench) -> None:
     ids = bench.ids(600)
     with bench.decisions() as decisions:
