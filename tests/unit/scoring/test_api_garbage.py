@@ -85,7 +85,7 @@ def assert_documented(path: str, response: Any, *, statuses: set[int]) -> None:
         assert response.headers["retry-after"] == "1"
 
 
-relaxed = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @relaxed
