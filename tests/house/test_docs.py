@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from features import definitions
 from infra.cli.main import app as command_line
+from infra.cli.run_tracker import RunSummary
 from infra.local import programs
 from infra.local.layout import Layout
 from schemas import dead_letter, topics
@@ -189,6 +190,12 @@ def route_rows() -> list[list[str]]:
         for route in router.routes
         if isinstance(route, APIRoute) and route.include_in_schema
     ]
+
+
+def test_every_field_of_the_demo_is_in_the_readme_in_its_order() -> None:
+    rows = pages.table(pages.section(pages.page("README.md"), "What you see"))
+    named = [name for row in rows for name in pages.spans(row[0])]
+    assert named == [field.name for field in fields(RunSummary)]
 
 
 def test_every_command_is_in_the_reference() -> None:
