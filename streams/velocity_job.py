@@ -14,8 +14,8 @@ from pyflink.java_gateway import get_gateway
 
 from schemas import topics
 from schemas.settings import Settings
+from streams.cluster import JOB_NAME
 from streams.operators import MerchantVelocity, UserVelocity
-from streams.submit import JOB_NAME
 
 GROUP_ID = "weir-velocity"
 

@@ -249,7 +249,7 @@ def _velocity_job(settings: Settings, layout: Layout) -> Program:
     rest = f"http://127.0.0.1:{settings.flink_rest_port}"
     return Program(
         name="velocity-job",
-        command=(str(layout.streams_python), "-m", "streams.submit"),
+        command=(str(layout.streams_python), "-m", "streams.keep_running"),
         ready=f"job={rest}",
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}", f"flink={rest}"),
         clean=(scratch,),

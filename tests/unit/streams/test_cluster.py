@@ -7,7 +7,7 @@ import pytest
 
 from features.definitions import DEFINITION_DIGEST
 from schemas.settings import Settings
-from streams.submit import (
+from streams.cluster import (
     DefinitionsChangedError,
     check_definitions,
     checkpoints_dir,
