@@ -71,8 +71,9 @@ doctor: $(VENV) ## say what is installed, running and reachable, and what to do 
 ## ---- checking ----
 
 .PHONY: test
-test: setup ## everything CI runs: lint, unit, integration, e2e and chaos tests
+test: setup ## everything CI runs: lint, house, unit, integration, e2e and chaos
 	@$(MAKE) lint
+	@$(MAKE) house
 	@$(MAKE) unit
 	@$(MAKE) integration
 	@$(MAKE) end-to-end
@@ -91,11 +92,15 @@ format: $(VENV) ## rewrite the sources as `make lint` wants them
 
 .PHONY: unit
 unit: $(VENV) ## tests that start nothing, and the examples in docstrings (CI)
-	$(PYTEST) -m 'not service' --doctest-modules tests/unit tests/house $(wildcard tests/contract) $(EXAMPLES)
+	$(PYTEST) --numprocesses auto --doctest-modules tests/unit $(EXAMPLES)
+
+.PHONY: house
+house: $(VENV) ## the rules of the house, and what the documents claim (CI)
+	$(PYTEST) tests/house
 
 .PHONY: integration
-integration: setup ## adapters against one real service each (CI)
-	$(PYTEST) -m service tests/integration $(wildcard tests/contract)
+integration: setup ## adapters against one real service each, fakes against the same suites (CI)
+	$(PYTEST) tests/integration tests/contract
 
 .PHONY: e2e
 e2e: setup ## the whole picture on the real broker, Flink, Redis and MLflow
@@ -108,7 +113,7 @@ chaos: setup ## kill -9 under load: nothing lost, repeats identical
 # One session for both, so that the stack starts once.
 .PHONY: end-to-end
 end-to-end: setup ## e2e and chaos on one stack (CI)
-	$(PYTEST) $(wildcard tests/e2e tests/chaos)
+	$(PYTEST) tests/e2e tests/chaos
 
 ## ---- setting up ----
 

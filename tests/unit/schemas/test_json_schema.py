@@ -149,9 +149,10 @@ def test_every_field_has_a_description() -> None:
         (tuple[str, ...], {"type": "array", "items": {"type": "string"}}),
         (dict[str, float], {"type": "object", "additionalProperties": {"type": "number"}}),
         (Literal["A", "B"], {"type": "string", "enum": ["A", "B"]}),
-        (
+        pytest.param(
             Annotated[Annotated[int, Keywords(minimum=0)] | None, "How many."],
             {"type": ["integer", "null"], "minimum": 0, "description": "How many."},
+            id="a described optional with a limit",  # its repr would hold an address
         ),
     ],
     ids=repr,
