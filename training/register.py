@@ -7,6 +7,7 @@ Called by `train`; `scoring.registry` reads what is written here.
 from __future__ import annotations
 
 import http.client
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ class ModelRegistry:
             ModelRegistryUnreachableError: MLflow failed; the champion is what it was before.
         """
         self.check_reachable()
+        _say_less()
         try:
             client = mlflow.MlflowClient(self._tracking_uri)
             run_id = self._log_run(client, forest, compiled, params=params, metrics=metrics)
@@ -174,6 +176,12 @@ class ModelRegistry:
             f"MLflow at {self._tracking_uri} did not take the model {self._model_name}: "
             f"{why:.300}; the champion is unchanged"
         )
+
+
+def _say_less() -> None:
+    # Progress bars and addresses on standard output are for whoever calls us to print.
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
 def _write_model(forest: RandomForestClassifier, directory: Path) -> None:
