@@ -22,7 +22,7 @@ from infra.local.stack import Stack
 from schemas.settings import Settings
 
 ENGINE_TIMEOUT_S = 2
-KAFKA_IMAGE = "confluentinc/cp-kafka:8.1.0"  # Kafka 4.1
+KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"  # the one testcontainers itself is tested with
 REDIS_IMAGE = "redis:7.2"
 
 

@@ -33,6 +33,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 LOG_BYTES_MAX = 10 * 1024 * 1024
 LOG_FILES_KEPT = 3
+STAYS_UP_S = 3
+"""A program that ends sooner has failed to start; supervisord then waits before it tries again."""
 START_RETRIES = 20
 """supervisord waits 1, 2, 3... s between failed starts: 20 of them give up after 3.5 minutes."""
 
@@ -149,7 +151,7 @@ def program_section(layout: Layout, program: Program, *, priority: int) -> str:
         "priority": priority,
         "autostart": "false",
         "autorestart": "true",
-        "startsecs": 1,
+        "startsecs": STAYS_UP_S,
         "startretries": START_RETRIES,
         "stopwaitsecs": program.stop_wait_s,
         "stopasgroup": "true",
