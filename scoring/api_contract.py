@@ -204,7 +204,7 @@ _NOT_READY_EXAMPLE = {
     "redis": {"reachable": True},
     "model": {
         "loaded": False,
-        "model": {"name": "heuristic", "version": "1", "digest": "0fb15af7c48e9c47"},
+        "model": {"name": "heuristic", "version": "rules-1", "digest": "0fb15af7c48e9c47"},
         "refused": {"3": "GoldenRowsMismatchError: golden row 0 scores 0.2, recorded was 0.4"},
     },
 }
