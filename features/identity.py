@@ -65,11 +65,11 @@ class IdMemory:
         """Write ids in the order of first delivery."""
         ids = self._event_times_ms
         late = self._newest_ms_of_late
-        at_delivery = [newest_ms - late.get(key, time_ms) for key, time_ms in ids.items()]
+        at_delivery = [late.get(key, time_ms) for key, time_ms in ids.items()] if late else []
         return (
             pack_texts(list(ids))
             + pack_ints([newest_ms - time_ms for time_ms in ids.values()])
-            + pack_ints(at_delivery if late else [])
+            + pack_ints([newest_ms - time_ms for time_ms in at_delivery])
         )
 
     def unpack(self, reader: StateReader, *, newest_ms: int) -> None:

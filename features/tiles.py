@@ -8,10 +8,25 @@ each window, moves the window's edges onto it and drops the tiles that no window
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from features.state_bytes import StateReader, pack_ints
+
+
+class Run(NamedTuple):
+    """Events of one tile.
+
+    Attributes:
+        number: of the tile.
+        size: how many; negative takes events away.
+        total: their sum.
+    """
+
+    number: int
+    size: int
+    total: int
 
 
 class Tail(NamedTuple):
@@ -39,76 +54,78 @@ class TileGrid:
 
     Examples:
         >>> grid = TileGrid(1_000)
-        >>> grid.add(7, count=2, total=50)
-        >>> grid.add(9, count=1, total=5)
+        >>> grid.add([Run(7, size=2, total=50), Run(9, size=1, total=5)])
         >>> grid.since(7)
         Tail(holds_first=True, size=3, total=55)
         >>> grid.since(8)
         Tail(holds_first=False, size=1, total=5)
     """
 
-    __slots__ = ("_counts", "_numbers", "_totals", "tile_ms")
+    __slots__ = ("_numbers", "_sizes", "_totals", "tile_ms")
 
     def __init__(self, tile_ms: int) -> None:
         self.tile_ms = tile_ms
         self._numbers: list[int] = []
-        self._counts = [0]
+        self._sizes = [0]
         self._totals = [0]
 
-    def add(self, number: int, *, count: int, total: int) -> None:
-        """Add events to a tile. In order of time O(1); else O(newer tiles).
+    def add(self, runs: Sequence[Run]) -> None:
+        """Add events to tiles. O(runs + tiles newer than the oldest run).
 
         Args:
-            number: of the tile.
-            count: how many; negative takes events away.
-            total: their sum.
+            runs: at least one; in order of their numbers, each number once.
         """
-        numbers, counts, totals = self._numbers, self._counts, self._totals
-        if not numbers or number > numbers[-1]:
-            numbers.append(number)
-            counts.append(counts[-1])
-            totals.append(totals[-1])
-        at = bisect_left(numbers, number)
-        if numbers[at] != number:
-            numbers.insert(at, number)
-            counts.insert(at, counts[at])
-            totals.insert(at, totals[at])
-        for index in range(at + 1, len(counts)):
-            counts[index] += count
-            totals[index] += total
-        if counts[at + 1] == counts[at]:
-            del numbers[at], counts[at + 1], totals[at + 1]
+        at = bisect_left(self._numbers, runs[0].number)
+        tiles = dict(zip(self._numbers[at:], self._sizes_and_totals(at), strict=True))
+        for number, size, total in runs:
+            known_size, known_total = tiles.get(number, (0, 0))
+            tiles[number] = (known_size + size, known_total + total)
+        del self._numbers[at:], self._sizes[at + 1 :], self._totals[at + 1 :]
+        for number in sorted(tiles):
+            size, total = tiles[number]
+            if size:
+                self._numbers.append(number)
+                self._sizes.append(self._sizes[-1] + size)
+                self._totals.append(self._totals[-1] + total)
 
     def since(self, number: int) -> Tail:
         """Read a tile and all that follow it."""
-        numbers, counts, totals = self._numbers, self._counts, self._totals
+        numbers, sizes, totals = self._numbers, self._sizes, self._totals
         at = bisect_left(numbers, number)
         return Tail(
             at < len(numbers) and numbers[at] == number,
-            counts[-1] - counts[at],
+            sizes[-1] - sizes[at],
             totals[-1] - totals[at],
         )
 
     def drop_before(self, number: int) -> None:
         """Forget the tiles before this one."""
         at = bisect_left(self._numbers, number)
-        del self._numbers[:at], self._counts[:at], self._totals[:at]
+        del self._numbers[:at], self._sizes[:at], self._totals[:at]
 
     def pack(self, *, first: int, newest: int) -> bytes:
         """Write the tiles from ``first`` on, numbered backwards from ``newest``."""
         at = bisect_left(self._numbers, first)
+        tiles = list(self._sizes_and_totals(at))
         return (
             pack_ints([newest - number for number in self._numbers[at:]])
-            + pack_ints(_steps(self._counts[at:]))
-            + pack_ints(_steps(self._totals[at:]))
+            + pack_ints([size for size, _ in tiles])
+            + pack_ints([total for _, total in tiles])
         )
 
     def unpack(self, reader: StateReader, *, newest: int) -> None:
         """Read what :meth:`pack` wrote into this empty grid."""
-        for back, count, total in zip(reader.ints(), reader.ints(), reader.ints(), strict=True):
-            self.add(newest - back, count=count, total=total)
+        backs, sizes, totals = reader.ints(), reader.ints(), reader.ints()
+        runs = [
+            Run(newest - back, size, total)
+            for back, size, total in zip(backs, sizes, totals, strict=True)
+        ]
+        if runs:
+            self.add(runs)
 
-
-def _steps(totals: list[int]) -> list[int]:
-    """Undo the running total."""
-    return [after - before for before, after in pairwise(totals)]
+    def _sizes_and_totals(self, at: int) -> Iterator[tuple[int, int]]:
+        """Give size and total of each tile from a position on."""
+        for size, total in zip(
+            pairwise(self._sizes[at:]), pairwise(self._totals[at:]), strict=True
+        ):
+            yield size[1] - size[0], total[1] - total[0]

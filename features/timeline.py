@@ -23,7 +23,7 @@ from itertools import accumulate, pairwise
 
 from features.definitions import EVENTS_MAX, LATENESS_MS
 from features.state_bytes import StateReader, pack_ints
-from features.tiles import Tail, TileGrid
+from features.tiles import Run, Tail, TileGrid
 from features.windows import NEVER_MS, Edges, Span
 
 _RUNNING_MAX = (1 << 63) - 1
@@ -135,7 +135,7 @@ class Timeline:
         for grid in self._grids:
             number = time_ms // grid.tile_ms
             if grid.since(number).holds_first:
-                grid.add(number, count=-1, total=0)
+                grid.add([Run(number, -1, 0)])
 
     def read(
         self, as_of_ms: int, *, newest_ms: int
@@ -214,10 +214,12 @@ class Timeline:
         coarsest is what is left.
         """
         is_in_time = until_ms >= newest_ms - self._delay_ms - self._lateness_ms
-        grid = self._grids[self._finest if is_in_time else self._coarsest]
+        position = self._finest if is_in_time else self._coarsest
+        grid = self._grids[position]
         number = (until_ms + 1) // grid.tile_ms
-        later = grid.since(number)
-        if later.holds_first:
+        oldest = _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
+        later = grid.since(max(number, oldest))
+        if later.holds_first and number >= oldest:
             until_ms = number * grid.tile_ms - 1
         return until_ms, later
 
@@ -270,9 +272,14 @@ class Timeline:
             rebased = [total - base for total in running]
             fits = rebased[-1] + value <= _RUNNING_MAX
             running = self._running = array("q", rebased) if fits else rebased
-        running.insert(at + 1, running[at])
-        for index in range(at + 1, len(running)):
-            running[index] += value
+        if at == len(running) - 1:
+            running.append(running[at] + value)
+            return
+        newer = [total + value for total in running[at:]]
+        if isinstance(running, array):
+            running[at + 1 :] = array("q", newer)
+        else:
+            running[at + 1 :] = newer
 
     def _drop(self, size: int) -> None:
         del self._times_ms[:size]
@@ -298,12 +305,15 @@ class Timeline:
     def _fold_into(self, grid: TileGrid, start: int, end: int) -> None:
         """Add the events at positions from start to end to their tiles of one grid."""
         times_ms, running = self._times_ms, self._running
+        runs: list[Run] = []
         while start < end:
             number = times_ms[start] // grid.tile_ms
             stop = bisect_left(times_ms, (number + 1) * grid.tile_ms, start, end)
             total = running[stop] - running[start] if running is not None else 0
-            grid.add(number, count=stop - start, total=total)
+            runs.append(Run(number, stop - start, total))
             start = stop
+        if runs:
+            grid.add(runs)
 
     def _new_grids(self) -> tuple[TileGrid, ...]:
         return tuple(TileGrid(span.tile_ms) for span in self._spans)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import starmap
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.state_bytes import Header, StateReader, pack_header
-from features.tiles import Tail, TileGrid
+from features.tiles import Run, Tail, TileGrid
 
 additions = st.lists(st.tuples(st.integers(-5, 20), st.integers(1, 3), st.integers(0, 2**70)))
 
 
 def grid_of(added: list[tuple[int, int, int]]) -> TileGrid:
+    """Add in pieces that are in order, as folded events are."""
     grid = TileGrid(1_000)
-    for number, count, total in added:
-        grid.add(number, count=count, total=total)
+    piece: list[Run] = []
+    for run in starmap(Run, added):
+        if piece and run.number <= piece[-1].number:
+            grid.add(piece)
+            piece = []
+        piece.append(run)
+    if piece:
+        grid.add(piece)
     return grid
 
 
@@ -49,6 +58,6 @@ def test_what_is_dropped_or_written_leaves_the_rest_as_it_was(
 
 def test_a_tile_whose_events_are_all_taken_away_is_gone() -> None:
     grid = grid_of([(1, 1, 0), (2, 2, 0), (3, 1, 0)])
-    grid.add(2, count=-2, total=0)
+    grid.add([Run(2, -2, 0)])
     assert grid.since(2) == Tail(False, 1, 0)
     assert grid.since(1) == Tail(True, 2, 0)
