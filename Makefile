@@ -22,6 +22,7 @@ KAFKA := .cache/kafka/.made
 FLINK_LIB := .cache/flink-lib/.made
 GLUE_SOURCES := $(shell find streams/jvm -name '*.java' 2>/dev/null)
 GLUE := $(if $(GLUE_SOURCES),.cache/flink-lib/weir-kafka-glue.jar)
+CLASSES := .cache/classes/.made
 FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
 
 BIN := .venv/bin
@@ -121,7 +122,7 @@ end-to-end: setup ## e2e and chaos on one stack (CI)
 setup: $(VENV) $(STREAMS_VENV) jars ## install everything; does nothing the second time
 
 .PHONY: jars
-jars: $(KAFKA) $(FLINK_LIB) $(GLUE) ## Kafka's and Flink's jars, and our own Java glue
+jars: $(KAFKA) $(FLINK_LIB) $(GLUE) $(CLASSES) ## Kafka's and Flink's jars, and our own Java glue
 
 .PHONY: system-packages
 system-packages:
@@ -169,6 +170,12 @@ $(FLINK_LIB): $(KAFKA) $(STREAMS_VENV)
 	@$(if $(JAVA_HOME),$(JAVA_HOME)/bin/)javac -Xlint:all,-processing,-path,-classfile -Werror --release 17 \
 		-cp '.cache/flink-lib/*' -d .cache/glue-classes $(GLUE_SOURCES)
 	@$(if $(JAVA_HOME),$(JAVA_HOME)/bin/)jar --create --file $@ -C .cache/glue-classes .
+
+$(CLASSES): $(KAFKA) $(FLINK_LIB) $(GLUE) | $(VENV)
+	@echo 'archiving the classes that the JVMs load, so that they start faster'
+	@rm -rf .cache/classes && mkdir -p .cache/classes
+	@$(BIN)/python -m infra.local.class_archives
+	@touch $@
 
 .PHONY: requirements
 requirements: | $(UV) ## pin again what pyproject.toml asks for; UPGRADE=1 takes the newest versions

@@ -114,7 +114,6 @@ def flink_values(settings: Settings, layout: Layout) -> dict[str, str]:
         "overhead": f"{JVM_OVERHEAD_MIB}m",
         "metaspace": f"{TASK_MANAGER_METASPACE_MIB}m",
         "jobmanager_tmp": str(layout.tmp / "jobmanager"),
-        "client_tmp": str(layout.tmp / "client"),
         "jobmanager_log": str(layout.log("jobmanager")),
         "taskmanager_log": str(layout.log("taskmanager")),
     }

@@ -57,6 +57,11 @@ class Layout:
         return self.repo / ".cache" / "kafka" / "libs"
 
     @property
+    def class_archives(self) -> Path:
+        """One archive of loaded classes for each JVM program; none need be there."""
+        return self.repo / ".cache" / "classes"
+
+    @property
     def run(self) -> Path:
         """Rendered configuration, pid file and socket: rewritten at every start."""
         return self.data_dir / "run"

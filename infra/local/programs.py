@@ -20,7 +20,12 @@ STACK_VARIABLE = "WEIR_STACK"
 STORES, ENGINES, OURS = range(3)
 """Stages: what keeps data, what runs our code, our code."""
 
-# The JobManager does little after its start: the quick compiler alone makes that start cheaper.
+JVM_PROGRAMS = ("kafka", "jobmanager", "taskmanager")
+"""Programs whose command is ``java`` itself."""
+
+# The client submits a job and ends, the JobManager does little after its start: the quick compiler
+# alone makes both cheaper.
+CLIENT_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 JOB_MANAGER_OPTIONS = ("-Xms256m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 TASK_HEAP_MIB = 832
@@ -151,9 +156,11 @@ def kafka_java(layout: Layout) -> tuple[str, ...]:
 def _kafka(settings: Settings, layout: Layout) -> Program:
     command, *arguments = kafka_java(layout)
     heap = ("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError")
+    options = (*heap, *_archived_classes(layout, "kafka"))
+    properties = str(layout.run / "server.properties")
     return Program(
         name="kafka",
-        command=(command, *heap, *arguments, "kafka.Kafka", str(layout.run / "server.properties")),
+        command=(command, *options, *arguments, "kafka.Kafka", properties),
         ports=(Port(settings.kafka_port, "WEIR_KAFKA_PORT"), controller_port(settings)),
         ready=f"kafka=127.0.0.1:{settings.kafka_port}",
         stage=STORES,
@@ -185,11 +192,12 @@ def _mlflow(settings: Settings, layout: Layout) -> Program:
 
 def _job_manager(settings: Settings, layout: Layout) -> Program:
     scratch = layout.tmp / "jobmanager"
+    archived = _archived_classes(layout, "jobmanager")
     rest = settings.flink_rest_port
     return Program(
         name="jobmanager",
         command=(
-            *_flink_java(layout, scratch, *JOB_MANAGER_OPTIONS),
+            *_flink_java(layout, scratch, *JOB_MANAGER_OPTIONS, *archived),
             "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint",
             *_flink_arguments(layout, scratch),
         ),
@@ -205,6 +213,7 @@ def _job_manager(settings: Settings, layout: Layout) -> Program:
 
 def _task_manager(settings: Settings, layout: Layout) -> Program:
     scratch = layout.tmp / "taskmanager"
+    archived = _archived_classes(layout, "taskmanager")
     memory = (
         f"-Xms{TASK_MANAGER_HEAP_MIB}m",
         f"-Xmx{TASK_MANAGER_HEAP_MIB}m",
@@ -214,7 +223,7 @@ def _task_manager(settings: Settings, layout: Layout) -> Program:
     return Program(
         name="taskmanager",
         command=(
-            *_flink_java(layout, scratch, *memory, "-XX:+UseG1GC"),
+            *_flink_java(layout, scratch, *memory, "-XX:+UseG1GC", *archived),
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             *_flink_arguments(layout, scratch),
         ),
@@ -222,6 +231,16 @@ def _task_manager(settings: Settings, layout: Layout) -> Program:
         clean=(scratch,),
         environment=flink_environment(layout),
     )
+
+
+def class_archive(layout: Layout, program: str) -> Path:
+    """Where the classes that a JVM program loads are kept; see `class_archives.py`."""
+    return layout.class_archives / f"{program}.jsa"
+
+
+def _archived_classes(layout: Layout, program: str) -> tuple[str, ...]:
+    archive = class_archive(layout, program)
+    return (f"-XX:SharedArchiveFile={archive}",) if archive.exists() else ()
 
 
 def _flink_java(layout: Layout, scratch: Path, *options: str) -> tuple[str, ...]:
@@ -253,7 +272,14 @@ def _velocity_job(settings: Settings, layout: Layout) -> Program:
         ready=f"job={rest}",
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}", f"flink={rest}"),
         clean=(scratch,),
-        environment={**flink_environment(layout), "TMPDIR": str(scratch)},
+        environment={
+            **flink_environment(layout),
+            "TMPDIR": str(scratch),
+            # PyFlink's client reads no other option of its own for the JVM it starts.
+            "FLINK_ENV_JAVA_OPTS": " ".join(
+                (shipped_java_options(layout), f"-Djava.io.tmpdir={scratch}", *CLIENT_OPTIONS)
+            ),
+        },
         stage=OURS,
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import class_archives
 from infra.local import programs as table
 from infra.local.layout import Layout
 from infra.local.programs import ENGINES, OURS, STORES, Program
@@ -92,6 +93,32 @@ def test_the_jvm_finds_the_python_of_the_flink_environment_first(layout: Layout)
         str(layout.streams_site_packages),
         str(layout.repo),
     ]
+
+
+@pytest.mark.parametrize("name", table.JVM_PROGRAMS)
+def test_a_jvm_reads_its_class_archive_only_if_there_is_one(layout: Layout, name: str) -> None:
+    archive = table.class_archive(layout, name)
+    option = f"-XX:SharedArchiveFile={archive}"
+    assert option not in by_name(layout)[name].command
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    command = by_name(layout)[name].command
+    assert command.index(option) < command.index("-cp")
+
+
+def test_what_makes_the_archives_is_what_later_runs(layout: Layout) -> None:
+    for name in table.JVM_PROGRAMS:
+        program = by_name(layout)[name]
+        archiving = class_archives._archiving(program, Path("a.jsa"))
+        java, option, *rest = archiving.command
+        assert (java, *rest) == program.command
+        assert option == "-XX:ArchiveClassesAtExit=a.jsa"
+
+
+def test_the_client_jvm_keeps_its_scratch_files_in_the_data_directory(layout: Layout) -> None:
+    options = by_name(layout)["velocity-job"].environment["FLINK_ENV_JAVA_OPTS"].split()
+    assert f"-Djava.io.tmpdir={layout.tmp / 'client'}" in options
+    assert "--add-opens=c/d=e" in options
 
 
 def test_java_home_goes_before_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
