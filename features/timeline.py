@@ -197,7 +197,7 @@ class Timeline:
         first = (after_ms + 1) // grid.tile_ms
         oldest = _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
         holds_first, count, total = grid.since(max(first, oldest))
-        if holds_first and first >= oldest:
+        if holds_first:
             after_ms = first * grid.tile_ms - 1
         if until_ms < self.tiled_until_ms:
             until_ms, later = self._cut_later(until_ms, newest_ms)
@@ -219,7 +219,7 @@ class Timeline:
         number = (until_ms + 1) // grid.tile_ms
         oldest = _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
         later = grid.since(max(number, oldest))
-        if later.holds_first and number >= oldest:
+        if later.holds_first:
             until_ms = number * grid.tile_ms - 1
         return until_ms, later
 

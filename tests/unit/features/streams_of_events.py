@@ -66,11 +66,18 @@ def payments(draw: Any, step: st.SearchStrategy[int] = steps, size: int = 40) ->
     return stream
 
 
+half_days = st.sampled_from([0, 1, D // 2 - 1, D // 2, D // 2 + 1, D, 2 * D, 7 * D, -D // 2, -D])
+"""Steps of a merchant: coarse, so that windows that end a week ago and labels meet often."""
+
+around = st.sampled_from([-D - 1, -D, -D // 2, -1, 0, 1, D // 2, D, 7 * D, 20 * D])
+"""When a label was observed, from the newest event at its arrival."""
+
+
 @st.composite
 def merchant_events(
     draw: Any,
-    step: st.SearchStrategy[int] = steps,
-    size: int = 40,
+    step: st.SearchStrategy[int] = half_days | half_days | steps,
+    size: int = 30,
     *,
     labels_come_early: bool = True,
 ) -> list[tuple[str, int] | Report]:
@@ -80,20 +87,17 @@ def merchant_events(
     future; with ``labels_come_early`` false never before its transaction.
     """
     times: list[int] = []
-    newest = START
     for _ in range(draw(st.integers(1, size))):
-        # Longer steps than a user's: windows end a week ago.
-        time = newest + draw(st.one_of(step, st.sampled_from([D, 2 * D, 7 * D - 1, 7 * D])))
-        newest = max(newest, time)
-        times.append(time)
-    arrivals: list[tuple[int, int, tuple[str, int] | Report]] = [
-        (2 * number, number, (f"tx-{number}", time)) for number, time in enumerate(times)
-    ]
-    for _ in range(draw(st.integers(0, size))):
-        number = draw(st.integers(0, len(times) - 1))
-        earliest = 0 if labels_come_early else 2 * number + 1
-        place = draw(st.integers(earliest, max(earliest, 2 * len(times))))
-        delay = draw(st.sampled_from([0, 1, H, D, D + 1, 7 * D, 7 * D + 1, 20 * D]))
-        report = Report(f"tx-{number}", times[number], times[number] + delay, draw(st.booleans()))
-        arrivals.append((place, len(arrivals), report))
-    return [event for _, _, event in sorted(arrivals, key=lambda arrival: arrival[:2])]
+        times.append(max(times, default=START) + draw(step))
+    stream: list[tuple[str, int] | Report] = []
+    for number, time in enumerate(times):
+        for _ in range(draw(st.sampled_from([0, 0, 1, 2]))):
+            last = len(times) - 1 if labels_come_early else number - 1
+            about = draw(st.integers(0, max(last, 0)))
+            if about > last:
+                continue
+            newest = max(times[: number or 1])
+            observed = max(newest + draw(around), times[about])
+            stream.append(Report(f"tx-{about}", times[about], observed, draw(st.booleans())))
+        stream.append((f"tx-{number}", time))
+    return stream

@@ -43,6 +43,17 @@ def test_a_late_visit_older_than_the_last_one_of_its_merchant_changes_nothing_no
     assert merchants.add(newest + MINUTE_MS - 1, merchant_id="b") == [2]
 
 
+def test_late_visits_take_their_place_in_order_of_time() -> None:
+    #  a(0)   late(99)  b(100)
+    merchants = DistinctMerchants((MINUTE_MS,))
+    merchants.add(START, merchant_id="a")
+    merchants.add(START + 100, merchant_id="b")
+    merchants.add_late(START + 99, merchant_id="late", newest_ms=START + 100)
+    assert merchants.read(START + MINUTE_MS + 98, newest_ms=START + 100)[0] == [2]
+    assert merchants.read(START + MINUTE_MS + 99, newest_ms=START + 100)[0] == [1]
+    assert merchants.add(START + MINUTE_MS + 99, merchant_id="c") == [2]
+
+
 def test_the_log_is_kept_for_a_window_and_a_day_and_dropped_then() -> None:
     merchants = DistinctMerchants((MINUTE_MS,))
     for n in range(1_000):
