@@ -67,7 +67,8 @@ def demo(
             with clock_until_interrupted() as clock:
                 live_through(settings, world, clock, days=history_days, per_day=per_day)
                 clock.raise_if_stopped()
-            version = train_champion(settings)
+            # Of the last days only what was reported would be kept otherwise: frauds, nearly all.
+            version = train_champion(settings, keep_immature=True)
         _live(settings, tracker, world, version=version, rate=rate, duration_s=duration)
         summary = tracker.summary(feature_mismatches=_feature_mismatches(settings, tracker.run))
     finally:

@@ -3,6 +3,7 @@
 import logging
 import os
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,13 +16,25 @@ from schemas.settings import Settings
 out = Console(soft_wrap=True)
 
 
-def train() -> None:
+def train(
+    *,
+    keep_immature: Annotated[
+        bool,
+        typer.Option(
+            "--keep-immature", help="Take transactions of the last days as honest unless reported."
+        ),
+    ] = False,
+) -> None:
     """Fit a model on the feature log and its labels, and register it as the champion."""
-    train_champion(Settings())
+    train_champion(Settings(), keep_immature=keep_immature)
 
 
-def train_champion(settings: Settings) -> str:
+def train_champion(settings: Settings, *, keep_immature: bool) -> str:
     """Fit, register, and point the champion's alias at the new version.
+
+    Args:
+        settings: where Kafka and MLflow are.
+        keep_immature: see `training.dataset.join_labels`.
 
     Returns:
         The version.
@@ -34,7 +47,7 @@ def train_champion(settings: Settings) -> str:
     from training.train import train_and_register  # noqa: PLC0415
 
     with out.status("training a model on the feature log"):
-        version = train_and_register(settings)
+        version = train_and_register(settings, keep_immature=keep_immature)
     say(f"registered {settings.model_name} version {version.version} as the champion")
     return version.version
 

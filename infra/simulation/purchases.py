@@ -125,7 +125,7 @@ class Shoppers:
     def stolen_card(self, *, user: int, start_ms: int) -> Purchases:
         """A spree: many merchants never seen before, amounts far above the user's own."""
         count = int(self.random.integers(*_STOLEN_CARD_COUNT))
-        gaps_ms = self.random.exponential(25 * MINUTE_MS, size=count).astype(np.int64) + 20_000
+        gaps_ms = self.random.exponential(25_000, size=count).astype(np.int64) + 4_000
         usual_minor = float(self.population.usual_amount_minor(np.asarray([user]))[0])
         factor = self.random.uniform(3.0, 10.0, size=count)
         return self._fraud(

@@ -58,9 +58,9 @@ class WorldSize:
     merchants: int = 400
     regulars: int = 500
     crowd: int = 1_000_000
-    card_testing_share: float = 0.0008
-    stolen_card_share: float = 0.0009
-    compromised_share: float = 0.02
+    card_testing_share: float = 0.0015
+    stolen_card_share: float = 0.0015
+    compromised_share: float = 0.015
 
 
 class World:
@@ -231,8 +231,8 @@ class World:
         return rows
 
     def _report_delays_ms(self, count: int) -> list[int]:
-        """Hours to days: log-normal, median 20 hours, at least one, within the limit."""
-        hours = self._random.lognormal(np.log(20.0), 0.9, size=count)
+        """Hours to days: log-normal, median 8 hours, at least one, within the limit."""
+        hours = self._random.lognormal(np.log(8.0), 0.8, size=count)
         delays_ms = np.clip(hours * HOUR_MS, HOUR_MS, LABEL_DELAY_MS_MAX - HOUR_MS)
         result: list[int] = delays_ms.astype(np.int64).tolist()
         return result
@@ -240,11 +240,11 @@ class World:
     def _plan_labels(
         self, transaction: Transaction, *, kind: int, delay_ms: int, draw: float
     ) -> None:
-        """Nearly all fraud is reported, 3 % of reports are revised; 1 % of the rest is cleared."""
+        """Of fraud 99 % is reported and 1.5 % revised later; 1 % of the rest is cleared."""
         if kind != HONEST:
-            if draw < 0.97:
+            if draw < 0.99:
                 self._plan_label(transaction, delay_ms=delay_ms, is_fraud=True)
-            if draw < 0.03:
+            if draw < 0.015:
                 revised_ms = min(delay_ms + 18 * HOUR_MS, LABEL_DELAY_MS_MAX)
                 self._plan_label(transaction, delay_ms=revised_ms, is_fraud=False)
         elif draw < 0.01:
