@@ -58,6 +58,8 @@ class Services:
         """Make a topic that no other test uses; the broker makes none by itself."""
         from kafka.admin import KafkaAdminClient  # slow to import; unit tests need it not
 
+        from infra.local.topics import wait_until_served
+
         topic = unique_name(prefix)
         admin = KafkaAdminClient(bootstrap_servers=self.kafka_bootstrap)
         try:
@@ -67,6 +69,7 @@ class Services:
             )
         finally:
             admin.close()
+        wait_until_served(self.kafka_bootstrap, [topic])
         return topic
 
 

@@ -1,5 +1,8 @@
-"""Makes Weir's topics on a broker that does not have them."""
+"""Makes Weir's topics on a broker that does not have them, and waits until they can be used."""
 
+from collections.abc import Iterable
+
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
@@ -12,7 +15,7 @@ REQUEST_TIMEOUT_MS = 30_000
 def create_topics(bootstrap: str, partitions: int) -> list[str]:
     """Make every topic of `schemas.topics` that does not exist; change none that does.
 
-    Blocks: at most about ``REQUEST_TIMEOUT_MS``.
+    Blocks: until the broker serves all of them, each step at most ``REQUEST_TIMEOUT_MS``.
 
     Returns:
         The names of the topics made now.
@@ -27,13 +30,36 @@ def create_topics(bootstrap: str, partitions: int) -> list[str]:
             request_timeout_ms=REQUEST_TIMEOUT_MS,
         )
         try:
-            return _create_missing(admin, partitions)
+            made = _create_missing(admin, partitions)
         finally:
             admin.close()
+        wait_until_served(bootstrap, (topic.name for topic in TOPICS))
+        return made
     except KafkaError as error:
         raise TopicCreationError(
             f"the broker at {bootstrap} did not make the topics: {error!r}"
         ) from error
+
+
+def wait_until_served(bootstrap: str, topics: Iterable[str]) -> None:
+    """Block until the broker answers for every partition of these topics.
+
+    Metadata names a partition's leader before that broker has taken it up; a client that does not
+    ask again is told "not leader".
+
+    Raises:
+        KafkaError: it does not within ``REQUEST_TIMEOUT_MS``.
+    """
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, client_id="weir-topics")
+    try:
+        places = [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in consumer.partitions_for_topic(topic) or ()
+        ]
+        consumer.end_offsets(places, timeout_ms=REQUEST_TIMEOUT_MS)
+    finally:
+        consumer.close()
 
 
 def _create_missing(admin: KafkaAdminClient, partitions: int) -> list[str]:
