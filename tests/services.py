@@ -119,7 +119,7 @@ def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
     Everything it starts ends with this process, even if this process is killed.
 
     Args:
-        keep_logs: asked at the end; if true the directory stays and its name is printed.
+        keep_logs: asked at the end; if true the logs stay and their place is printed.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="weir-test-", dir="/tmp"))  # a socket's path is short
     kafka, redis, mlflow, rest, rpc, api, metrics = free_ports(7)
@@ -140,8 +140,11 @@ def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
         stack.down()
         if keep_logs():
             print(f"\na test failed: the services' logs are in {stack.layout.logs}")
-        else:
-            shutil.rmtree(data_dir, ignore_errors=True)
+        for path in data_dir.iterdir():
+            if path != stack.layout.logs or not keep_logs():
+                shutil.rmtree(path, ignore_errors=True)
+        if not keep_logs():
+            data_dir.rmdir()
 
 
 @contextmanager
