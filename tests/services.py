@@ -140,11 +140,10 @@ def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
         stack.down()
         if keep_logs():
             print(f"\na test failed: the services' logs are in {stack.layout.logs}")
-        for path in data_dir.iterdir():
-            if path != stack.layout.logs or not keep_logs():
+            for path in set(data_dir.iterdir()) - {stack.layout.logs}:
                 shutil.rmtree(path, ignore_errors=True)
-        if not keep_logs():
-            data_dir.rmdir()
+        else:
+            shutil.rmtree(data_dir, ignore_errors=True)
 
 
 @contextmanager
