@@ -146,6 +146,22 @@ def cut_by_an_edge(oracle: MerchantOracle, time: int, window: int) -> list[str]:
 
 
 @on_streams
+@given(st.lists(hot_steps | st.sampled_from([D, 7 * D]), min_size=8, max_size=60))
+def test_the_rate_of_a_hot_key_is_taken_between_the_same_edges(steps: list[int]) -> None:
+    state, newest = MerchantState(caps=SMALL_CAPS), START
+    for n, step in enumerate(steps):
+        time = newest + step
+        newest = max(newest, time)
+        values = fold(state, (f"tx-{n}", time))
+        fold(state, Report(f"tx-{n}", time, time, True))
+        assert values is not None
+        for name in MERCHANT_WINDOWS:
+            count = values.features[f"merchant_transaction_count_{name}_delay_7d"]
+            rate = values.features[f"merchant_fraud_rate_{name}_delay_7d"]
+            assert rate == float(bool(count))
+
+
+@on_streams
 @given(merchant_events(), merchant_events(hot_steps), st.sampled_from([CAPS, SMALL_CAPS]))
 def test_a_state_restored_at_any_time_goes_on_byte_for_byte(
     first: list[Event], second: list[Event], caps: Caps
@@ -265,6 +281,22 @@ def test_a_withdrawn_report_still_counts_as_of_before_its_withdrawal() -> None:
     assert late.approximate == ()
 
 
+@pytest.mark.parametrize("age", [-1, 0, 1])
+@pytest.mark.parametrize("edge", [0, D])
+def test_a_correction_for_a_late_event_counts_within_the_window_only(edge: int, age: int) -> None:
+    #   t-8d (--------- inside -------] t-7d         late(t)   reported(t+1)   new(t+1h)
+    state = MerchantState()
+    fold(state, ("inside", START + H))
+    fold(state, ("edge", START + edge + age))
+    fold(state, ("new", START + 8 * D + H))
+    fold(state, Report("edge", START + edge + age, START + 8 * D + 1, True))
+    late = fold(state, ("late", START + 8 * D))
+    assert late is not None
+    assert late.approximate == ()
+    assert late.features["merchant_fraud_rate_1d_delay_7d"] == 0.0
+    assert late.features["merchant_fraud_rate_7d_delay_7d"] == 0.0
+
+
 def test_a_repeat_is_not_counted_and_changes_nothing() -> None:
     state = MerchantState()
     fold(state, ("tx", START))
@@ -377,6 +409,19 @@ def test_dead_labels_are_forgotten() -> None:
     assert len(state.encode()) < 2_000
     assert len(state._labels._entries) < 200
     assert len(state._times_ms_of_ids) < 200
+
+
+def test_too_late_a_read_is_the_same_before_and_after_a_restore() -> None:
+    # The label of `old` is older than a day but still in memory; a restored state has it no more.
+    state = MerchantState()
+    for n, at in enumerate([0, 9 * D, 9 * D + H, 10 * D]):
+        fold(state, (f"tx-{n}", START + at))
+    for n, observed in enumerate([7 * D + 10, 9 * D + H, 9 * D + 2 * H]):
+        fold(state, Report(f"tx-{n}", START, START + observed, True))
+    too_late = START + 7 * D + 5
+    values = state.read(as_of_ms=too_late)
+    assert values == MerchantState.decode(state.encode()).read(as_of_ms=too_late)
+    assert values.approximate == tuple(MERCHANT_NAMES)
 
 
 def test_an_online_state_reads_only() -> None:

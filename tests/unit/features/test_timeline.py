@@ -115,6 +115,20 @@ def test_edges_that_cut_tiles_with_events_move_back_to_their_start_and_no_others
     )
 
 
+#   late(0)      first tiled(5_000)    (-----------window------------
+#   tiled last, and does not hide what was tiled before it
+def test_late_events_in_tiles_do_not_hide_the_newer_ones() -> None:
+    base = START // MINUTE.tile_ms * MINUTE.tile_ms
+    timeline = Timeline((MINUTE,), sums=False, events_max=4)
+    newest = base + 50_000
+    for at in (5_000, 20_000, 30_000, 40_000, 50_000, 0):
+        timeline.add(base + at, newest_ms=newest)
+    assert timeline.tiled_until_ms == base + 5_000
+    counts, _, touched = timeline.read(base + 63_000, newest_ms=newest)
+    assert counts == [5]
+    assert list(touched) == [0]
+
+
 @on_streams
 @given(
     st.lists(st.integers(-HOUR_MS, HOUR_MS // 2) | st.integers(0, 10_000), min_size=8, max_size=60),
