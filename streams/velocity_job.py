@@ -7,6 +7,8 @@ The sources and the sink are Kafka's, keyed and framed in the JVM (``streams/jvm
 operators are Python. Submitted by ``submit.py``.
 """
 
+import sys
+
 from pyflink.common import Configuration
 from pyflink.common.typeinfo import Types
 from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
@@ -39,6 +41,8 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
         "parallelism.default": str(settings.flink_parallelism),
         "pipeline.object-reuse": "true",
         "python.execution-mode": "thread",
+        # The one PEMJA starts inside the TaskManager; by default the first `python` on its PATH.
+        "python.executable": sys.executable,
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_ms}ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
