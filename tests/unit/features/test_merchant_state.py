@@ -412,12 +412,12 @@ def test_dead_labels_are_forgotten() -> None:
 
 
 def test_too_late_a_read_is_the_same_before_and_after_a_restore() -> None:
-    # The label of `old` is older than a day but still in memory; a restored state has it no more.
+    # The state still has at hand when `old` was reported; a restored one has that no more.
     state = MerchantState()
-    for n, at in enumerate([0, 9 * D, 9 * D + H, 10 * D]):
-        fold(state, (f"tx-{n}", START + at))
-    for n, observed in enumerate([7 * D + 10, 9 * D + H, 9 * D + 2 * H]):
-        fold(state, Report(f"tx-{n}", START, START + observed, True))
+    fold(state, ("old", START))
+    fold(state, ("tx", START + 7 * D + H))
+    fold(state, Report("old", START, START + 7 * D + 10, True))
+    fold(state, ("new", START + 10 * D))
     too_late = START + 7 * D + 5
     values = state.read(as_of_ms=too_late)
     assert values == MerchantState.decode(state.encode()).read(as_of_ms=too_late)
