@@ -121,18 +121,11 @@ class MerchantState:
         """
         newest_ms = BEFORE_ALL_MS if self.newest_ms is None else self.newest_ms
         counts, _, touched = self._transactions.read(as_of_ms, newest_ms=newest_ms)
-        frauds, _, touched_by_frauds = self._labels.frauds.read(as_of_ms, newest_ms=newest_ms)
-        touched = {**touched_by_frauds, **touched}
-        for position, edges in touched.items():
-            # Frauds and transactions are counted between the same edges.
-            aligned = self._labels.frauds.align(position, edges, newest_ms=newest_ms)
-            if aligned != edges or position in touched_by_frauds:
-                counts[position], _ = self._transactions.between(
-                    position, aligned, newest_ms=newest_ms
-                )
-            frauds[position], _ = self._labels.frauds.between(
-                position, aligned, newest_ms=newest_ms
-            )
+        # Frauds are counted between the same edges as transactions, and the other way round.
+        frauds, _, moved = self._labels.frauds.read(as_of_ms, newest_ms=newest_ms, moved=touched)
+        for position, edges in moved.items():
+            touched[position] = edges
+            counts[position], _ = self._transactions.between(position, edges, newest_ms=newest_ms)
         if as_of_ms != newest_ms:
             self._correct(frauds, as_of_ms, newest_ms)
         lost = self._lost_positions(as_of_ms)

@@ -29,20 +29,6 @@ class Run(NamedTuple):
     total: int
 
 
-class Tail(NamedTuple):
-    """A tile and all that follow it.
-
-    Attributes:
-        holds_first: whether the tile itself holds events.
-        size: how many events they all hold.
-        total: their sum.
-    """
-
-    holds_first: bool
-    size: int
-    total: int
-
-
 class TileGrid:
     """The tiles of one window that hold events, in order of time.
 
@@ -56,9 +42,9 @@ class TileGrid:
         >>> grid = TileGrid(1_000)
         >>> grid.add([Run(7, size=2, total=50), Run(9, size=1, total=5)])
         >>> grid.since(7)
-        Tail(holds_first=True, size=3, total=55)
+        (True, 3, 55)
         >>> grid.since(8)
-        Tail(holds_first=False, size=1, total=5)
+        (False, 1, 5)
     """
 
     __slots__ = ("_numbers", "_sizes", "_totals", "tile_ms")
@@ -88,15 +74,16 @@ class TileGrid:
                 self._sizes.append(self._sizes[-1] + size)
                 self._totals.append(self._totals[-1] + total)
 
-    def since(self, number: int) -> Tail:
-        """Read a tile and all that follow it."""
+    def since(self, number: int) -> tuple[bool, int, int]:
+        """Read a tile and all that follow it.
+
+        Returns:
+            Whether the tile itself holds events; how many they all hold; their sum.
+        """
         numbers, sizes, totals = self._numbers, self._sizes, self._totals
         at = bisect_left(numbers, number)
-        return Tail(
-            at < len(numbers) and numbers[at] == number,
-            sizes[-1] - sizes[at],
-            totals[-1] - totals[at],
-        )
+        holds = at < len(numbers) and numbers[at] == number
+        return holds, sizes[-1] - sizes[at], totals[-1] - totals[at]
 
     def drop_before(self, number: int) -> None:
         """Forget the tiles before this one."""

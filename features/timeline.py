@@ -18,14 +18,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 
-from features.definitions import EVENTS_MAX, LATENESS_MS
+from features.definitions import EVENTS_MAX, LATENESS_MS, TILES_PER_WINDOW
 from features.state_bytes import StateReader, pack_ints
-from features.tiles import Run, Tail, TileGrid
+from features.tiles import Run, TileGrid
 from features.windows import NEVER_MS, Edges, Span
 
+NOT_MOVED: Mapping[int, Edges] = MappingProxyType({})
 _RUNNING_MAX = (1 << 63) - 1
 
 
@@ -134,13 +136,18 @@ class Timeline:
             return
         for grid in self._grids:
             number = time_ms // grid.tile_ms
-            if grid.since(number).holds_first:
+            if grid.since(number)[0]:
                 grid.add([Run(number, -1, 0)])
 
     def read(
-        self, as_of_ms: int, *, newest_ms: int
+        self, as_of_ms: int, *, newest_ms: int, moved: Mapping[int, Edges] = NOT_MOVED
     ) -> tuple[list[int], list[int], dict[int, Edges]]:
         """Read every window as of an instant.
+
+        Args:
+            as_of_ms: the instant, ms since 1970 UTC.
+            newest_ms: the key's newest event time.
+            moved: by position, edges to read between instead of a window's own.
 
         Returns:
             For each span the count and the sum; then, by position, the moved edges of the spans
@@ -157,12 +164,13 @@ class Timeline:
         touched: dict[int, Edges] = {}
         for position, (window_ms, _) in enumerate(self._spans):
             after_ms = until_ms - window_ms
-            if after_ms >= easy_from_ms:
+            if after_ms >= easy_from_ms and not moved:
                 low = bisect_right(times_ms, after_ms, 0, high)
                 counts.append(high - low)
                 totals.append(running[high] - running[low] if running is not None else 0)
                 continue
-            edges, tiled = self._align(position, Edges(after_ms, until_ms), newest_ms)
+            edges = moved.get(position) or Edges(after_ms, until_ms)
+            edges, tiled = self._align(position, edges, newest_ms)
             count, total = self._between(edges, tiled, newest_ms)
             counts.append(count)
             totals.append(total)
@@ -193,35 +201,27 @@ class Timeline:
         after_ms, until_ms = edges
         if after_ms >= self.tiled_until_ms:
             return edges, None
-        grid = self._grids[position]
-        first = (after_ms + 1) // grid.tile_ms
-        oldest = _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
-        holds_first, count, total = grid.since(max(first, oldest))
-        if holds_first:
-            after_ms = first * grid.tile_ms - 1
+        after_ms, count, total = self._cut(position, after_ms, newest_ms)
         if until_ms < self.tiled_until_ms:
-            until_ms, later = self._cut_later(until_ms, newest_ms)
-            count -= later.size
-            total -= later.total
+            # The finest grid reaches back far enough for reads that may be exact; for others
+            # the coarsest is what is left.
+            is_in_time = until_ms >= newest_ms - self._delay_ms - self._lateness_ms
+            position = self._finest if is_in_time else self._coarsest
+            until_ms, later_count, later_total = self._cut(position, until_ms, newest_ms)
+            count -= later_count
+            total -= later_total
         if count <= 0 and until_ms == edges.until_ms:
             return edges, None
         return Edges(after_ms, until_ms), (max(count, 0), max(total, 0))
 
-    def _cut_later(self, until_ms: int, newest_ms: int) -> tuple[int, Tail]:
-        """Give the moved closed edge of all windows, and the tiles after it.
-
-        The finest grid reaches back far enough for reads that may be exact; for others the
-        coarsest is what is left.
-        """
-        is_in_time = until_ms >= newest_ms - self._delay_ms - self._lateness_ms
-        position = self._finest if is_in_time else self._coarsest
-        grid = self._grids[position]
-        number = (until_ms + 1) // grid.tile_ms
-        oldest = _oldest_tile(self._spans[position], newest_ms, self._lateness_ms)
-        later = grid.since(max(number, oldest))
-        if later.holds_first:
-            until_ms = number * grid.tile_ms - 1
-        return until_ms, later
+    def _cut(self, position: int, edge_ms: int, newest_ms: int) -> tuple[int, int, int]:
+        """Give an edge, moved if it cuts a tile of a grid, and count and sum of what follows."""
+        span = self._spans[position]
+        tile_ms = span.window_ms // TILES_PER_WINDOW
+        number = (edge_ms + 1) // tile_ms
+        oldest = (newest_ms - self._lateness_ms - span.window_ms - span.delay_ms + 1) // tile_ms
+        holds, count, total = self._grids[position].since(max(number, oldest))
+        return number * tile_ms - 1 if holds else edge_ms, count, total
 
     def _between(
         self, edges: Edges, tiled: tuple[int, int] | None, newest_ms: int

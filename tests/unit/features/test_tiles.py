@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.state_bytes import Header, StateReader, pack_header
-from features.tiles import Run, Tail, TileGrid
+from features.tiles import Run, TileGrid
 
 additions = st.lists(st.tuples(st.integers(-5, 20), st.integers(1, 3), st.integers(0, 2**70)))
 
@@ -27,10 +27,12 @@ def grid_of(added: list[tuple[int, int, int]]) -> TileGrid:
     return grid
 
 
-def expected(added: list[tuple[int, int, int]], number: int) -> Tail:
+def expected(added: list[tuple[int, int, int]], number: int) -> tuple[bool, int, int]:
     later = [(count, total) for at, count, total in added if at >= number]
-    return Tail(
-        any(at == number for at, _, _ in added), sum(c for c, _ in later), sum(t for _, t in later)
+    return (
+        any(at == number for at, _, _ in added),
+        sum(c for c, _ in later),
+        sum(t for _, t in later),
     )
 
 
@@ -59,5 +61,5 @@ def test_what_is_dropped_or_written_leaves_the_rest_as_it_was(
 def test_a_tile_whose_events_are_all_taken_away_is_gone() -> None:
     grid = grid_of([(1, 1, 0), (2, 2, 0), (3, 1, 0)])
     grid.add([Run(2, -2, 0)])
-    assert grid.since(2) == Tail(False, 1, 0)
-    assert grid.since(1) == Tail(True, 2, 0)
+    assert grid.since(2) == (False, 1, 0)
+    assert grid.since(1) == (True, 2, 0)
