@@ -105,14 +105,13 @@ class UserState:
         first_ms = self._ids.first_delivery_ms(transaction_id)
         if first_ms is not None:
             return self._repeat_values(first_ms)
-        newest_ms = self.newest_ms
-        if newest_ms is None or event_time_ms >= newest_ms:
-            self.newest_ms = newest_ms = event_time_ms
-            counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
+        newest_ms = self._newest_with(event_time_ms)
+        self.newest_ms = newest_ms
+        counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
+        if event_time_ms == newest_ms:
             visited = self._merchants.add(event_time_ms, merchant_id=merchant_id)
             bounds = self._merchants.lower_bounds(event_time_ms, visited)
         else:
-            counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
             visited, bounds = self._merchants.read(
                 event_time_ms, newest_ms=newest_ms, merchant_id=merchant_id
             )
@@ -133,7 +132,7 @@ class UserState:
         first_ms = self._ids.first_delivery_ms(transaction_id)
         if first_ms is not None:
             return self._repeat_values(first_ms)
-        newest_ms = event_time_ms if self.newest_ms is None else max(self.newest_ms, event_time_ms)
+        newest_ms = self._newest_with(event_time_ms)
         counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
         visited, bounds = self._merchants.read(
             event_time_ms, newest_ms=newest_ms, merchant_id=merchant_id
@@ -149,7 +148,7 @@ class UserState:
         As of more than ``LATENESS_MS`` before the newest event (an online state: of any time
         before it) they are of what is left, and all are approximate.
         """
-        newest_ms = as_of_ms if self.newest_ms is None else max(self.newest_ms, as_of_ms)
+        newest_ms = self._newest_with(as_of_ms)
         reading = self._amounts.read(as_of_ms, newest_ms=newest_ms)
         return self._values(as_of_ms, reading, self._merchants.read(as_of_ms, newest_ms=newest_ms))
 
@@ -200,6 +199,9 @@ class UserState:
                 b"" if is_online else self._ids.pack(newest_ms=newest_ms),
             )
         )
+
+    def _newest_with(self, time_ms: int) -> int:
+        return time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
 
     def _repeat_values(self, first_ms: int) -> Values:
         values = self.read(as_of_ms=first_ms)
