@@ -242,11 +242,14 @@ class MerchantState:
 
     def _correct(self, frauds: list[int], as_of_ms: int, newest_ms: int) -> None:
         """Turn frauds as of the newest event into frauds as of another instant."""
-        for time_ms, change in self._labels.corrections(as_of_ms, newest_ms=newest_ms):
-            for position in range(len(_SPANS)):
-                after_ms, until_ms = self._edges(position, as_of_ms, newest_ms)
-                if after_ms < time_ms <= until_ms:
-                    frauds[position] += change
+        corrections = list(self._labels.corrections(as_of_ms, newest_ms=newest_ms))
+        if not corrections:
+            return
+        for position in range(len(_SPANS)):
+            after_ms, until_ms = self._edges(position, as_of_ms, newest_ms)
+            frauds[position] += sum(
+                change for time_ms, change in corrections if after_ms < time_ms <= until_ms
+            )
 
     def _lost_positions(self, as_of_ms: int) -> tuple[int, ...]:
         """Give the windows that reach back to transactions whose labels were forgotten."""
