@@ -203,10 +203,11 @@ class Timeline:
             return edges, None
         after_ms, count, total = self._cut(position, after_ms, newest_ms)
         if until_ms < self.tiled_until_ms:
-            # The finest grid reaches back far enough for reads that may be exact; for others
-            # the coarsest is what is left.
-            is_in_time = until_ms >= newest_ms - self._delay_ms - self._lateness_ms
-            position = self._finest if is_in_time else self._coarsest
+            # The finest grid reaches back far enough for reads in time, their edge moved or not;
+            # for others the coarsest is what is left.
+            late_ms = newest_ms - self._delay_ms - until_ms
+            in_time_ms = self._lateness_ms + self._spans[self._finest].tile_ms
+            position = self._finest if late_ms <= in_time_ms else self._coarsest
             until_ms, later_count, later_total = self._cut(position, until_ms, newest_ms)
             count -= later_count
             total -= later_total

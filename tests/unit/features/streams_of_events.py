@@ -27,9 +27,18 @@ SMALL_CAPS = Caps(events_max=8, ids_max=10_000, merchants_max=3, visits_max=6, l
 
 def on_streams(test: Callable[..., None]) -> Callable[..., None]:
     """Run a test on as many streams as asked for."""
+    return _settings(EXAMPLES)(test)
+
+
+def on_many_streams(test: Callable[..., None]) -> Callable[..., None]:
+    """Run a cheap test on ten times as many."""
+    return _settings(10 * EXAMPLES)(test)
+
+
+def _settings(examples: int) -> settings:
     return settings(
-        max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )(test)
+        max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
 
 
 _EDGES = [edge + off for edge in (0, 5 * M, H, D, 7 * D, 30 * D) for off in (-1, 0, 1)]

@@ -10,7 +10,7 @@ from features.definitions import DAY_MS, HOUR_MS
 from features.state_bytes import Header, StateReader, pack_header
 from features.timeline import Timeline
 from features.windows import Edges, Span
-from tests.unit.features.streams_of_events import START, on_streams
+from tests.unit.features.streams_of_events import START, on_many_streams, on_streams
 
 MINUTE = Span(60_000, 0)
 HOUR = Span(HOUR_MS, 0)
@@ -129,7 +129,7 @@ def test_late_events_in_tiles_do_not_hide_the_newer_ones() -> None:
     assert list(touched) == [0]
 
 
-@on_streams
+@on_many_streams
 @given(
     st.lists(st.integers(-HOUR_MS, HOUR_MS // 2) | st.integers(0, 10_000), min_size=8, max_size=60),
     st.integers(-HOUR_MS, 0) | st.just(-HOUR_MS),
@@ -153,6 +153,9 @@ def test_an_approximate_value_is_the_exact_one_of_the_moved_window(
         within = [value for t, value in added if edges.after_ms < t <= edges.until_ms]
         assert counts[position] == len(within)
         assert totals[position] == sum(within)
+        assert timeline.align(position, edges, newest_ms=newest) == edges
+        again = timeline.between(position, edges, newest_ms=newest)
+        assert again == (counts[position], totals[position])
         assert 0 <= exact.after_ms - edges.after_ms < span.window_ms / 64
         assert 0 <= exact.until_ms - edges.until_ms < spans[0].window_ms / 64
 
