@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     champion_alias: Name = Field(
         default="champion", description="Alias of the model version that decides."
     )
+    challenger_alias: Name = Field(
+        default="challenger",
+        description="Alias of the newest model version that was not better than the champion.",
+    )
     model_poll_ms: PositiveInt = Field(
         default=2_000, description="How often, in ms, the scorer looks whether the alias has moved."
     )

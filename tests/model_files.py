@@ -44,6 +44,7 @@ def training_table(rows: int = ROWS, *, seed: int = 7) -> pd.DataFrame:
     )
     table["merchant_fraud_rate_7d_delay_7d"] = rng.random(rows)
     table.insert(0, "transaction_id", [f"t-{at}" for at in range(rows)])
+    table["user_id"] = [f"u-{at % 60}" for at in range(rows)]
     table["amount_minor"] = rng.integers(1, 10**9, rows)
     table["event_time_ms"] = 1_700_000_000_000 + np.arange(rows) * 60_000
     table["device_type"] = rng.choice(np.array(["mobile", "web", None], dtype=object), rows)

@@ -6,6 +6,10 @@
     ├── TrainingDataError                 what was read cannot become a model; read its text
     │   ├── NoFeatureRowsError            nothing to learn from
     │   └── OneClassError                 no fraud at all, or nothing but fraud
+    ├── PromotionError                    a version cannot become, or stop being, the champion
+    │   ├── NoSuchVersionError            there is no version of this number
+    │   ├── NoEarlierChampionError        there is nothing to roll back to
+    │   └── OtherDefinitionsVersionError  the scorer would refuse it
     ├── CompiledModelMismatchError        the compiled trees do not score as the model does
     └── RetryableError
         ├── LogUnreachableError           Kafka did not answer, or a log fell silent before its end
@@ -27,6 +31,22 @@ class NoFeatureRowsError(TrainingDataError):
 
 class OneClassError(TrainingDataError):
     """All rows have the same label, so there is nothing to tell apart."""
+
+
+class PromotionError(WeirError):
+    """A version cannot become the champion, or the champion cannot be taken back."""
+
+
+class NoSuchVersionError(PromotionError):
+    """The registered model has no version of this number."""
+
+
+class NoEarlierChampionError(PromotionError):
+    """The champion has replaced no other version, or there is no champion."""
+
+
+class OtherDefinitionsVersionError(PromotionError):
+    """The version was fitted on other feature definitions; the scorer would refuse it."""
 
 
 class CompiledModelMismatchError(WeirError):

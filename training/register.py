@@ -1,12 +1,13 @@
-"""The MLflow adapter of training: a run, its model, a registered version, the alias last.
+"""The MLflow adapter of training: a run, its files, and last the version that names them.
 
-Owns the order in which a version comes to be, so that a half-written one is never champion.
-Called by `train`; `scoring.registry` reads what is written here.
+Owns the order in which a version comes to be: it exists only when it is whole, with all its tags.
+Who is champion is `versions`'. Called by `train`; `scoring.registry` reads what is written here.
 """
 
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ from features.definitions import DEFINITION_DIGEST
 from training.compiled import CompiledModel
 from training.errors import ModelRegistryUnreachableError
 
+logger = logging.getLogger(__name__)
+
 HEALTH_TIMEOUT_S = 5.0
 """Longest wait, s, for the server to say that it is there."""
 FILES = {"weir/trees.tl": "trees", "weir/signature.json": "signature", "weir/golden.json": "golden"}
@@ -32,7 +35,7 @@ FILES = {"weir/trees.tl": "trees", "weir/signature.json": "signature", "weir/gol
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModelVersion:
-    """A version that was registered and made champion."""
+    """A version that was registered. Nobody points at it yet."""
 
     name: str
     version: str
@@ -43,17 +46,15 @@ class RegisteredModelVersion:
 class ModelRegistry:
     """Writes versions of one registered model of an MLflow server."""
 
-    def __init__(self, tracking_uri: str, *, model_name: str, alias: str) -> None:
+    def __init__(self, tracking_uri: str, *, model_name: str) -> None:
         """Point at a server; nothing is sent before the first call.
 
         Args:
             tracking_uri: ``http://host:port``.
             model_name: the registered model; its experiment has the same name.
-            alias: what the champion is called.
         """
         self._tracking_uri = tracking_uri
         self._model_name = model_name
-        self._alias = alias
 
     def check_reachable(self) -> None:
         """Fail early, before minutes of work: MLflow's own client retries for minutes.
@@ -84,11 +85,13 @@ class ModelRegistry:
         *,
         params: Mapping[str, object],
         metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Mapping[str, bytes],
     ) -> RegisteredModelVersion:
-        """Log a run, register its model as a new version, and make that the champion.
+        """Log a run with its model and files, and register that as a new version.
 
-        Delivery: the alias moves last, after every file was read back; whatever fails before
-        leaves a run or a version that nobody points at.
+        Delivery: the version is made last, in one request with all its tags, after every file of
+        ``weir/`` was read back. Whatever fails before takes the run away again.
         Blocks: some seconds; each request is bounded by MLflow's own settings.
 
         Args:
@@ -96,6 +99,8 @@ class ModelRegistry:
             compiled: what the scorer loads.
             params: of the run.
             metrics: of the run.
+            tags: of the version, besides the digests of definitions and trees.
+            files: further artifacts, by path.
 
         Raises:
             ModelRegistryUnreachableError: MLflow failed; the champion is what it was before.
@@ -104,9 +109,15 @@ class ModelRegistry:
         _say_less()
         try:
             client = mlflow.MlflowClient(self._tracking_uri)
-            run_id = self._log_run(client, forest, compiled, params=params, metrics=metrics)
-            version = self._create_version(client, run_id, compiled)
-            client.set_registered_model_alias(self._model_name, self._alias, version)
+            run_id: str = client.create_run(self._experiment(client)).info.run_id
+            try:
+                _log_values(client, run_id, params=params, metrics=metrics)
+                self._log_files(client, run_id, forest, compiled, files)
+                client.set_terminated(run_id)
+                version = self._create_version(client, run_id, compiled, tags)
+            except BaseException:
+                _take_away(client, run_id)
+                raise
         except MlflowException as error:
             raise self._unreachable(str(error)) from error
         return RegisteredModelVersion(
@@ -116,29 +127,22 @@ class ModelRegistry:
             trees_digest=compiled.trees_digest,
         )
 
-    def _log_run(
+    def _log_files(
         self,
         client: mlflow.MlflowClient,
+        run_id: str,
         forest: RandomForestClassifier,
         compiled: CompiledModel,
-        *,
-        params: Mapping[str, object],
-        metrics: Mapping[str, float],
-    ) -> str:
-        run_id: str = client.create_run(self._experiment(client)).info.run_id
-        for key, param in params.items():
-            client.log_param(run_id, key, param)
-        for key, value in metrics.items():
-            client.log_metric(run_id, key, value)
+        files: Mapping[str, bytes],
+    ) -> None:
+        ours = {path: getattr(compiled, attribute) for path, attribute in FILES.items()}
         with tempfile.TemporaryDirectory(prefix="weir-register-") as scratch:
             _write_model(forest, Path(scratch) / "model")
-            (Path(scratch) / "weir").mkdir()
-            for path, attribute in FILES.items():
-                (Path(scratch) / path).write_bytes(getattr(compiled, attribute))
+            for path, content in {**files, **ours}.items():
+                (Path(scratch) / path).parent.mkdir(exist_ok=True)
+                (Path(scratch) / path).write_bytes(content)
             client.log_artifacts(run_id, scratch)
         self._check_files(client, run_id, compiled)
-        client.set_terminated(run_id)
-        return run_id
 
     def _check_files(
         self, client: mlflow.MlflowClient, run_id: str, compiled: CompiledModel
@@ -150,7 +154,11 @@ class ModelRegistry:
                     raise self._unreachable(f"{path} reads back otherwise than it was written")
 
     def _create_version(
-        self, client: mlflow.MlflowClient, run_id: str, compiled: CompiledModel
+        self,
+        client: mlflow.MlflowClient,
+        run_id: str,
+        compiled: CompiledModel,
+        tags: Mapping[str, str],
     ) -> str:
         if not client.search_registered_models(f"name = '{self._model_name}'"):
             client.create_registered_model(self._model_name)
@@ -159,6 +167,7 @@ class ModelRegistry:
             source=f"runs:/{run_id}/model",
             run_id=run_id,
             tags={
+                **tags,
                 "definition_digest": DEFINITION_DIGEST,
                 "trees_digest": compiled.trees_digest,
             },
@@ -176,6 +185,28 @@ class ModelRegistry:
             f"MLflow at {self._tracking_uri} did not take the model {self._model_name}: "
             f"{why:.300}; the champion is unchanged"
         )
+
+
+def _log_values(
+    client: mlflow.MlflowClient,
+    run_id: str,
+    *,
+    params: Mapping[str, object],
+    metrics: Mapping[str, float],
+) -> None:
+    for key, param in params.items():
+        client.log_param(run_id, key, param)
+    for key, value in metrics.items():
+        client.log_metric(run_id, key, value)
+
+
+def _take_away(client: mlflow.MlflowClient, run_id: str) -> None:
+    try:
+        client.set_terminated(run_id, status="FAILED")
+        client.delete_run(run_id)
+    except MlflowException as error:
+        # What led here is raised; a run without a version is seen by nobody who loads models.
+        logger.warning("run %s stays without a version: %s", run_id, str(error)[:200])
 
 
 def _say_less() -> None:

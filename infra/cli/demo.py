@@ -12,19 +12,19 @@ import typer
 from rich.console import Console
 
 from features.definitions import DEFINITION_DIGEST
-from infra.cli import registry
-from infra.cli.failures import EXIT_DIFFERENT
+from infra.cli.failures import EXIT_DIFFERENT, UsageError
 from infra.cli.live_run import WARM_UP_MS, LiveRun, shown
 from infra.cli.live_view import Addresses
 from infra.cli.logged import run_parity
 from infra.cli.run_tracker import RunSummary, RunTracker
 from infra.cli.stack import say
 from infra.cli.traffic import HISTORY_PER_DAY, clock_until_interrupted, live_through
-from infra.cli.training import train_champion
+from infra.cli.training import train_version
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
 from infra.simulation.world import World
 from schemas.settings import Settings
+from training.versions import ModelVersions
 
 HISTORY_DAYS: Final = 30
 _START_MS: Final = 500
@@ -68,7 +68,11 @@ def demo(
                 live_through(settings, world, clock, days=history_days, per_day=per_day)
                 clock.raise_if_stopped()
             # Of the last days only what was reported would be kept otherwise: frauds, nearly all.
-            version = train_champion(settings, keep_immature=True)
+            # The audit of the features is the last thing a demo does; one is enough.
+            outcome = train_version(settings, keep_immature=True, skip_parity=True)
+            if not outcome.verdict.promotes:
+                raise UsageError(f"{outcome.verdict.reason}; give it more --history-days")
+            version = outcome.version.version
         _live(settings, tracker, world, version=version, rate=rate, duration_s=duration)
         summary = tracker.summary(feature_mismatches=_feature_mismatches(settings, tracker.run))
     finally:
@@ -96,7 +100,7 @@ def is_well(summary: RunSummary, *, version: str, contradictions: int) -> bool:
 
 def _champion_version(settings: Settings) -> str | None:
     """The version to go on with; None when there is none for these feature definitions."""
-    champion = registry.champion(settings)
+    champion = ModelVersions.from_settings(settings).champion()
     if champion is None or champion.definition_digest != DEFINITION_DIGEST:
         return None
     say(f"going on with the history and model version {champion.version} of an earlier run")

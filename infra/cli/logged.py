@@ -46,6 +46,22 @@ def run_parity(
     )
 
 
+def parity_words(settings: Settings) -> str | None:
+    """Audit everything; say in words what is not as it should be, None if nothing is.
+
+    Raises:
+        KafkaUnreachableError: no answer.
+        OtherDefinitionsError: the log follows other feature definitions.
+    """
+    report = run_parity(settings)
+    if report.is_clean:
+        return None
+    return (
+        f"{report.mismatched} of {report.checked} values mismatched, {report.missing} missing, "
+        f"{report.extra} extra, {report.gaps} gaps"
+    )
+
+
 def _places(bootstrap: str) -> set[Place]:
     return {(record.partition, record.offset) for record in read_log(bootstrap, TRANSACTIONS)}
 

@@ -1,43 +1,59 @@
-"""`weir train` and `weir models`: from the feature log to the model that decides."""
+"""`weir train` and `weir models`: from the feature log to the model that decides, and back."""
 
 import logging
 import os
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.cli import registry
+from infra.cli.failures import EXIT_DIFFERENT
+from infra.cli.logged import parity_words
 from infra.cli.stack import say
 from schemas.settings import Settings
+from training.versions import ModelVersions
+
+if TYPE_CHECKING:
+    from training.train import TrainingOutcome
 
 out = Console(soft_wrap=True)
 
+BY_HAND: Final = "promoted by hand"
 
-def train(
-    *,
-    keep_immature: Annotated[
-        bool,
-        typer.Option(
-            "--keep-immature", help="Take transactions of the last days as honest unless reported."
-        ),
-    ] = False,
-) -> None:
-    """Fit a model on the feature log and its labels, and register it as the champion."""
-    train_champion(Settings(), keep_immature=keep_immature)
+KeepImmature = Annotated[
+    bool,
+    typer.Option(
+        "--keep-immature", help="Take transactions of the last days as honest unless reported."
+    ),
+]
+SkipParity = Annotated[
+    bool,
+    typer.Option("--skip-parity", help="Promote without recomputing the features first."),
+]
 
 
-def train_champion(settings: Settings, *, keep_immature: bool) -> str:
-    """Fit, register, and point the champion's alias at the new version.
+def train(*, keep_immature: KeepImmature = False, skip_parity: SkipParity = False) -> None:
+    """Fit a model on the feature log and its labels; champion only if it is better.
+
+    A version that is not better than the champion by more than noise is registered as the
+    challenger, with the reason. Exit 1 if only a parity that is not 0 kept it from being promoted.
+    """
+    outcome = train_version(Settings(), keep_immature=keep_immature, skip_parity=skip_parity)
+    if outcome.blocked:
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+def train_version(
+    settings: Settings, *, keep_immature: bool, skip_parity: bool
+) -> "TrainingOutcome":
+    """Fit, register, promote if better; say which.
 
     Args:
         settings: where Kafka and MLflow are.
         keep_immature: see `training.dataset.join_labels`.
-
-    Returns:
-        The version.
+        skip_parity: promote without recomputing the features.
     """
     # MLflow's own progress is noise beside ours.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -47,25 +63,64 @@ def train_champion(settings: Settings, *, keep_immature: bool) -> str:
     from training.train import train_and_register  # noqa: PLC0415
 
     with out.status("training a model on the feature log"):
-        version = train_and_register(settings, keep_immature=keep_immature)
-    say(f"registered {settings.model_name} version {version.version} as the champion")
-    return version.version
+        outcome = train_and_register(
+            settings,
+            keep_immature=keep_immature,
+            parity=None if skip_parity else lambda: parity_words(settings),
+        )
+    place = "the champion" if outcome.verdict.promotes else "a challenger, not the champion"
+    say(f"registered {settings.model_name} version {outcome.version.version} as {place}")
+    say(outcome.verdict.reason)
+    return outcome
 
 
 def list_models() -> None:
     """List the versions of the model, newest first."""
-    settings = Settings()
-    table = Table("version", "aliases", "definitions", "registered (UTC)")
-    for entry in registry.versions(settings):
+    versions = ModelVersions.from_settings(Settings())
+    names = ("version", "aliases", "status", "average precision", "code", "registered (UTC)", "why")
+    table = Table(*names)
+    for entry in versions.all():
         created = datetime.fromtimestamp(entry.created_ms / 1_000, UTC)
-        cells = (" ".join(entry.aliases), entry.definition_digest, f"{created:%Y-%m-%d %H:%M:%S}")
-        table.add_row(entry.version, *cells)
+        told = (entry.tags.get(tag, "") for tag in ("status", "average_precision", "code_version"))
+        cells = (" ".join(entry.aliases), *told, f"{created:%Y-%m-%d %H:%M:%S}")
+        table.add_row(entry.version, *cells, entry.tags.get("reason", ""))
     out.print(table)
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="Number of the version, see `weir models list`.")],
+    *,
+    skip_parity: SkipParity = False,
+) -> None:
+    """Make a version the champion; exit 1, and change nothing, while parity is not 0.
+
+    A person's choice: its figures are not compared with the champion's.
+    """
+    settings = Settings()
+    versions = ModelVersions.from_settings(settings)
+    versions.get(version)
+    wrong = None if skip_parity else parity_words(settings)
+    if wrong is not None:
+        say(f"not promoted, parity is not 0: {wrong}; `weir parity` shows it")
+        raise typer.Exit(EXIT_DIFFERENT)
+    before = versions.promote(version, reason=BY_HAND)
+    if before is None:
+        say(f"version {version} is the champion")
+    else:
+        say(f"version {version} is the champion, version {before.version} is archived")
+
+
+def rollback() -> None:
+    """Make the version champion again that the champion replaced; the scorer follows in seconds."""
+    left, now = ModelVersions.from_settings(Settings()).roll_back()
+    say(f"version {now.version} is the champion again, version {left.version} is rolled back")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     models = typer.Typer(help="The registered models.", no_args_is_help=True)
     models.command("list")(list_models)
+    models.command("promote")(promote)
+    models.command("rollback")(rollback)
     app.command("train")(train)
     app.add_typer(models, name="models")

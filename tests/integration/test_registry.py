@@ -13,6 +13,7 @@ import mlflow
 import pytest
 from prometheus_client import CollectorRegistry
 
+from features.definitions import DEFINITION_DIGEST
 from scoring.errors import RegistryUnavailableError
 from scoring.heuristic import HEURISTIC
 from scoring.metrics import build_metrics
@@ -21,8 +22,14 @@ from scoring.registry import ChampionWatcher, MlflowRegistry
 from tests.model_files import Trained, trained, with_golden, with_signature
 from tests.services import Services, unique_name
 from training.compiled import CompiledModel
-from training.errors import ModelRegistryUnreachableError
+from training.errors import (
+    ModelRegistryUnreachableError,
+    NoEarlierChampionError,
+    NoSuchVersionError,
+    OtherDefinitionsVersionError,
+)
 from training.register import ModelRegistry, RegisteredModelVersion
+from training.versions import ModelVersions
 
 # MLflow warns of type hints of its own when it writes a model.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
@@ -39,14 +46,25 @@ class Loop:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.name = unique_name("model")
-        self.training = ModelRegistry(uri, model_name=self.name, alias=ALIAS)
+        self.training = ModelRegistry(uri, model_name=self.name)
+        self.versions = ModelVersions(
+            uri, model_name=self.name, champion_alias=ALIAS, challenger_alias="challenger"
+        )
 
     def register(
         self, model: Trained, compiled: CompiledModel | None = None
     ) -> RegisteredModelVersion:
-        return self.training.register(
-            model.forest, compiled or model.compiled, params={"seed": 7}, metrics={"test_auc": 0.9}
+        """Register and make champion, whatever the figures are."""
+        registered = self.training.register(
+            model.forest,
+            compiled or model.compiled,
+            params={"seed": 7},
+            metrics={"test_auc": 0.9},
+            tags={"code_version": "abc"},
+            files={"evaluation/report.json": b"{}"},
         )
+        self.versions.promote(registered.version, reason="a test")
+        return registered
 
     def move_alias(self, version: str) -> None:
         mlflow.MlflowClient(self.uri).set_registered_model_alias(self.name, ALIAS, version)
@@ -173,7 +191,7 @@ def test_a_server_that_is_no_mlflow_is_an_outage() -> None:
 
 
 def test_training_says_at_once_that_mlflow_is_away_and_the_champion_unchanged() -> None:
-    registry = ModelRegistry("http://127.0.0.1:1", model_name="m", alias=ALIAS)
+    registry = ModelRegistry("http://127.0.0.1:1", model_name="m")
     with pytest.raises(ModelRegistryUnreachableError, match="the champion is unchanged"):
         registry.check_reachable()
 
@@ -186,10 +204,90 @@ def test_what_is_registered_is_for_people_too(loop: Loop) -> None:
     assert run.data.metrics == {"test_auc": 0.9}
     assert run.info.status == "FINISHED"
     paths = {entry.path for entry in client.list_artifacts(registered.run_id)}
-    assert paths == {"model", "weir"}
+    assert paths == {"evaluation", "model", "weir"}
     version = client.get_model_version_by_alias(loop.name, ALIAS)
     assert version.source == f"runs:/{registered.run_id}/model"
-    assert set(version.tags) == {"definition_digest", "trees_digest"}
+    assert version.tags == {
+        "code_version": "abc",
+        "definition_digest": DEFINITION_DIGEST,
+        "trees_digest": registered.trees_digest,
+        "status": "champion",
+        "reason": "a test",
+    }
+
+
+def test_a_failure_on_the_way_leaves_no_version_and_no_run(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = loop.register(trained())
+    monkeypatch.setattr(mlflow.MlflowClient, "create_model_version", _fails)
+    with pytest.raises(ModelRegistryUnreachableError, match="the champion is unchanged"):
+        loop.register(trained(seed=8))
+    client = mlflow.MlflowClient(loop.uri)
+    assert [entry.version for entry in loop.versions.all()] == [champion.version]
+    experiment = client.get_experiment_by_name(loop.name)
+    assert [run.info.run_id for run in client.search_runs([experiment.experiment_id])] == [
+        champion.run_id
+    ]
+
+
+def _fails(*_: object, **__: object) -> None:
+    raise mlflow.exceptions.MlflowException("the server went away")
+
+
+def test_a_promotion_archives_the_champion_and_rollbacks_go_back_one_by_one(loop: Loop) -> None:
+    first, second, third = (loop.register(trained(seed=seed)) for seed in (7, 8, 9))
+    statuses = {entry.version: entry.tags["status"] for entry in loop.versions.all()}
+    assert statuses == {
+        first.version: "archived",
+        second.version: "archived",
+        third.version: "champion",
+    }
+    for earlier, left in ((second, third), (first, second)):
+        before, now = loop.versions.roll_back()
+        assert (before.version, now.version) == (left.version, earlier.version)
+        champion = loop.versions.champion()
+        assert champion is not None
+        assert champion.version == earlier.version
+        assert loop.versions.get(left.version).tags["status"] == "rolled back"
+    with pytest.raises(NoEarlierChampionError, match=f"version {first.version} replaced no"):
+        loop.versions.roll_back()
+
+
+def test_what_is_not_there_or_would_be_refused_is_not_promoted(loop: Loop) -> None:
+    with pytest.raises(NoEarlierChampionError, match="there is no champion"):
+        loop.versions.roll_back()
+    assert loop.versions.all() == []
+    first, second = (loop.register(trained(seed=seed)) for seed in (7, 8))
+    with pytest.raises(NoSuchVersionError, match="has no version '99'"):
+        loop.versions.promote("99", reason="a test")
+    loop.versions.tag(first.version, {"definition_digest": "another"})
+    with pytest.raises(OtherDefinitionsVersionError, match="the scorer would refuse it"):
+        loop.versions.promote(first.version, reason="a test")
+    with pytest.raises(OtherDefinitionsVersionError):
+        loop.versions.roll_back()
+    champion = loop.versions.champion()
+    assert champion is not None
+    assert champion.version == second.version
+
+
+def test_a_challenger_that_is_promoted_is_no_challenger_any_more(loop: Loop) -> None:
+    first, second = (loop.register(trained(seed=seed)) for seed in (7, 8))
+    loop.versions.roll_back()
+    loop.versions.name_challenger(second.version, reason="not better")
+    aliases = {entry.version: set(entry.aliases) for entry in loop.versions.all()}
+    assert aliases == {first.version: {ALIAS}, second.version: {"challenger"}}
+    loop.versions.promote(second.version, reason="a test")
+    aliases = {entry.version: set(entry.aliases) for entry in loop.versions.all()}
+    assert aliases == {first.version: set(), second.version: {ALIAS}}
+
+
+def test_versions_say_that_mlflow_is_away() -> None:
+    away = ModelVersions(
+        "http://127.0.0.1:1", model_name="m", champion_alias=ALIAS, challenger_alias="challenger"
+    )
+    with pytest.raises(ModelRegistryUnreachableError, match="start the stack"):
+        away.champion()
 
 
 @contextmanager

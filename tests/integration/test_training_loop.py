@@ -1,0 +1,237 @@
+"""From a labelled table to the model that decides, with a real MLflow and the real scorer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count, groupby
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from kafka import KafkaProducer
+from typer.testing import CliRunner
+
+from features.definitions import DEFINITION_DIGEST
+from infra.cli.main import app
+from schemas.codec import encode_feature_row
+from schemas.settings import Settings, environment_of
+from schemas.topics import FEATURE_ROW_TYPE, cloud_event_headers
+from scoring.batch import Channels
+from tests.builders import NOW_MS
+from tests.model_files import training_table
+from tests.scoring_fakes import feature_row
+from tests.services import Services, unique_name
+from tests.topic_tail import Tail, tail
+from tests.worker_process import running_worker
+from training.dataset import split_by_time
+from training.errors import ModelRegistryUnreachableError
+from training.fit import ForestParameters
+from training.train import TrainingOutcome, train_on
+from training.versions import ModelVersions
+
+# MLflow warns of type hints of its own when it writes a model.
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+
+SERVED_WITHIN_S = 10.0
+"""What is promised of a promotion and of a rollback."""
+ROWS_A_SECOND = 100
+WEAK = ForestParameters(trees=3, depth_max=2)
+STRONG = ForestParameters(trees=30, depth_max=8)
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return training_table(2_000)
+
+
+@pytest.fixture
+def settings(mlflow_server: Services) -> Settings:
+    """A registered model of this test's own."""
+    return mlflow_server.settings.model_copy(
+        update={"model_name": unique_name("model"), "model_poll_ms": 200}
+    )
+
+
+def train(
+    table: pd.DataFrame,
+    settings: Settings,
+    parameters: ForestParameters = STRONG,
+    *,
+    parity: Callable[[], str | None] | None = None,
+) -> TrainingOutcome:
+    return train_on(
+        table, settings, parameters=parameters, seed=3, about={"maturity_ms": 0}, parity=parity
+    )
+
+
+def shuffled(table: pd.DataFrame) -> pd.DataFrame:
+    """Labels that mean nothing where a model learns them, and are true where it is judged."""
+    older = split_by_time(table).train.index
+    worse = table.copy()
+    order = np.random.default_rng(5).permutation(len(older))
+    worse.loc[older, "is_fraud"] = table.loc[older, "is_fraud"].to_numpy()[order]
+    return worse
+
+
+def test_a_worse_model_is_refused_a_better_one_serves_and_a_rollback_takes_it_back(
+    kafka: Services,
+    redis_server: Services,
+    settings: Settings,
+    table: pd.DataFrame,
+    tmp_path: Path,
+) -> None:
+    settings = settings.model_copy(
+        update={
+            "kafka_bootstrap": kafka.kafka_bootstrap,
+            "redis_url": redis_server.redis_url,
+            "data_dir": tmp_path / "data",
+            "worker_metrics_port": 0,
+        }
+    )
+    channels = Channels(
+        group=unique_name("scorer"),
+        features=kafka.new_topic("features"),
+        decisions=kafka.new_topic("decisions"),
+        dead_letters=kafka.new_topic("dead-letters"),
+    )
+    with (
+        tail(settings.kafka_bootstrap, channels.decisions) as decisions,
+        running_worker(settings, channels, tmp_path / "worker.log"),
+    ):
+        with traffic(settings, channels) as sent:
+            decides(decisions, "heuristic")
+            weak = train(table, settings, WEAK)
+            assert weak.verdict.promotes, weak.verdict.reason
+            decides(decisions, weak.version.version)
+
+            strong = train(table, settings)
+            assert strong.verdict.promotes, strong.verdict.reason
+            decides(decisions, strong.version.version)
+
+            bad = train(shuffled(table), settings)
+            assert not bad.verdict.promotes
+            assert "not better by more than noise" in bad.verdict.reason
+
+            said = weir(settings, "models", "rollback")
+            assert f"version {weak.version.version} is the champion again" in said
+            decides(decisions, weak.version.version)
+            said = weir(settings, "models", "promote", strong.version.version, "--skip-parity")
+            assert f"version {weak.version.version} is archived" in said
+            decides(decisions, strong.version.version)
+        decisions.until(lambda seen: len(seen) >= len(sent), within_ms=60_000)
+    found = list(decisions.objects())
+    assert [decision["transaction_id"] for decision in found] == sent
+    versions = [who for who, _ in groupby(named(decision) for decision in found)]
+    one, two = weak.version.version, strong.version.version
+    assert versions == ["heuristic", one, two, one, two]
+    digests = {named(decision): decision["model"]["digest"] for decision in found}
+    assert digests[one] == weak.version.trees_digest
+    assert digests[two] == strong.version.trees_digest
+    assert bad.version.version in weir(settings, "models", "list")
+
+
+def named(decision: dict[str, Any]) -> str:
+    model = decision["model"]
+    return "heuristic" if model["name"] == "heuristic" else str(model["version"])
+
+
+def decides(decisions: Tail, who: str) -> None:
+    """Wait until the newest decision is by this version."""
+    decisions.until(
+        lambda seen: bool(seen) and named(json.loads(seen[-1].value)) == who,
+        within_ms=round(SERVED_WITHIN_S * 1_000) if who != "heuristic" else 60_000,
+    )
+
+
+def weir(settings: Settings, *arguments: str) -> str:
+    result = CliRunner(env={**environment_of(settings), "COLUMNS": "300"}).invoke(
+        app, list(arguments)
+    )
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@contextmanager
+def traffic(settings: Settings, channels: Channels) -> Iterator[list[str]]:
+    """Feature rows at a steady rate for the time of a block; the ids, complete at its end."""
+    sent: list[str] = []
+    stopping = threading.Event()
+
+    def send() -> None:
+        producer = KafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+        for number in count():
+            if stopping.wait(1 / ROWS_A_SECOND):
+                break
+            transaction_id = f"{channels.group}-{number}"
+            headers = cloud_event_headers(
+                event_type=FEATURE_ROW_TYPE, event_id=str(number), source="/test", time_ms=NOW_MS
+            )
+            producer.send(
+                channels.features,
+                key=b"u",
+                value=encode_feature_row(feature_row(transaction_id)),
+                headers=list(headers),
+            )
+            sent.append(transaction_id)
+        producer.close()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def test_a_version_says_where_it_comes_from_and_shows_its_figures(
+    settings: Settings, table: pd.DataFrame
+) -> None:
+    outcome = train(table, settings)
+    again = train(table, settings)
+    assert not again.verdict.promotes
+    versions = ModelVersions.from_settings(settings)
+    first, second = (versions.get(each.version.version) for each in (outcome, again))
+    assert first.tags["definition_digest"] == DEFINITION_DIGEST
+    for name in ("code_version", "dataset_digest", "vector_digest", "fitted_until_ms"):
+        assert first.tags[name] == second.tags[name]
+    assert json.loads(first.tags["parameters"])["depth_max"] == STRONG.depth_max
+    assert (first.tags["status"], second.tags["status"]) == ("champion", "challenger")
+    assert second.tags["reason"] == again.verdict.reason
+    client = mlflow.MlflowClient(settings.mlflow_tracking_uri)
+    artifacts = {entry.path for entry in client.list_artifacts(first.run_id, "evaluation")}
+    assert artifacts == {
+        f"evaluation/{name}"
+        for name in ("calibration.png", "importance.png", "precision_recall.png", "report.json")
+    }
+    report = json.loads(versions.artifact(second, "evaluation/report.json") or b"")
+    assert report["comparison"]["difference"]["average_precision"]["value"] == 0.0
+    metrics = client.get_run(first.run_id).data.metrics
+    low, value, high = (metrics[f"test_auc{suffix}"] for suffix in ("_low", "", "_high"))
+    assert low < value < high
+
+
+def test_a_good_model_is_not_promoted_while_parity_is_not_0(
+    settings: Settings, table: pd.DataFrame
+) -> None:
+    outcome = train(table, settings, parity=lambda: "3 values mismatched")
+    assert outcome.blocked
+    versions = ModelVersions.from_settings(settings)
+    assert versions.champion() is None
+    (version,) = versions.all()
+    assert version.aliases == (settings.challenger_alias,)
+    assert version.tags["reason"].startswith("parity is not 0: 3 values mismatched")
+    assert train(table, settings, parity=lambda: None).verdict.promotes
+
+
+def test_an_mlflow_that_is_away_stops_it_before_anything_is_fitted(table: pd.DataFrame) -> None:
+    away = Settings(mlflow_tracking_uri="http://127.0.0.1:1")
+    nothing_to_fit = table.iloc[:0]
+    with pytest.raises(ModelRegistryUnreachableError, match="does not answer"):
+        train(nothing_to_fit, away)

@@ -1,0 +1,177 @@
+"""A model that may become champion: fitted on the older rows, judged on the newer.
+
+What is judged is what is registered: the forest is not grown again on all rows, so its figures are
+its own, and later versions can be compared with it on rows it has not seen. Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+
+from features.definitions import DEFINITION_DIGEST
+from features.vector import VectorSpec
+from training.compiled import CompiledModel, compile_forest, predict_compiled
+from training.dataset import Split, encode_table, vector_spec
+from training.evaluate import Comparison, Evaluation, Thresholds, compare, evaluate
+from training.fit import ForestParameters, fit_forest
+from training.promotion import FRAUDS_MIN, Verdict, judge_challenger, judge_first
+
+logger = logging.getLogger(__name__)
+
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A fitted model with what is known of it.
+
+    Attributes:
+        forest: the estimator.
+        compiled: the form that scores.
+        spec: of its vectors.
+        fitted: the rows it was fitted on.
+        test: newer rows.
+        scores: its scores of `test`, by the compiled trees.
+        evaluation: on `test`; None if that has one kind of rows only.
+    """
+
+    forest: RandomForestClassifier
+    compiled: CompiledModel
+    spec: VectorSpec
+    fitted: pd.DataFrame
+    test: pd.DataFrame
+    scores: Scores
+    evaluation: Evaluation | None
+
+    @property
+    def fitted_until_ms(self) -> int:
+        """Newest event time of the rows it was fitted on, ms since 1970 UTC."""
+        return int(self.fitted["event_time_ms"].max())
+
+
+@dataclass(frozen=True, slots=True)
+class Opponent:
+    """The champion, as far as comparing needs it.
+
+    Attributes:
+        version: its number.
+        trees: its compiled trees.
+        spec: of its vectors.
+        fitted_until_ms: newest event time it was fitted on; rows up to it would flatter it.
+    """
+
+    version: str
+    trees: bytes
+    spec: VectorSpec
+    fitted_until_ms: int
+
+
+def fit_candidate(
+    split: Split,
+    *,
+    parameters: ForestParameters,
+    thresholds: Thresholds,
+    seed: int,
+    jobs: int = 1,
+) -> Candidate:
+    """Fit on the older rows, compile, and judge on the newer.
+
+    Where the older rows are of one kind only, all rows are fitted and nothing is judged.
+
+    Args:
+        split: both parts with ``is_fraud``; together of both kinds.
+        parameters: of the forest.
+        thresholds: of the policy.
+        seed: equal seeds and rows give equal candidates.
+        jobs: threads to grow the forest with.
+
+    Raises:
+        CompiledModelMismatchError: the compiled trees score otherwise.
+    """
+    fitted, test = split.train, split.test
+    if fitted["is_fraud"].nunique() < 2:
+        logger.warning(
+            "the older %d rows are of one kind; all are fitted, none judged", len(fitted)
+        )
+        fitted, test = pd.concat([fitted, test]), test.iloc[:0]
+    spec = vector_spec(fitted)
+    forest = fit_forest(fitted, spec, parameters=parameters, seed=seed, jobs=jobs)
+    compiled = compile_forest(forest, spec, encode_table(fitted, spec), seed=seed)
+    is_judged = test["is_fraud"].nunique() == 2
+    scores = _scored(compiled.trees, spec, test)
+    return Candidate(
+        forest=forest,
+        compiled=compiled,
+        spec=spec,
+        fitted=fitted,
+        test=test,
+        scores=scores,
+        evaluation=evaluate(test, scores, thresholds=thresholds, seed=seed) if is_judged else None,
+    )
+
+
+def opponent(
+    version: str, *, trees: bytes | None, signature: bytes | None, tags: dict[str, str]
+) -> Opponent | str:
+    """Make the champion comparable, or say why it is none to the scorer either.
+
+    Args:
+        version: its number.
+        trees: its file ``weir/trees.tl``; None if it has none.
+        signature: its file ``weir/signature.json``; None likewise.
+        tags: of the version; without ``fitted_until_ms`` it competes on all rows.
+    """
+    if tags.get("definition_digest") != DEFINITION_DIGEST:
+        return f"champion version {version} follows other feature definitions"
+    if trees is None or signature is None:
+        return f"champion version {version} has no compiled trees"
+    if hashlib.sha256(trees).hexdigest()[:16] != tags.get("trees_digest"):
+        return f"the trees of champion version {version} were changed after it was registered"
+    try:
+        spec = VectorSpec.from_json(json.dumps(json.loads(signature)["vector"]))
+        fitted_until_ms = int(tags.get("fitted_until_ms", "-1"))
+    except (ValueError, KeyError, TypeError) as error:
+        return f"champion version {version} cannot be read: {error!r:.200}"
+    return Opponent(version, trees, spec, fitted_until_ms)
+
+
+def contest(
+    candidate: Candidate, champion: Opponent | str, *, thresholds: Thresholds, seed: int
+) -> tuple[Verdict, Comparison | None]:
+    """Decide between a candidate and the champion, on rows that neither was fitted on.
+
+    Args:
+        candidate: the challenger.
+        champion: its opponent, or why there is none.
+        thresholds: of the policy.
+        seed: of the draws.
+    """
+    if isinstance(champion, str):
+        return judge_first(candidate.evaluation, why_first=champion), None
+    is_new = (candidate.test["event_time_ms"] > champion.fitted_until_ms).to_numpy()
+    rows = candidate.test[is_new]
+    frauds = int(rows["is_fraud"].sum())
+    if frauds < FRAUDS_MIN or frauds == len(rows):
+        return judge_challenger(None, champion=champion.version, frauds=frauds), None
+    comparison = compare(
+        rows,
+        challenger=candidate.scores[is_new],
+        champion=_scored(champion.trees, champion.spec, rows),
+        thresholds=thresholds,
+        seed=seed,
+    )
+    return judge_challenger(comparison, champion=champion.version, frauds=frauds), comparison
+
+
+def _scored(trees: bytes, spec: VectorSpec, rows: pd.DataFrame) -> Scores:
+    if rows.empty:
+        return np.zeros(0)
+    return np.clip(predict_compiled(trees, encode_table(rows, spec)), 0.0, 1.0)
