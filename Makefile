@@ -116,6 +116,15 @@ chaos: setup ## kill -9 under load: nothing lost, repeats identical
 end-to-end: setup ## e2e and chaos on one stack (CI)
 	$(PYTEST) tests/e2e tests/chaos
 
+## ---- measuring ----
+
+# SCENARIO, RATE, RUNS, SECONDS_EACH, EVENTS narrow it down; docs/benchmarks/README.md says what there is.
+.PHONY: bench
+bench: setup ## measure latency, rates and costs; SCENARIO=latency RATE=2000 RUNS=3
+	@PYTHONPATH=. $(BIN)/python -m tests.bench $(SCENARIO) $(if $(RATE),--rate $(RATE)) \
+		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) \
+		$(if $(EVENTS),--events $(EVENTS))
+
 ## ---- setting up ----
 
 .PHONY: setup

@@ -1,0 +1,48 @@
+"""`make bench`: measures, writes the results and the page. `python -m tests.bench --help`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tests.bench import results
+from tests.bench.bench_stack import BenchStack, say
+from tests.bench.scenarios import SCENARIOS, Choices
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("scenarios", nargs="*", metavar="scenario", help=", ".join(SCENARIOS))
+    parser.add_argument("--runs", type=int, default=Choices.runs, help="of each point")
+    parser.add_argument("--seconds", type=float, default=Choices.seconds, help="measured, of a run")
+    parser.add_argument("--warm", type=float, default=Choices.warm_s, help="seconds before that")
+    parser.add_argument("--rate", type=float, nargs="*", default=(), help="events a second")
+    parser.add_argument("--events", type=int, default=Choices.events, help="of a backlog")
+    parser.add_argument("--results", type=Path, default=results.FILE, help="the file to write")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.scenarios) - set(SCENARIOS):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    return chosen
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    chosen = arguments()
+    choices = Choices(
+        runs=chosen.runs,
+        seconds=chosen.seconds,
+        warm_s=chosen.warm,
+        rates=tuple(chosen.rate),
+        events=chosen.events,
+    )
+    with BenchStack() as stack:
+        for name in chosen.scenarios or SCENARIOS:
+            say(f"scenario {name}")
+            entry = SCENARIOS[name](stack, choices)
+            results.write(chosen.results, name, {"system": stack.describe(), **entry})
+            say(f"{name} is in {chosen.results}")
+
+
+if __name__ == "__main__":
+    main()

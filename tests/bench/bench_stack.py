@@ -1,0 +1,122 @@
+"""The system under measurement: a stack of its own, empty but for a trained champion.
+
+Its directory is ``WEIR_DATA_DIR`` or `.weir-bench`. A stack that already runs there is used as it
+is and left running, with whatever it has in it; that is how a test uses the harness. Otherwise the
+champion is trained once, as the demo does, and kept; logs and states are emptied by `fresh`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from features.definitions import DEFINITION_DIGEST
+from infra.cli import registry
+from infra.cli.traffic import clock_until_interrupted, live_through
+from infra.cli.training import train_champion
+from infra.local.stack import Stack
+from infra.simulation.world import World
+from schemas.settings import Settings
+from tests.bench.load import Load
+from tests.bench.measure import Measured, run_load
+
+DATA_DIR = Path(".weir-bench")
+HISTORY_DAYS, HISTORY_PER_DAY = 30, 1_000
+MEASURED_PROGRAMS = ("kafka", "redis", "jobmanager", "taskmanager", "scorer")
+SERVED_S_MAX = 60
+
+
+def say(line: str) -> None:
+    """One line of what is going on."""
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+class BenchStack:
+    """A running system with a champion, and loads sent to it."""
+
+    def __init__(self) -> None:
+        chosen = {} if "WEIR_DATA_DIR" in os.environ else {"data_dir": DATA_DIR}
+        self.stack = Stack(Settings(**chosen))
+        self.settings = self.stack.settings
+        self.is_ours = not self.stack.is_running()
+
+    def __enter__(self) -> BenchStack:
+        if self.is_ours:
+            self.stack.up()
+            champion = self._champion()
+            if champion is None:
+                self._train()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_ours:
+            say("stopping the stack")
+            self.stack.down()
+
+    def fresh(self) -> None:
+        """Empty logs and states, keep the champion; nothing happens to a stack that is not ours."""
+        if not self.is_ours:
+            return
+        say("a fresh stack")
+        self.stack.down()
+        for part in self.stack.layout.data_dir.iterdir():
+            if part != self.stack.layout.mlflow_data:
+                shutil.rmtree(part, ignore_errors=True)
+        self.stack.up()
+        self.until_served()
+
+    def until_served(self) -> None:
+        """Wait until the champion decides: what a first event meets is no part of any figure."""
+        champion = self._champion()
+        deadline_s = time.time() + SERVED_S_MAX
+        while time.time() < deadline_s:
+            done = self.run(self.load(50, rate_per_s=50, population="probe"), drain_s=20)
+            models = {decision["model"]["version"] for _, decision in done.seen.kept}
+            if not done.undecided and (champion is None or models == {champion}):
+                return
+        raise SystemExit(f"within {SERVED_S_MAX} s model version {champion} did not decide")
+
+    def load(self, events: int, *, rate_per_s: float | None, **changes: Any) -> Load:
+        """A load with ids of its own."""
+        return Load(uuid.uuid4().hex[:10], events, rate_per_s, **changes)
+
+    def run(self, load: Load, **how: Any) -> Measured:
+        """Send a load through Weir."""
+        bootstrap = self.settings.kafka_bootstrap
+        return run_load(load, bootstrap=bootstrap, decisions="decisions", pids=self.pids, **how)
+
+    def pids(self) -> Mapping[str, int]:
+        """The programs that have to do with a decision, by name."""
+        return {
+            program.name: program.pid
+            for program in self.stack.status()
+            if program.name in MEASURED_PROGRAMS and program.pid
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What is measured, for the results."""
+        names = ("flink_parallelism", "topic_partitions", "checkpoint_interval_ms")
+        return {
+            "champion": self._champion() or "none: the heuristic decides",
+            "definition_digest": DEFINITION_DIGEST,
+            **{name: getattr(self.settings, name) for name in names},
+        }
+
+    def _champion(self) -> str | None:
+        champion = registry.champion(self.settings)
+        if champion is None or champion.definition_digest != DEFINITION_DIGEST:
+            return None
+        return champion.version
+
+    def _train(self) -> None:
+        say(f"no champion yet: {HISTORY_DAYS} days of history, then training, once")
+        world = World(seed=1, currency=self.settings.currency, run=f"h{uuid.uuid4().hex[:6]}")
+        with clock_until_interrupted() as clock:
+            live_through(self.settings, world, clock, days=HISTORY_DAYS, per_day=HISTORY_PER_DAY)
+            clock.raise_if_stopped()
+        train_champion(self.settings, keep_immature=True)
