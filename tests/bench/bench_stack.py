@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from features.definitions import DEFINITION_DIGEST
-from infra.cli import registry
 from infra.cli.traffic import clock_until_interrupted, live_through
-from infra.cli.training import train_champion
+from infra.cli.training import train_version
 from infra.local.stack import Stack
 from infra.simulation.world import World
 from schemas.settings import Settings
 from tests.bench.load import Load
 from tests.bench.measure import Measured, run_load
+from training.versions import ModelVersions
 
 DATA_DIR = Path(".weir-bench")
 HISTORY_DAYS, HISTORY_PER_DAY = 30, 1_000
@@ -108,7 +108,7 @@ class BenchStack:
         }
 
     def _champion(self) -> str | None:
-        champion = registry.champion(self.settings)
+        champion = ModelVersions.from_settings(self.settings).champion()
         if champion is None or champion.definition_digest != DEFINITION_DIGEST:
             return None
         return champion.version
@@ -119,4 +119,4 @@ class BenchStack:
         with clock_until_interrupted() as clock:
             live_through(self.settings, world, clock, days=HISTORY_DAYS, per_day=HISTORY_PER_DAY)
             clock.raise_if_stopped()
-        train_champion(self.settings, keep_immature=True)
+        train_version(self.settings, keep_immature=True, skip_parity=True)
