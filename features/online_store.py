@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import mmh3
@@ -93,6 +94,7 @@ def entity_key(entity: Entity, value: str, project: str) -> bytes:
     )
 
 
+@cache
 def field_name(view: str, feature: str) -> bytes:
     """Give the field of a feature: 4 little-endian bytes of murmur3_32 of ``view:feature``.
 
@@ -103,16 +105,19 @@ def field_name(view: str, feature: str) -> bytes:
     return struct.pack("<I", mmh3.hash(f"{view}:{feature}", signed=False))
 
 
+@cache
 def timestamp_field(view: str) -> bytes:
     """Give the field of a view's event time."""
     return f"_ts:{view}".encode()
 
 
+@cache
 def sequence_field(view: str) -> bytes:
     """Give the field of the state's sequence, in decimal digits. Ours, not Feast's."""
     return f"_weir_sequence:{view}".encode()
 
 
+@cache
 def digest_field(view: str) -> bytes:
     """Give the field of the definition digest. Ours, not Feast's."""
     return f"_weir_digest:{view}".encode()

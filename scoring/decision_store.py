@@ -254,6 +254,8 @@ def connect_decision_store(
     timeout_s = timeout_ms / 1000
     client = Redis.from_url(
         redis_url,
+        # One caller at a time needs no pool; the pool's bookkeeping costs a tenth of the worker.
+        single_connection_client=True,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         # The client's default is three retries with seconds of backoff. One, at once, is for

@@ -7,14 +7,15 @@ state object is kept in memory and rebuilt from its journal when it is not there
 fold that made it. Knows neither Flink nor Redis; the operators call it for every event.
 """
 
-import base64
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-_SNAPSHOT = "S"
-_JOURNAL_CHARS_MIN = 4_096
-"""Below this many characters of entries a journal is never compacted."""
+_SNAPSHOT = b"S"
+_LENGTH = struct.Struct(">i")
+_JOURNAL_BYTES_MIN = 4_096
+"""Below this many bytes of entries a journal is never compacted."""
 
 
 class EncodableState(Protocol):
@@ -29,35 +30,35 @@ S = TypeVar("S", bound=EncodableState)
 
 
 class JournalStore(Protocol):
-    """Durable text entries of the key that is being processed; Flink's list state is one.
+    """Durable entries of the key that is being processed: Flink's list state, by ``Journal.java``.
 
     **Delivery:** what was appended before a checkpoint is there after a restore from it.
     **Blocks:** no; in memory until the checkpoint. **On failure:** raises, and the job restarts
     from the last checkpoint.
     """
 
-    def read(self) -> list[str]:
-        """All entries in the order they were appended; empty for a new key."""
+    def read(self) -> bytes:
+        """All entries in the order they were appended, each behind its length as ``>i``."""
         ...
 
-    def append(self, entry: str) -> None:
+    def append(self, entry: bytes) -> None:
         """Add one entry."""
         ...
 
-    def replace(self, entries: list[str]) -> None:
-        """Drop all entries and store these instead."""
+    def replace(self, snapshot: bytes) -> None:
+        """Drop all entries and store this one instead."""
         ...
 
 
 class Live(Generic[S]):
     """One key's state in memory, with what its journal weighs."""
 
-    __slots__ = ("entries_chars", "snapshot_chars", "state")
+    __slots__ = ("entries_bytes", "snapshot_bytes", "state")
 
-    def __init__(self, state: S, *, snapshot_chars: int, entries_chars: int) -> None:
+    def __init__(self, state: S, *, snapshot_bytes: int, entries_bytes: int) -> None:
         self.state = state
-        self.snapshot_chars = snapshot_chars
-        self.entries_chars = entries_chars
+        self.snapshot_bytes = snapshot_bytes
+        self.entries_bytes = entries_bytes
 
 
 class JournaledStates(Generic[S]):
@@ -75,7 +76,7 @@ class JournaledStates(Generic[S]):
         *,
         new: Callable[[], S],
         decode: Callable[[bytes], S],
-        replay: Callable[[S, str], None],
+        replay: Callable[[S, bytes], None],
         live_keys_max: int,
     ) -> None:
         if live_keys_max < 1:
@@ -105,14 +106,14 @@ class JournaledStates(Generic[S]):
             self._live.move_to_end(key)
         return live
 
-    def record(self, live: Live[S], entry: str, store: JournalStore) -> None:
+    def record(self, live: Live[S], entry: bytes, store: JournalStore) -> None:
         """Make durable that ``entry`` was folded into ``live.state``."""
-        live.entries_chars += len(entry)
-        if live.entries_chars > max(live.snapshot_chars, _JOURNAL_CHARS_MIN):
-            snapshot = _SNAPSHOT + base64.b64encode(live.state.encode()).decode("ascii")
-            store.replace([snapshot])
-            live.snapshot_chars = len(snapshot)
-            live.entries_chars = 0
+        live.entries_bytes += len(entry)
+        if live.entries_bytes > max(live.snapshot_bytes, _JOURNAL_BYTES_MIN):
+            snapshot = _SNAPSHOT + live.state.encode()
+            store.replace(snapshot)
+            live.snapshot_bytes = len(snapshot)
+            live.entries_bytes = 0
         else:
             store.append(entry)
 
@@ -123,19 +124,28 @@ class JournaledStates(Generic[S]):
             if live is not None:
                 yield key, live.state
 
-    def _restore(self, journal: list[str]) -> Live[S]:
-        snapshot_chars = 0
-        entries = journal
-        if journal and journal[0].startswith(_SNAPSHOT):
-            state = self._decode(base64.b64decode(journal[0][1:]))
-            snapshot_chars = len(journal[0])
-            entries = journal[1:]
+    def _restore(self, journal: bytes) -> Live[S]:
+        snapshot_bytes = 0
+        entries = _split(journal)
+        if entries and entries[0].startswith(_SNAPSHOT):
+            snapshot_bytes = len(entries[0])
+            state = self._decode(entries.pop(0)[1:])
         else:
             state = self._new()
         for entry in entries:
             self._replay(state, entry)
         return Live(
             state,
-            snapshot_chars=snapshot_chars,
-            entries_chars=sum(len(entry) for entry in entries),
+            snapshot_bytes=snapshot_bytes,
+            entries_bytes=sum(len(entry) for entry in entries),
         )
+
+
+def _split(journal: bytes) -> list[bytes]:
+    entries = []
+    at = 0
+    while at < len(journal):
+        start = at + _LENGTH.size
+        at = start + _LENGTH.unpack_from(journal, at)[0]
+        entries.append(journal[start:at])
+    return entries

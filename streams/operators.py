@@ -1,21 +1,20 @@
-"""The two stages as Flink operators: durable journal in list state, live objects beside it.
+"""The two stages as the Flink operators call them: live objects here, the journal in the JVM.
 
 Holds state and decides nothing; what happens to a record is in ``stages.py``. Runs inside the
-TaskManager, in Flink's thread mode; `velocity_job.py` puts the operators into the graph.
+TaskManager: ``streams/jvm/weir/PythonFold.java`` opens a stage in its task's thread and calls it
+for every element. `velocity_job.py` puts the operators into the graph.
 """
 
+import gc
+import sys
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import redis
-from pyflink.common.typeinfo import Types
-from pyflink.datastream import KeyedProcessFunction, RuntimeContext
-from pyflink.datastream.state import ListStateDescriptor
 
 from features.definitions import Entity
 from schemas.settings import Settings
 from schemas.transaction import Limits
+from streams.journal import JournalStore
 from streams.redis_sink import OnlineSink
 from streams.stages import MerchantStage, UserStage
 
@@ -23,75 +22,62 @@ _LIVE_KEYS_MAX = 200_000
 """States in memory for each operator; some 2 kB each for a user of 80 events."""
 _REDIS_S_MAX = 1.0
 """How long the sink's thread waits for Redis; no decision waits for it."""
+_SWITCH_S = 0.000_5
+"""How long a thread keeps the interpreter from the others: the default, 5 ms, is a decision's
+whole time budget, and the sink's threads work while events wait."""
+_GC_THRESHOLDS = (20_000, 20, 1_000_000)
+"""Collections of young objects only. The states are a million objects without cycles; looking
+through all of them stops every decision for as long as it takes."""
+_STAGES: dict[Entity, type[UserStage] | type[MerchantStage]] = {
+    "user": UserStage,
+    "merchant": MerchantStage,
+}
 
 
-class ListStateJournal:
-    """``journal.JournalStore`` on Flink's list state of the current key."""
-
-    def __init__(self, state: Any) -> None:
-        self._state = state
-
-    def read(self) -> list[str]:
-        """See ``JournalStore.read``."""
-        return list(self._state.get() or ())
-
-    def append(self, entry: str) -> None:
-        """See ``JournalStore.append``."""
-        self._state.add(entry)
-
-    def replace(self, entries: list[str]) -> None:
-        """See ``JournalStore.replace``."""
-        self._state.update(entries)
-
-
-class _StageOperator(KeyedProcessFunction):
-    """A stage with its journal in list state and its sink beside it.
+class StageOperator:
+    """A stage with its journal and its sink beside it.
 
     **Delivery:** at least once; state and Kafka offsets are of the same checkpoint, so a repeat
     after a failure folds into the state it met the first time and gives the same values.
     **Blocks:** no. **On failure:** raises, and the job restarts from the last checkpoint.
+
+    Args:
+        entity: whose states.
+        settings: of the deployment.
+        journal: of the key that is being processed, whichever it is.
     """
 
-    entity: Entity
-    stage_type: type[UserStage] | type[MerchantStage]
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def open(self, runtime_context: RuntimeContext) -> None:
-        """Called by Flink in the task's thread before the first element."""
-        descriptor = ListStateDescriptor(f"{self.entity}-journal", Types.STRING())
-        self._journal = ListStateJournal(runtime_context.get_list_state(descriptor))
-        self._sink = _sink(self.entity, self._settings)
-        self._stage = self.stage_type(
-            limits=Limits.from_settings(self._settings),
+    def __init__(self, entity: Entity, settings: Settings, journal: JournalStore) -> None:
+        self._journal = journal
+        self._sink = _sink(entity, settings)
+        self._stage = _STAGES[entity](
+            limits=Limits.from_settings(settings),
             live_keys_max=_LIVE_KEYS_MAX,
             clock_ms=_now_ms,
             sink=self._sink,
         )
         self._sink.start(resync=self._stage.states.items)
 
-    def process_element(self, value: str, ctx: Any) -> Iterator[str]:  # noqa: ARG002  # Flink's
-        """Called by Flink for each element."""
-        return self._stage.process(value, self._journal)
+    def process(self, frame: bytes) -> bytes | None:
+        """Called for each element; what comes back is emitted."""
+        return self._stage.process(frame, self._journal)
 
     def close(self) -> None:
-        """Called by Flink when the task ends."""
+        """Called when the task ends."""
         self._sink.close()
 
 
-class UserVelocity(_StageOperator):
-    """Keyed by user: record text of ``transactions`` in, merchant key and unfinished row out."""
+def open_stage(entity: Entity, settings: str, journal: JournalStore) -> StageOperator:
+    """Make the operator of an entity; called once by each task, in its thread.
 
-    entity = "user"
-    stage_type = UserStage
-
-
-class MerchantVelocity(_StageOperator):
-    """Keyed by merchant: unfinished rows, dead letters and labels in, records to produce out."""
-
-    entity = "merchant"
-    stage_type = MerchantStage
+    Args:
+        entity: ``user`` or ``merchant``.
+        settings: of the deployment, as JSON.
+        journal: the JVM's object.
+    """
+    sys.setswitchinterval(_SWITCH_S)
+    gc.set_threshold(*_GC_THRESHOLDS)
+    return StageOperator(entity, Settings.model_validate_json(settings), journal)
 
 
 def _sink(entity: Entity, settings: Settings) -> OnlineSink:

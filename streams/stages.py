@@ -6,7 +6,8 @@ feature row. Both decide nothing: what is valid is ``schemas.codec``'s, what a f
 ``features.state``'s. Called by ``operators.py`` (Flink) and by the tests, with the same code.
 """
 
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -22,18 +23,28 @@ from schemas.feature_row import FeatureRow, Origin
 from schemas.label import Label
 from schemas.transaction import Limits, Transaction
 from streams.journal import JournaledStates, JournalStore
-from streams.record_text import (
+from streams.record_frame import (
     InboundRecord,
     encode_copy,
+    encode_headers,
     encode_record,
 )
 from streams.redis_sink import OnlineSink
 
-FIELD = "\x1f"
-"""Between a key and its text, as ``SplitKey.java`` cuts it."""
-
-_DEAD_LETTER = "!"
+_FIELD = "\x1f"
+"""Between the fields of a journal entry; no id has a control character."""
+_KEY_LENGTH = struct.Struct(">H")
+_UNFINISHED = ord("{")
+_DEAD_LETTER = ord("!")
+_TRANSACTION_ENTRY = "T"
 _LABEL_ENTRY = "L"
+
+_REPLAY = topics.HEADER_REPLAY.encode()
+_TYPE = topics.HEADER_TYPE.encode()
+_TRANSACTION_TYPE = topics.TRANSACTION_TYPE.encode()
+_LABEL_TYPE = topics.LABEL_TYPE.encode()
+_FEATURES = topics.FEATURES.encode()
+_DEAD_LETTERS = topics.DEAD_LETTERS.encode()
 _SOURCE = "/weir/streams"
 
 
@@ -65,20 +76,21 @@ class UserStage:
             live_keys_max=live_keys_max,
         )
 
-    def process(self, text: str, store: JournalStore) -> Iterator[str]:
+    def process(self, frame: bytes, store: JournalStore) -> bytes:
         """Fold one record of ``transactions``.
 
         Args:
-            text: the record as ``record_text`` frames it.
+            frame: the record as ``record_frame`` frames it.
             store: the journal of the record's user.
 
-        Yields:
-            One text: the merchant's key, then either the unfinished row or a dead letter.
+        Returns:
+            The merchant's key behind its length as ``>H``, then either the unfinished row as
+            JSON or ``!`` and the frame of a dead letter.
         """
-        record = InboundRecord.parse(text)
+        record = InboundRecord.parse(frame)
         is_replay = _is_replay(record)
         try:
-            _check_type(record, expected=topics.TRANSACTION_TYPE)
+            _check_type(record, expected=topics.TRANSACTION_TYPE, expected_bytes=_TRANSACTION_TYPE)
             transaction = codec.decode_transaction(
                 record.value,
                 limits=self._limits,
@@ -86,8 +98,7 @@ class UserStage:
                 is_replay=is_replay,
             )
         except InvalidEventError as error:
-            yield FIELD + _DEAD_LETTER + dead_letter(record, stage="decode", error=error)
-            return
+            return _keyed("", b"!" + dead_letter(record, stage="decode", error=error))
         values = self._fold(transaction, store)
         unfinished = {
             "transaction": transaction.to_wire(),
@@ -98,8 +109,7 @@ class UserStage:
             "origin": [record.partition, record.offset, record.timestamp_ms],
             "is_replay": is_replay,
         }
-        key = _crossing(transaction.merchant_id)
-        yield key + FIELD + orjson.dumps(unfinished).decode("latin-1")
+        return _keyed(transaction.merchant_id, orjson.dumps(unfinished))
 
     def _fold(self, transaction: Transaction, store: JournalStore) -> Values:
         user_id = transaction.user_id
@@ -146,24 +156,24 @@ class MerchantStage:
             live_keys_max=live_keys_max,
         )
 
-    def process(self, text: str, store: JournalStore) -> Iterator[str]:
+    def process(self, frame: bytes, store: JournalStore) -> bytes | None:
         """Finish a row, fold a label, or pass a dead letter on.
 
         Args:
-            text: what the user stage emitted without its key, or a record of ``labels``.
+            frame: what the user stage emitted without its key, or a record of ``labels``.
             store: the journal of the merchant.
 
-        Yields:
-            The text of a record to produce, if any.
+        Returns:
+            The frame of a record to produce, if any.
         """
-        if text[0] == "{":
-            yield self._finish(orjson.loads(text.encode("latin-1")), store)
-        elif text[0] == _DEAD_LETTER:
-            yield text[1:]
-        else:
-            yield from self._fold_label(InboundRecord.parse(text), store)
+        kind = frame[0]
+        if kind == _UNFINISHED:
+            return self._finish(orjson.loads(frame), store)
+        if kind == _DEAD_LETTER:
+            return frame[1:]
+        return self._fold_label(InboundRecord.parse(frame), store)
 
-    def _finish(self, unfinished: dict[str, Any], store: JournalStore) -> str:
+    def _finish(self, unfinished: dict[str, Any], store: JournalStore) -> bytes:
         transaction = Transaction(**unfinished["transaction"])
         merchant_id = transaction.merchant_id
         event_time_ms = transaction.event_time_ms
@@ -196,9 +206,9 @@ class MerchantStage:
         )
         return _feature_record(row, is_replay=unfinished["is_replay"])
 
-    def _fold_label(self, record: InboundRecord, store: JournalStore) -> Iterator[str]:
+    def _fold_label(self, record: InboundRecord, store: JournalStore) -> bytes | None:
         try:
-            _check_type(record, expected=topics.LABEL_TYPE)
+            _check_type(record, expected=topics.LABEL_TYPE, expected_bytes=_LABEL_TYPE)
             label = codec.decode_label(
                 record.value,
                 limits=self._limits,
@@ -206,38 +216,44 @@ class MerchantStage:
                 is_replay=_is_replay(record),
             )
         except InvalidEventError as error:
-            yield dead_letter(record, stage="decode", error=error)
-            return
+            return dead_letter(record, stage="decode", error=error)
         live = self.states.load(label.merchant_id, store)
         with _locked(self.sink):
             live.state.fold_label(label)
             self.states.record(live, _label_entry(label), store)
             if self.sink is not None:
                 self.sink.mark(label.merchant_id, live.state)
+        return None
 
 
 def _is_replay(record: InboundRecord) -> bool:
-    return record.may_have_header(topics.HEADER_REPLAY) and topics.is_replay(record.headers)
+    return record.may_have_header(_REPLAY) and topics.is_replay(record.headers)
 
 
-def _check_type(record: InboundRecord, *, expected: str) -> None:
-    if record.may_have_header(topics.HEADER_TYPE) and not record.may_have_header(expected):
+def _check_type(record: InboundRecord, *, expected: str, expected_bytes: bytes) -> None:
+    if record.may_have_header(_TYPE) and not record.may_have_header(expected_bytes):
         topics.check_event_type(record.headers, expected=expected)
 
 
-def dead_letter(record: InboundRecord, *, stage: str, error: Exception) -> str:
+def dead_letter(record: InboundRecord, *, stage: str, error: Exception) -> bytes:
     """The record as it came, on its way to ``dead-letters`` with the reason in its headers."""
     headers = dead_letter_headers(
-        topic=record.topic,
+        topic=record.topic.decode(),
         partition=record.partition,
         offset=record.offset,
         stage=stage,
         error=error,
     )
-    return encode_copy(record, topics.DEAD_LETTERS, headers)
+    return encode_copy(record, _DEAD_LETTERS, headers)
 
 
-def _feature_record(row: FeatureRow, *, is_replay: bool) -> str:
+def _keyed(key: str, rest: bytes) -> bytes:
+    """As ``UserFold.java`` takes it apart."""
+    key_bytes = key.encode()
+    return _KEY_LENGTH.pack(len(key_bytes)) + key_bytes + rest
+
+
+def _feature_record(row: FeatureRow, *, is_replay: bool) -> bytes:
     headers = topics.cloud_event_headers(
         event_type=topics.FEATURE_ROW_TYPE,
         event_id=row.transaction.transaction_id,
@@ -247,10 +263,10 @@ def _feature_record(row: FeatureRow, *, is_replay: bool) -> str:
     if is_replay:
         headers.append(topics.REPLAY_HEADER)
     return encode_record(
-        topics.FEATURES,
+        _FEATURES,
         key=row.transaction.user_id.encode(),
         value=codec.encode_feature_row(row),
-        headers=headers,
+        headers_bytes=encode_headers(headers),
     )
 
 
@@ -262,25 +278,18 @@ def _locked(sink: OnlineSink | None) -> AbstractContextManager[object]:
     return _UNSHARED if sink is None else sink.lock
 
 
-def _crossing(text: str) -> str:
-    """UTF-8 read as ISO-8859-1, as the JVM side keys its records (``RecordText.java``)."""
-    return text.encode().decode("latin-1")
-
-
-def _user_entry(transaction: Transaction) -> str:
-    return _crossing(
-        FIELD.join(
-            (
-                transaction.transaction_id,
-                transaction.merchant_id,
-                str(transaction.amount_minor),
-                str(transaction.event_time_ms),
-            )
+def _user_entry(transaction: Transaction) -> bytes:
+    return _FIELD.join(
+        (
+            transaction.transaction_id,
+            transaction.merchant_id,
+            str(transaction.amount_minor),
+            str(transaction.event_time_ms),
         )
-    )
+    ).encode()
 
 
-def _replay_user(state: UserState, entry: str) -> None:
+def _replay_user(state: UserState, entry: bytes) -> None:
     transaction_id, merchant_id, amount_minor, event_time_ms = _fields(entry)
     state.fold(
         transaction_id=transaction_id,
@@ -290,26 +299,26 @@ def _replay_user(state: UserState, entry: str) -> None:
     )
 
 
-def _merchant_entry(transaction: Transaction) -> str:
-    return _crossing(FIELD.join(("T", transaction.transaction_id, str(transaction.event_time_ms))))
+def _merchant_entry(transaction: Transaction) -> bytes:
+    return _FIELD.join(
+        (_TRANSACTION_ENTRY, transaction.transaction_id, str(transaction.event_time_ms))
+    ).encode()
 
 
-def _label_entry(label: Label) -> str:
-    return _crossing(
-        FIELD.join(
-            (
-                _LABEL_ENTRY,
-                label.transaction_id,
-                str(label.event_time_ms),
-                str(label.observed_time_ms),
-                "1" if label.is_fraud else "0",
-                label.merchant_id,
-            )
+def _label_entry(label: Label) -> bytes:
+    return _FIELD.join(
+        (
+            _LABEL_ENTRY,
+            label.transaction_id,
+            str(label.event_time_ms),
+            str(label.observed_time_ms),
+            "1" if label.is_fraud else "0",
+            label.merchant_id,
         )
-    )
+    ).encode()
 
 
-def _replay_merchant(state: MerchantState, entry: str) -> None:
+def _replay_merchant(state: MerchantState, entry: bytes) -> None:
     kind, transaction_id, event_time_ms, *label = _fields(entry)
     if kind == _LABEL_ENTRY:
         observed_time_ms, is_fraud, merchant_id = label
@@ -328,5 +337,5 @@ def _replay_merchant(state: MerchantState, entry: str) -> None:
         )
 
 
-def _fields(entry: str) -> list[str]:
-    return entry.encode("latin-1").decode().split(FIELD)
+def _fields(entry: bytes) -> list[str]:
+    return entry.decode().split(_FIELD)

@@ -4,25 +4,23 @@
     labels ------------------------------------^                            -> dead-letters
 
 The sources and the sink are Kafka's, keyed and framed in the JVM (``streams/jvm``); the two
-operators are Python. Submitted by ``submit.py``.
+operators are Python, called from there (``operators.py``). Submitted by ``submit.py``.
 """
 
 import sys
+from typing import Any
 
 from pyflink.common import Configuration
-from pyflink.common.typeinfo import Types
-from pyflink.datastream import DataStream, KeyedStream, StreamExecutionEnvironment
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
 from schemas import topics
 from schemas.settings import Settings
 from streams.cluster import JOB_NAME
-from streams.operators import MerchantVelocity, UserVelocity
 
 GROUP_ID = "weir-velocity"
 
 _DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
-_KEYED_TEXT = Types.ROW([Types.STRING(), Types.STRING()])
 
 
 def environment(settings: Settings, *, restore_from: str | None) -> StreamExecutionEnvironment:
@@ -40,9 +38,6 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
         "pipeline.name": JOB_NAME,
         "parallelism.default": str(settings.flink_parallelism),
         "pipeline.object-reuse": "true",
-        "python.execution-mode": "thread",
-        # The one PEMJA starts inside the TaskManager; by default the first `python` on its PATH.
-        "python.executable": sys.executable,
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_ms}ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
@@ -68,25 +63,22 @@ def build(env: StreamExecutionEnvironment, settings: Settings) -> None:
     """Put the graph into ``env``."""
     transactions = _source(env, settings, topic=topics.TRANSACTIONS, key_field="user_id")
     labels = _source(env, settings, topic=topics.LABELS, key_field="merchant_id")
-    by_merchant = _split_key(
-        _keyed(transactions)
-        .process(UserVelocity(settings), Types.STRING())
-        .name("user velocity")
-        .uid("user-velocity")
+    glue = get_gateway().jvm.weir
+    # The Python that PEMJA starts inside the TaskManager; by default the first one on its PATH.
+    arguments = settings.model_dump_json(), sys.executable
+    by_merchant = _folded(transactions, glue.UserFold(*arguments), glue.KeyedFrames.TYPE)
+    by_merchant.name("user velocity").uid("user-velocity")
+    records = _folded(
+        by_merchant.union(labels), glue.MerchantFold(*arguments), glue.KeyedFrames.FRAME_TYPE
     )
-    records = (
-        _keyed(by_merchant.union(labels))
-        .process(MerchantVelocity(settings), Types.STRING())
-        .name("merchant risk")
-        .uid("merchant-risk")
-    )
+    records.name("merchant risk").uid("merchant-risk")
     _sink(records, settings)
 
 
 def _source(
     env: StreamExecutionEnvironment, settings: Settings, *, topic: str, key_field: str
 ) -> DataStream:
-    """``topic`` as ``Row(key, record text)``."""
+    """``topic`` as ``(key, record frame)``."""
     jvm = get_gateway().jvm
     kafka = jvm.org.apache.flink.connector.kafka.source
     initializer = kafka.enumerator.initializer.OffsetsInitializer
@@ -107,22 +99,14 @@ def _source(
     return DataStream(stream.uid(f"source-{topic}"))
 
 
-def _keyed(stream: DataStream) -> KeyedStream:
-    """``stream`` of ``Row(key, text)`` keyed by its first field, without PyFlink's key_by.
+def _folded(keyed: DataStream, fold: Any, result_type: Any) -> DataStream:
+    """A stream of ``(key, bytes)`` through one of our folds, keyed as the JVM has keyed it.
 
-    ``DataStream.key_by`` would add a Python operator that computes the key of every element;
-    here the JVM has put it into the row already.
+    PyFlink's ``key_by`` and ``process`` would put an operator of theirs around every element.
     """
-    jvm = get_gateway().jvm
-    selector = jvm.org.apache.flink.streaming.api.functions.python.KeyByKeySelector()
-    key_type = Types.ROW([Types.STRING()]).get_java_type_info()
-    return KeyedStream(stream._j_data_stream.keyBy(selector, key_type), Types.STRING(), stream)
-
-
-def _split_key(stream: DataStream) -> DataStream:
-    jvm = get_gateway().jvm
-    rows = stream._j_data_stream.map(jvm.weir.SplitKey(), _KEYED_TEXT.get_java_type_info())
-    return DataStream(rows.name("split key").uid("split-key"))
+    frames = get_gateway().jvm.weir.KeyedFrames
+    by_key = keyed._j_data_stream.keyBy(frames(), frames.KEY_TYPE)
+    return DataStream(by_key.process(fold, result_type))
 
 
 def _sink(records: DataStream, settings: Settings) -> None:
@@ -131,7 +115,7 @@ def _sink(records: DataStream, settings: Settings) -> None:
     sink = (
         jvm.org.apache.flink.connector.kafka.sink.KafkaSink.builder()
         .setBootstrapServers(settings.kafka_bootstrap)
-        .setRecordSerializer(jvm.weir.RecordTextSerializer())
+        .setRecordSerializer(jvm.weir.RecordFrameSerializer())
         .setDeliveryGuarantee(guarantee)
         .setProperty("acks", "all")
         .setProperty("linger.ms", "1")

@@ -1,26 +1,25 @@
 package weir;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 
 import org.apache.flink.api.common.typeinfo.TypeInformation;
-import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonFactory;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParser;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
-import org.apache.flink.types.Row;
 import org.apache.flink.util.Collector;
 
 /**
- * A Kafka record as {@code Row(key, record text)}, keyed by one text field of its JSON body.
+ * A Kafka record as {@code (key, record frame)}, keyed by one text field of its JSON body.
  *
  * The key only routes: whether the body is valid is decided in Python, by schemas/codec.py alone.
  * A body without a usable key goes to the key "" and is refused there. Extracting the key here
  * saves the Python call that PyFlink's own key_by costs for every event.
  */
-public final class KeyedRecordDeserializer implements KafkaRecordDeserializationSchema<Row> {
+public final class KeyedRecordDeserializer
+        implements KafkaRecordDeserializationSchema<Tuple2<String, byte[]>> {
     private static final long serialVersionUID = 1L;
     private static final String NO_KEY = "";
 
@@ -32,13 +31,14 @@ public final class KeyedRecordDeserializer implements KafkaRecordDeserialization
     }
 
     @Override
-    public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<Row> out) {
-        out.collect(Row.of(key(record.value()), RecordText.encode(record)));
+    public void deserialize(
+            ConsumerRecord<byte[], byte[]> record, Collector<Tuple2<String, byte[]>> out) {
+        out.collect(Tuple2.of(key(record.value()), RecordFrame.encode(record)));
     }
 
     @Override
-    public TypeInformation<Row> getProducedType() {
-        return Types.ROW(Types.STRING, Types.STRING);
+    public TypeInformation<Tuple2<String, byte[]>> getProducedType() {
+        return KeyedFrames.TYPE;
     }
 
     private String key(byte[] body) {
@@ -56,7 +56,7 @@ public final class KeyedRecordDeserializer implements KafkaRecordDeserialization
                 boolean isKey = keyField.equals(parser.currentName());
                 JsonToken value = parser.nextToken();
                 if (isKey) {
-                    return value == JsonToken.VALUE_STRING ? crossing(parser.getText()) : NO_KEY;
+                    return value == JsonToken.VALUE_STRING ? parser.getText() : NO_KEY;
                 }
                 parser.skipChildren();
             }
@@ -64,13 +64,5 @@ public final class KeyedRecordDeserializer implements KafkaRecordDeserialization
         } catch (IOException notJson) {
             return NO_KEY;
         }
-    }
-
-    /** UTF-8 bytes read as ISO-8859-1: see {@link RecordText}. */
-    private static String crossing(String text) {
-        byte[] utf8 = text.getBytes(StandardCharsets.UTF_8);
-        return RecordText.crossesAsText(utf8)
-                ? new String(utf8, StandardCharsets.ISO_8859_1)
-                : NO_KEY;
     }
 }

@@ -12,10 +12,11 @@ import pytest
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas import topics
-from streams.record_text import InboundRecord, decode_blob, encode_blob, encode_headers
+from streams.record_frame import InboundRecord
 from streams.stages import MerchantStage, UserStage
 from tests.builders import LIMITS, NOW_MS, label_object, transaction_object, wire
 from tests.unit.streams.test_journal import MemoryStore
+from tests.unit.streams.test_record_frame import framed
 
 CRASH = "crash"
 DAY_MS = 86_400_000
@@ -48,27 +49,32 @@ class Job:
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         """One record through the graph, as ``velocity_job`` wires it."""
-        fields = (topic, "1", str(self._offset), str(NOW_MS), "-", encode_headers(headers))
-        text = "\x1f".join((*fields, encode_blob(value)))
+        frame = framed(
+            topic=topic.encode(),
+            partition=1,
+            offset=self._offset,
+            timestamp_ms=NOW_MS,
+            key=None,
+            value=value,
+            headers=headers,
+        )
         self._offset += 1
         if topic == topics.LABELS:
-            self._to_merchant(key, text)
+            self._to_merchant(key, frame)
             return
-        for out in self.user.process(text, self.journals["user", key]):
-            merchant, rest = out.split("\x1f", 1)
-            self._to_merchant(merchant, rest)
+        out = self.user.process(frame, self.journals["user", key])
+        rest_at = 2 + int.from_bytes(out[:2], "big")
+        self._to_merchant(out[2:rest_at].decode(), out[rest_at:])
 
-    def _to_merchant(self, key: str, text: str) -> None:
-        for out in self.merchant.process(text, self.journals["merchant", key]):
-            topic, _, _, timestamp, key_text, headers, value = out.split("\x1f", 6)
-            self.produced.append(
-                InboundRecord(topic, 0, 0, int(timestamp or 0), key_text, headers, value)
-            )
+    def _to_merchant(self, key: str, frame: bytes) -> None:
+        out = self.merchant.process(frame, self.journals["merchant", key])
+        if out is not None:
+            self.produced.append(InboundRecord.parse(out))
 
     def transaction(self, **changes: Any) -> dict[str, Any]:
         """Feed a transaction and give the row it became."""
         obj = transaction_object(**changes)
-        self.feed(wire(obj), key=obj["user_id"].encode().decode("latin-1"))
+        self.feed(wire(obj), key=obj["user_id"])
         return self.last_row()
 
     def label(self, **changes: Any) -> None:
@@ -78,7 +84,7 @@ class Job:
 
     def last_row(self) -> dict[str, Any]:
         """The feature row produced last."""
-        assert self.produced[-1].topic == topics.FEATURES
+        assert self.produced[-1].topic == topics.FEATURES.encode()
         row: dict[str, Any] = orjson.loads(self.produced[-1].value or b"")
         return row
 
@@ -86,9 +92,9 @@ class Job:
 def test_a_transaction_becomes_one_row_keyed_by_its_user_with_every_feature() -> None:
     job = Job()
     row = job.transaction(user_id="ü😀", merchant_id="é😀")
-    assert [record.topic for record in job.produced] == [topics.FEATURES]
+    assert [record.topic for record in job.produced] == [topics.FEATURES.encode()]
     record = job.produced[0]
-    assert decode_blob(record.key_text) == "ü😀".encode()
+    assert record.key == "ü😀".encode()
     assert row["transaction"] == transaction_object(user_id="ü😀", merchant_id="é😀")
     assert list(row["features"]) == list(FEATURE_NAMES)
     assert row["features"]["user_transaction_count_5m"] == 1
@@ -112,7 +118,7 @@ def test_a_replay_may_lie_ahead_of_the_clock_and_its_row_says_replay() -> None:
     job.feed(body, key="u-1", headers=[topics.REPLAY_HEADER])
     assert dict(job.produced[-1].headers)["weir-replay"] == b"1"
     job.feed(body, key="u-1")
-    assert job.produced[-1].topic == topics.DEAD_LETTERS
+    assert job.produced[-1].topic == topics.DEAD_LETTERS.encode()
 
 
 def test_a_second_delivery_is_counted_once_by_user_and_by_merchant() -> None:
@@ -149,7 +155,7 @@ def test_bad_input_is_a_dead_letter_as_it_came_and_the_next_event_is_served(
     job = Job()
     job.feed(value, topic=topic, headers=[("trace", b"\x01")])
     letter = job.produced[-1]
-    assert letter.topic == topics.DEAD_LETTERS
+    assert letter.topic == topics.DEAD_LETTERS.encode()
     assert letter.value == value
     headers = dict(letter.headers)
     assert headers["trace"] == b"\x01"
@@ -161,7 +167,7 @@ def test_bad_input_is_a_dead_letter_as_it_came_and_the_next_event_is_served(
 def test_a_record_of_another_weir_type_is_refused_although_its_body_would_do() -> None:
     job = Job()
     job.feed(wire(transaction_object()), headers=[("ce_type", b"weir.label.v1")])
-    assert job.produced[-1].topic == topics.DEAD_LETTERS
+    assert job.produced[-1].topic == topics.DEAD_LETTERS.encode()
 
 
 def test_crashes_anywhere_change_no_row() -> None:

@@ -1,0 +1,140 @@
+"""One Kafka record as one array of bytes: how records cross between the JVM and Python.
+
+The twin of ``streams/jvm/weir/RecordFrame.java``, which draws the layout. Owns the framing only;
+it knows no topic and no schema. Called once for every event on the way in and on the way out.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_MAGIC = b"R"
+_HEAD = struct.Struct(">cIqqiiii")
+_HEADER = struct.Struct(">ii")
+_NULL = -1
+_NO_PARTITION = 0xFFFFFFFF
+_NO_OFFSET = -1
+
+Headers = Iterable[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class InboundRecord:
+    """A consumed record; its headers stay bytes until asked for.
+
+    Attributes:
+        topic: topic name, UTF-8.
+        partition: partition of the topic.
+        offset: offset in the partition.
+        timestamp_ms: the record's Kafka timestamp, ms since 1970 UTC; -1 if it has none.
+        key: the bytes as they came.
+        value: the bytes as they came; None for a tombstone.
+    """
+
+    topic: bytes
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    headers_bytes: bytes
+    value: bytes | None
+
+    @classmethod
+    def parse(cls, frame: bytes) -> "InboundRecord":
+        """Read what ``RecordFrame.encode`` wrote.
+
+        Raises:
+            ValueError: it is no record frame, or has not the length it says.
+        """
+        try:
+            magic, partition, offset, timestamp_ms, *lengths = _HEAD.unpack_from(frame)
+        except struct.error as error:
+            raise ValueError(f"a record frame of {len(frame)} bytes: {error}") from None
+        topic_length, key_length, headers_length, value_length = lengths
+        key_at = _HEAD.size + topic_length
+        headers_at = key_at + max(key_length, 0)
+        value_at = headers_at + headers_length
+        end = value_at + max(value_length, 0)
+        if magic != _MAGIC or end != len(frame):
+            raise ValueError(
+                f"a record frame begins with {_MAGIC!r} and has {end} bytes, "
+                f"this one begins with {magic!r} and has {len(frame)}"
+            )
+        return cls(
+            frame[_HEAD.size : key_at],
+            partition,
+            offset,
+            timestamp_ms,
+            None if key_length == _NULL else frame[key_at:headers_at],
+            frame[headers_at:value_at],
+            None if value_length == _NULL else frame[value_at:],
+        )
+
+    @property
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        """All headers in their order."""
+        return decode_headers(self.headers_bytes)
+
+    def may_have_header(self, name: bytes) -> bool:
+        """False when there is surely no such header: spares the parsing of the others."""
+        return name in self.headers_bytes
+
+
+def encode_record(
+    topic: bytes,
+    *,
+    key: bytes | None,
+    value: bytes | None,
+    headers_bytes: bytes,
+    timestamp_ms: int = -1,
+) -> bytes:
+    """The frame of a record to produce; without a timestamp Kafka's client sets its own."""
+    head = _HEAD.pack(
+        _MAGIC,
+        _NO_PARTITION,
+        _NO_OFFSET,
+        timestamp_ms,
+        len(topic),
+        _NULL if key is None else len(key),
+        len(headers_bytes),
+        _NULL if value is None else len(value),
+    )
+    return b"".join((head, topic, key or b"", headers_bytes, value or b""))
+
+
+def encode_copy(record: InboundRecord, topic: bytes, headers: Headers) -> bytes:
+    """The frame of ``record`` sent on to ``topic``, byte for byte, with ``headers`` added."""
+    return encode_record(
+        topic,
+        key=record.key,
+        value=record.value,
+        headers_bytes=record.headers_bytes + encode_headers(headers),
+        timestamp_ms=record.timestamp_ms,
+    )
+
+
+def encode_headers(headers: Headers) -> bytes:
+    """Headers as bytes; order and repeats are kept."""
+    return b"".join(encode_header(name, value) for name, value in headers)
+
+
+def encode_header(name: str, value: bytes | None) -> bytes:
+    """One header as bytes."""
+    name_bytes = name.encode()
+    if value is None:
+        return _HEADER.pack(len(name_bytes), _NULL) + name_bytes
+    return _HEADER.pack(len(name_bytes), len(value)) + name_bytes + value
+
+
+def decode_headers(data: bytes) -> list[tuple[str, bytes | None]]:
+    """The inverse of :func:`encode_headers`."""
+    headers: list[tuple[str, bytes | None]] = []
+    at = 0
+    while at < len(data):
+        name_length, value_length = _HEADER.unpack_from(data, at)
+        name_at = at + _HEADER.size
+        value_at = name_at + name_length
+        at = value_at + max(value_length, 0)
+        value = None if value_length == _NULL else data[value_at:at]
+        headers.append((data[name_at:value_at].decode(), value))
+    return headers
