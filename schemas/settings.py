@@ -43,6 +43,24 @@ class Settings(BaseSettings):
         description="Directory of all that a stack keeps: logs, broker data, checkpoints, models.",
     )
 
+    archive_url: Address = Field(
+        default_factory=lambda data: str(data["data_dir"] / "archive"),
+        description="Where the archive's tables are: a directory, or an object store's address.",
+    )
+    archive_commit_ms: PositiveInt = Field(
+        default=10_000, description="Longest time, in ms, until a record read is in the archive."
+    )
+    archive_rows_max: PositiveInt = Field(
+        default=50_000, description="Most records the archiver holds before it commits them."
+    )
+    archive_compact_s: PositiveInt = Field(
+        default=3_600, description="Time, in seconds, between two compactions of the archive."
+    )
+    archive_keep_h: Annotated[int, Field(ge=0, le=JSON_INTEGER_MAX)] = Field(
+        default=168,
+        description="How long, in hours, files that a compaction replaced stay for their readers.",
+    )
+
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
         default="EUR",
         description="The one settlement currency (ISO 4217); a transaction in another is refused.",

@@ -11,7 +11,11 @@
     │   ├── NoEarlierChampionError        there is nothing to roll back to
     │   └── OtherDefinitionsVersionError  the scorer would refuse it
     ├── CompiledModelMismatchError        the compiled trees do not score as the model does
+    ├── NoArchiveError                    nothing has been archived yet
+    ├── OtherLogError                     the archive goes beyond the end of the log
     └── RetryableError
+        ├── ArchiveConflictError          two write the archive at once; one has lost
+        ├── ArchiveUnreachableError       the archive's storage failed
         ├── LogUnreachableError           Kafka did not answer, or a log fell silent before its end
         └── ModelRegistryUnreachableError MLflow did not answer, or refused a part of the version
 """
@@ -51,6 +55,22 @@ class OtherDefinitionsVersionError(PromotionError):
 
 class CompiledModelMismatchError(WeirError):
     """The compiled trees do not reproduce the model's scores. Nothing was registered."""
+
+
+class NoArchiveError(WeirError):
+    """There is no such table in the archive; nothing has been archived there yet."""
+
+
+class OtherLogError(WeirError):
+    """The archive holds more of a log than there is of it: they do not belong together."""
+
+
+class ArchiveConflictError(RetryableError):
+    """Somebody else has archived the same records. Nothing was written; open again and go on."""
+
+
+class ArchiveUnreachableError(RetryableError):
+    """The archive's storage failed. What was committed before stays; nothing else was."""
 
 
 class LogUnreachableError(RetryableError):

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -22,6 +23,7 @@ from schemas.errors import WeirError
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from training import plots
+from training.archive.read import archived_feature_rows, archived_labels
 from training.candidate import Candidate, Opponent, contest, fit_candidate, opponent
 from training.dataset import MATURITY_MS, join_labels, split_by_time
 from training.evaluate import Comparison, Thresholds
@@ -33,6 +35,8 @@ from training.register import ModelRegistry, RegisteredModelVersion
 from training.versions import ModelVersions
 
 logger = logging.getLogger(__name__)
+
+Source = Literal["log", "archive"]
 
 SEED = 20_261_124
 """The seed of a training that names none."""
@@ -64,6 +68,7 @@ def train_and_register(
     keep_immature: bool = False,
     seed: int = SEED,
     parity: ParityCheck | None = None,
+    source: Source = "log",
 ) -> TrainingOutcome:
     """Train on everything in the logs, register the result, and promote it if it is better.
 
@@ -74,17 +79,18 @@ def train_and_register(
         keep_immature: keep younger rows without a label, as legitimate.
         seed: equal logs and seeds give equal models.
         parity: asked before a promotion, which it refuses; None asks nothing.
+        source: where rows and labels are read.
 
     Raises:
         NoFeatureRowsError: the feature log holds nothing to learn from.
         OneClassError: no fraud is known, or nothing else.
         LogUnreachableError: Kafka does not answer.
+        NoArchiveError: nothing has been archived yet.
         ModelRegistryUnreachableError: MLflow does not answer.
         CompiledModelMismatchError: the compiled trees score otherwise; nothing is registered.
     """
     ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name).check_reachable()
-    rows = read_feature_rows(settings.kafka_bootstrap)
-    labels = read_labels(settings.kafka_bootstrap, limits=Limits.from_settings(settings))
+    rows, labels = read_training_data(settings, source)
     table = join_labels(rows, labels, maturity_ms=maturity_ms, keep_immature=keep_immature)
     return train_on(
         table,
@@ -144,6 +150,20 @@ def train_on(
     else:
         versions.name_challenger(version.version, reason=verdict.reason)
     return TrainingOutcome(version, verdict, blocked=wrong is not None)
+
+
+def read_training_data(settings: Settings, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read feature rows and labels, the same tables from either place.
+
+    Args:
+        settings: where Kafka and the archive are.
+        source: ``log`` is up to the minute; ``archive`` needs no Kafka.
+    """
+    if source == "archive":
+        url = settings.archive_url
+        return archived_feature_rows(url), archived_labels(url)
+    labels = read_labels(settings.kafka_bootstrap, limits=Limits.from_settings(settings))
+    return read_feature_rows(settings.kafka_bootstrap), labels
 
 
 def read_opponent(versions: ModelVersions) -> Opponent | str:
@@ -235,6 +255,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--maturity-ms", type=int, default=MATURITY_MS)
     parser.add_argument("--keep-immature", action="store_true")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--from", dest="source", choices=("log", "archive"), default="log")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     given = {
@@ -248,6 +269,7 @@ def main(arguments: list[str] | None = None) -> int:
             maturity_ms=options.maturity_ms,
             keep_immature=options.keep_immature,
             seed=options.seed,
+            source=options.source,
         )
     except WeirError as error:
         logger.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - its text is enough

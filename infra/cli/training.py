@@ -3,12 +3,14 @@
 import logging
 import os
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from infra.cli.archive import archive_settings
 from infra.cli.failures import EXIT_DIFFERENT
 from infra.cli.logged import parity_words
 from infra.cli.stack import say
@@ -22,6 +24,14 @@ out = Console(soft_wrap=True)
 
 BY_HAND: Final = "promoted by hand"
 
+
+class Source(StrEnum):
+    """Where training reads."""
+
+    LOG = "log"
+    ARCHIVE = "archive"
+
+
 KeepImmature = Annotated[
     bool,
     typer.Option(
@@ -32,21 +42,35 @@ SkipParity = Annotated[
     bool,
     typer.Option("--skip-parity", help="Promote without recomputing the features first."),
 ]
+From = Annotated[
+    Source, typer.Option("--from", help="Read the logs in Kafka, or the archive of them.")
+]
 
 
-def train(*, keep_immature: KeepImmature = False, skip_parity: SkipParity = False) -> None:
+def train(
+    *,
+    keep_immature: KeepImmature = False,
+    skip_parity: SkipParity = False,
+    source: From = Source.LOG,
+) -> None:
     """Fit a model on the feature log and its labels; champion only if it is better.
 
     A version that is not better than the champion by more than noise is registered as the
     challenger, with the reason. Exit 1 if only a parity that is not 0 kept it from being promoted.
     """
-    outcome = train_version(Settings(), keep_immature=keep_immature, skip_parity=skip_parity)
+    outcome = train_version(
+        archive_settings(), keep_immature=keep_immature, skip_parity=skip_parity, source=source
+    )
     if outcome.blocked:
         raise typer.Exit(EXIT_DIFFERENT)
 
 
 def train_version(
-    settings: Settings, *, keep_immature: bool, skip_parity: bool
+    settings: Settings,
+    *,
+    keep_immature: bool,
+    skip_parity: bool,
+    source: Source = Source.LOG,
 ) -> "TrainingOutcome":
     """Fit, register, promote if better; say which.
 
@@ -54,6 +78,7 @@ def train_version(
         settings: where Kafka and MLflow are.
         keep_immature: see `training.dataset.join_labels`.
         skip_parity: promote without recomputing the features.
+        source: where rows and labels are read.
     """
     # MLflow's own progress is noise beside ours.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -67,6 +92,7 @@ def train_version(
             settings,
             keep_immature=keep_immature,
             parity=None if skip_parity else lambda: parity_words(settings),
+            source=source.value,
         )
     place = "the champion" if outcome.verdict.promotes else "a challenger, not the champion"
     say(f"registered {settings.model_name} version {outcome.version.version} as {place}")

@@ -89,6 +89,7 @@ def programs(settings: Settings, layout: Layout) -> tuple[Program, ...]:
         _velocity_job(settings, layout),
         _scorer(settings, layout),
         _api(settings, layout),
+        _archiver(settings, layout),
     )
 
 
@@ -302,5 +303,14 @@ def _api(settings: Settings, layout: Layout) -> Program:
         command=(str(layout.python), "-m", "scoring.api"),
         ports=(Port(settings.api_port, "WEIR_API_PORT"),),
         ready=f"http=http://{settings.api_host}:{settings.api_port}/health",
+        stage=OURS,
+    )
+
+
+def _archiver(settings: Settings, layout: Layout) -> Program:
+    return Program(
+        name="archiver",
+        command=(str(layout.python), "-m", "training.archive.archiver"),
+        needs=(f"kafka=127.0.0.1:{settings.kafka_port}",),
         stage=OURS,
     )

@@ -38,6 +38,11 @@ def _say_nothing(line: str) -> None:
     pass
 
 
+def _absolute(archive_url: str, repo: Path) -> str:
+    """A directory as an absolute path; the address of an object store as it is."""
+    return archive_url if "://" in archive_url else str((repo / archive_url).resolve())
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramStatus:
     """One line of `weir status`.
@@ -78,7 +83,9 @@ class Stack:
         report: Callable[[str], object] = _say_nothing,
     ) -> None:
         data_dir = (repo / settings.data_dir).resolve()
-        self.settings = settings.model_copy(update={"data_dir": data_dir})
+        self.settings = settings.model_copy(
+            update={"data_dir": data_dir, "archive_url": _absolute(settings.archive_url, repo)}
+        )
         self.layout = Layout(repo=repo.resolve(), data_dir=data_dir)
         self._control = Control(self.layout.supervisor_socket)
         self._tied = tied

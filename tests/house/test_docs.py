@@ -127,6 +127,8 @@ def test_every_setting_is_in_the_reference_with_default_and_meaning() -> None:
 
 def default_of(name: str, defaults: Settings) -> str:
     field = Settings.model_fields[name]
+    if name == "archive_url":
+        return "`archive` in the data directory"
     if field.default_factory is not None:
         return "follows its port"
     return f"`{getattr(defaults, name)}`"

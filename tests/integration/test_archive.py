@@ -1,0 +1,271 @@
+"""The archiver on a real broker: whatever happens to it, the archive is what the logs say."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+from confluent_kafka import Producer
+from deltalake import DeltaTable
+
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from infra.local.topics import create_topics
+from schemas.codec import encode_decision, encode_feature_row, encode_label, encode_transaction
+from schemas.settings import Settings, environment_of
+from schemas.topics import DECISIONS, FEATURES, LABELS, LIBRDKAFKA_PARTITIONER, TRANSACTIONS
+from tests.builders import DECISION, LABEL, NOW_MS, transaction
+from tests.scoring_fakes import feature_row
+from tests.services import Services
+from training.archive.archiver import Archiver, archive_to_end
+from training.archive.compare import ArchiveComparison, compare_with_log
+from training.archive.read import archived_feature_rows, archived_labels
+from training.archive.store import ArchiveTable
+from training.archive.tables import TABLES
+from training.errors import ArchiveConflictError, LogUnreachableError, OtherLogError
+from training.read_log import read_feature_rows, read_labels
+
+REPO = Path(__file__).parents[2]
+DAY_MS = 86_400_000
+KILLS = 10
+PER_SECOND = 1_500
+
+
+@pytest.fixture
+def settings(kafka: Services, tmp_path: Path) -> Settings:
+    """The broker's settings with an archive of the test's own."""
+    create_topics(kafka.kafka_bootstrap, kafka.settings.topic_partitions)
+    changes = {"archive_url": str(tmp_path / "archive"), "archive_commit_ms": 60}
+    return kafka.settings.model_copy(update=changes)
+
+
+def send_some(producer: Producer, count: int) -> None:
+    """Records of every archived topic, over some days; one in fifty is none, or comes twice."""
+    for n in range(count):
+        transaction_id = f"archive-{uuid.uuid4().hex}"
+        user = f"u-{n % 97}"
+        time_ms = NOW_MS + (n % 5) * DAY_MS + n
+        event = transaction(transaction_id=transaction_id, user_id=user, event_time_ms=time_ms)
+        row = replace(feature_row(), transaction=event)
+        decision = replace(
+            DECISION,
+            transaction_id=transaction_id,
+            features=dict.fromkeys(FEATURE_NAMES, n),
+            definition_digest=DEFINITION_DIGEST,
+            event_time_ms=time_ms,
+        )
+        label = replace(LABEL, transaction_id=transaction_id)
+        values = {
+            TRANSACTIONS: encode_transaction(event),
+            LABELS: encode_label(label),
+            FEATURES: encode_feature_row(row),
+            DECISIONS: encode_decision(decision),
+        }
+        for topic, value in values.items():
+            producer.produce(topic, key=user, value=value)
+            if n % 50 == 0:
+                producer.produce(topic, key=user, value=b"junk" if n % 100 else value)
+        producer.poll(0)
+    producer.flush(30)
+
+
+@pytest.fixture
+def producer(kafka: Services) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": kafka.kafka_bootstrap,
+            "partitioner": LIBRDKAFKA_PARTITIONER,
+            "enable.idempotence": True,
+        }
+    )
+
+
+def compared(settings: Settings) -> list[ArchiveComparison]:
+    found = [compare_with_log(settings, name) for name in TABLES]
+    assert [one for one in found if not one.is_equal] == []
+    return found
+
+
+def rows(settings: Settings) -> dict[str, int]:
+    return {name: ArchiveTable(settings.archive_url, name).delta.count() for name in TABLES}
+
+
+def in_order(settings: Settings, name: str) -> pd.DataFrame:
+    table = ArchiveTable(settings.archive_url, name).dataset().to_table()
+    return table.sort_by([("log_partition", "ascending"), ("log_offset", "ascending")])
+
+
+@contextmanager
+def archiver_process(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "training.archive.archiver"],
+            cwd=REPO,
+            env={**os.environ, **environment_of(settings), "PYTHONPATH": str(REPO)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+@contextmanager
+def traffic(producer: Producer) -> Iterator[None]:
+    """Some records every tenth of a second for the time of a block."""
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.1):
+            send_some(producer, PER_SECOND // 40)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.timeout(600)
+def test_killed_at_ten_random_moments_the_archive_is_the_log(
+    settings: Settings, producer: Producer, tmp_path: Path
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    log = tmp_path / "archiver.log"
+    for name in TABLES:
+        ArchiveTable(settings.archive_url, name).open_or_create()
+    grew = 0
+    with traffic(producer):
+        for _ in range(KILLS):
+            before = rows(settings)
+            with archiver_process(settings, log) as process:
+                # From its first commit on, so that the kill meets it at work, not at its start.
+                deadline_s = time.monotonic() + 120
+                while rows(settings) == before:
+                    assert time.monotonic() < deadline_s, log.read_text()
+                    assert process.poll() is None, log.read_text()
+                    time.sleep(0.02)
+                time.sleep(rng.uniform(0, 0.7))
+                process.kill()
+            grew += rows(settings) != before
+    assert grew == KILLS
+    archive_to_end(settings)
+    found = compared(settings)
+    assert sum(one.rows for one in found) == sum(rows(settings).values()) > 1_000
+    assert "ERROR" not in log.read_text()
+
+
+def test_sigterm_commits_what_was_taken(
+    settings: Settings, producer: Producer, tmp_path: Path
+) -> None:
+    send_some(producer, 200)
+    slow = settings.model_copy(update={"archive_commit_ms": 3_600_000})
+    log = tmp_path / "archiver.log"
+    with archiver_process(slow, log) as process:
+        deadline_s = time.monotonic() + 120
+        while "following" not in log.read_text():
+            assert time.monotonic() < deadline_s
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        time.sleep(1)
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+    assert all(rows(settings).values())
+    archive_to_end(settings)
+    compared(settings)
+
+
+def test_an_archive_made_anew_is_the_same_archive(settings: Settings, producer: Producer) -> None:
+    send_some(producer, 300)
+    archive_to_end(settings)
+    before = {name: in_order(settings, name) for name in TABLES}
+    for name in TABLES:
+        ArchiveTable(settings.archive_url, name).empty(range(settings.topic_partitions))
+    assert set(rows(settings).values()) == {0}
+    many_cuts = settings.model_copy(update={"archive_rows_max": 1})
+    archive_to_end(many_cuts)
+    for name in TABLES:
+        assert in_order(settings, name).equals(before[name])
+
+
+def test_of_two_archivers_one_goes_on_and_no_row_is_doubled(
+    settings: Settings, producer: Producer
+) -> None:
+    one, other = Archiver(settings), Archiver(settings)
+    send_some(producer, 100)
+    for archiver in (one, other):
+        for _ in range(10):
+            archiver._consumer.consume(0, 0)
+            records = archiver._consumer.consume(5_000, 0.5)
+            for topic, found in archiver._by_topic(records).items():
+                archiver._take(topic, found)
+    one.commit()
+    with pytest.raises(ArchiveConflictError):
+        other.commit()
+    one.close()
+    other.close()
+    archive_to_end(settings)
+    compared(settings)
+
+
+def test_training_reads_the_same_from_the_archive_as_from_the_log(
+    settings: Settings, producer: Producer
+) -> None:
+    send_some(producer, 300)
+    archive_to_end(settings)
+    pd.testing.assert_frame_equal(
+        archived_feature_rows(settings.archive_url), read_feature_rows(settings.kafka_bootstrap)
+    )
+    from schemas.transaction import Limits
+
+    pd.testing.assert_frame_equal(
+        archived_labels(settings.archive_url),
+        read_labels(settings.kafka_bootstrap, limits=Limits.from_settings(settings)),
+    )
+
+
+def test_duckdb_and_pandas_read_the_tables(settings: Settings, producer: Producer) -> None:
+    send_some(producer, 100)
+    archive_to_end(settings)
+    table = DeltaTable(f"{settings.archive_url}/{FEATURES}")
+    wanted = len(table.to_pandas())
+    database = duckdb.connect()
+    database.register("rows", table.to_pyarrow_dataset())
+    by_day = database.sql("SELECT event_date, count(*) FROM rows GROUP BY 1").fetchall()
+    assert sum(count for _, count in by_day) == wanted > 100
+    first = database.sql(
+        "SELECT transaction_id FROM rows WHERE is_readable QUALIFY row_number() OVER "
+        "(PARTITION BY transaction_id ORDER BY log_partition, log_offset) = 1"
+    ).fetchall()
+    assert len(first) == len(archived_feature_rows(settings.archive_url))
+
+
+def test_an_archive_of_another_log_is_refused(settings: Settings) -> None:
+    table = ArchiveTable(settings.archive_url, FEATURES)
+    table.open_or_create()
+    table.append([], next_offsets={0: 10**9})
+    with pytest.raises(OtherLogError, match="do not belong together"):
+        Archiver(settings)
+
+
+def test_without_kafka_the_archiver_says_so(settings: Settings) -> None:
+    away = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    with pytest.raises(LogUnreachableError, match=r"127\.0\.0\.1:1"):
+        Archiver(away)

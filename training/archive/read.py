@@ -1,0 +1,167 @@
+"""Reads the archive into the tables that training works with, in the shape of `training.read_log`.
+
+Owns which rows count: the first of each transaction by log offset. The archive itself keeps every
+record, so that it is the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from schemas.topics import FEATURES, LABELS
+from training.archive.store import ArchiveTable
+from training.archive.tables import DAY
+from training.errors import NoFeatureRowsError
+from training.read_log import LABEL_COLUMNS, TRANSACTION_COLUMNS
+
+_PLACE = [("log_partition", "ascending"), ("log_offset", "ascending")]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveVersion:
+    """How far the archive went: by table and partition, the first offset that is not in it.
+
+    Offsets of the log, not versions of the Delta tables: an archive that was made anew from the
+    log has other versions and the same rows.
+
+    Examples:
+        >>> ArchiveVersion({"labels": {0: 7}}).digest == ArchiveVersion({"labels": {0: 8}}).digest
+        False
+        >>> ArchiveVersion.from_json(ArchiveVersion({"labels": {0: 7}}).to_json())
+        ArchiveVersion(next_offsets={'labels': {0: 7}})
+    """
+
+    next_offsets: Mapping[str, Mapping[int, int]]
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """Give it as JSON; equal versions give equal text."""
+        return json.dumps(
+            {name: dict(sorted(ends.items())) for name, ends in sorted(self.next_offsets.items())},
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ArchiveVersion:
+        """Read what :meth:`to_json` gave."""
+        offsets = json.loads(text)
+        return cls(
+            {
+                name: {int(partition): end for partition, end in ends.items()}
+                for name, ends in offsets.items()
+            }
+        )
+
+
+def archive_version(url: str, *, partitions: int) -> ArchiveVersion:
+    """Say how far the tables of rows and labels go now.
+
+    Raises:
+        NoArchiveError: nothing has been archived yet.
+    """
+    tables = [ArchiveTable(url, name) for name in (FEATURES, LABELS)]
+    return ArchiveVersion(
+        {
+            table.name: {number: table.next_offset(number) for number in range(partitions)}
+            for table in tables
+        }
+    )
+
+
+def archived_feature_rows(
+    url: str,
+    *,
+    first_ms: int | None = None,
+    end_ms: int | None = None,
+    version: ArchiveVersion | None = None,
+) -> pd.DataFrame:
+    """Read feature rows as `training.read_log.feature_table` gives them.
+
+    Args:
+        url: of the archive.
+        first_ms: earliest event time, ms since 1970 UTC, itself included; None for all.
+        end_ms: first event time no longer included; None for all.
+        version: leave out what came later than this; None for everything.
+
+    Raises:
+        NoArchiveError: nothing has been archived yet.
+        NoFeatureRowsError: there is no row of the present definitions.
+    """
+    columns = [*TRANSACTION_COLUMNS, *FEATURE_NAMES, "log_partition", "log_offset"]
+    wanted = _wanted(FEATURES, version) & (pc.field("definition_digest") == DEFINITION_DIGEST)
+    # A repeat may name another time than the first row: choose by time after the first is found.
+    table = _first_of_each(_read(url, FEATURES, columns, wanted))
+    inside = table["event_time_ms"].between(
+        -(2**63) if first_ms is None else first_ms,
+        2**63 - 1 if end_ms is None else end_ms - 1,
+    )
+    if not inside.any():
+        raise NoFeatureRowsError(
+            f"the archive at {url} holds {len(table)} feature rows of the definitions "
+            f"{DEFINITION_DIGEST}, none of them from {first_ms} ms up to {end_ms} ms; see how far "
+            "it goes with `weir archive status`"
+        )
+    return table[inside].reset_index(drop=True).astype(dict.fromkeys(FEATURE_NAMES, "float64"))
+
+
+def archived_labels(
+    url: str, *, as_of_ms: int | None = None, version: ArchiveVersion | None = None
+) -> pd.DataFrame:
+    """Read the latest observation of each transaction, as `training.read_log.label_table` does.
+
+    Args:
+        url: of the archive.
+        as_of_ms: leave out what was observed later, ms since 1970 UTC; None for everything.
+        version: leave out what came later than this; None for everything.
+
+    Raises:
+        NoArchiveError: nothing has been archived yet.
+    """
+    wanted = _wanted(LABELS, version)
+    if as_of_ms is not None:
+        wanted &= pc.field("observed_time_ms") <= as_of_ms
+    table: pd.DataFrame = _read(url, LABELS, LABEL_COLUMNS, wanted).to_pandas()
+    # Stable: equal times keep the order of the log, so the last one is the later arrival.
+    table = table.sort_values("observed_time_ms", kind="stable")
+    table = table.drop_duplicates("transaction_id", keep="last").reset_index(drop=True)
+    typed: pd.DataFrame = table.astype({"is_fraud": bool, "log_partition": "int64"})
+    return typed
+
+
+def archived_days(url: str, name: str) -> list[str]:
+    """Name the days of event time that a table holds rows of, sorted."""
+    days = ArchiveTable(url, name).dataset().to_table(columns=[DAY])[DAY].unique()
+    return sorted(str(day) for day in days.to_pylist())
+
+
+def _wanted(name: str, version: ArchiveVersion | None) -> Any:
+    wanted = pc.field("is_readable")
+    if version is None:
+        return wanted
+    known = pc.scalar(value=False)
+    for partition, end in version.next_offsets[name].items():
+        known |= (pc.field("log_partition") == partition) & (pc.field("log_offset") < end)
+    return wanted & known
+
+
+def _read(url: str, name: str, columns: Sequence[str], wanted: Any) -> pa.Table:
+    rows = ArchiveTable(url, name).dataset().to_table(columns=list(columns), filter=wanted)
+    return rows.sort_by(_PLACE)
+
+
+def _first_of_each(rows: pa.Table) -> pd.DataFrame:
+    table: pd.DataFrame = rows.to_pandas().astype({"log_partition": "int64"})
+    return table.drop_duplicates("transaction_id", keep="first")

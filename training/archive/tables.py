@@ -1,0 +1,110 @@
+"""The tables of the archive: which columns, of which types. Pure: knows no storage, no Kafka.
+
+A row is a record of the log. It says where it lies there, and holds what the record says as typed
+columns; a record that cannot be read is kept as it came, in ``unread``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from features.definitions import FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
+from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
+
+TABLES: Final = (TRANSACTIONS, LABELS, FEATURES, DECISIONS)
+"""The archived topics; each table is called like its topic."""
+
+DAY: Final = "event_date"
+"""The column by which tables are partitioned: the day of the event time, UTC. A record that cannot
+be read has no event time; the day is then that of Kafka's timestamp."""
+
+_FRACTIONS: Final = frozenset(
+    feature.name
+    for feature in (*USER_FEATURES, *MERCHANT_FEATURES)
+    if feature.value_type == "double"
+)
+
+FEATURE_FIELDS: Final = tuple(
+    pa.field(name, pa.float64() if name in _FRACTIONS else pa.int64()) for name in FEATURE_NAMES
+)
+"""One column a feature; null is "no value"."""
+
+_TEXTS: Final = pa.list_(pa.string())
+
+_TRANSACTION: Final = (
+    pa.field("transaction_id", pa.string()),
+    pa.field("user_id", pa.string()),
+    pa.field("merchant_id", pa.string()),
+    pa.field("amount_minor", pa.int64()),
+    pa.field("currency", pa.string()),
+    pa.field("event_time_ms", pa.int64()),
+    pa.field("device_type", pa.string()),
+    pa.field("ip_country", pa.string()),
+)
+
+_LABEL: Final = (
+    pa.field("transaction_id", pa.string()),
+    pa.field("merchant_id", pa.string()),
+    pa.field("event_time_ms", pa.int64()),
+    pa.field("observed_time_ms", pa.int64()),
+    pa.field("is_fraud", pa.bool_()),
+)
+
+_FEATURE_ROW: Final = (
+    *_TRANSACTION,
+    *FEATURE_FIELDS,
+    # JSON: features of other definitions than this code's, which have no column.
+    pa.field("other_features", pa.string()),
+    pa.field("approximate", _TEXTS),
+    pa.field("definition_digest", pa.string()),
+    pa.field("repeat", pa.bool_()),
+    pa.field("user_sequence", pa.int64()),
+    pa.field("merchant_sequence", pa.int64()),
+    pa.field("origin_partition", pa.int32()),
+    pa.field("origin_offset", pa.int64()),
+    pa.field("origin_timestamp_ms", pa.int64()),
+    pa.field("computed_at_ms", pa.int64()),
+)
+
+_DECISION: Final = (
+    pa.field("transaction_id", pa.string()),
+    pa.field("user_id", pa.string()),
+    pa.field("decision", pa.string()),
+    pa.field("score", pa.float64()),
+    pa.field("model_name", pa.string()),
+    pa.field("model_version", pa.string()),
+    pa.field("model_digest", pa.string()),
+    *FEATURE_FIELDS,
+    pa.field("other_features", pa.string()),
+    pa.field("vector", pa.list_(pa.float64())),
+    pa.field("features_partition", pa.int32()),
+    pa.field("features_offset", pa.int64()),
+    pa.field("definition_digest", pa.string()),
+    pa.field("approximate", _TEXTS),
+    pa.field("degraded", _TEXTS),
+    pa.field("reasons", _TEXTS),
+    pa.field("event_time_ms", pa.int64()),
+    # JSON: name of a stage to its clock in ms.
+    pa.field("timings", pa.string()),
+    pa.field("decided_at_ms", pa.int64()),
+)
+
+_PLACE: Final = (
+    pa.field("event_time", pa.timestamp("us", "UTC")),
+    pa.field("log_partition", pa.int32()),
+    pa.field("log_offset", pa.int64()),
+    pa.field("log_timestamp_ms", pa.int64()),
+    pa.field("is_readable", pa.bool_()),
+    pa.field("unread", pa.binary()),
+    pa.field(DAY, pa.date32()),
+)
+
+SCHEMAS: Final = {
+    TRANSACTIONS: pa.schema([*_TRANSACTION, *_PLACE]),
+    LABELS: pa.schema([*_LABEL, *_PLACE]),
+    FEATURES: pa.schema([*_FEATURE_ROW, *_PLACE]),
+    DECISIONS: pa.schema([*_DECISION, *_PLACE]),
+}
+"""The columns of each table. Times are ms since 1970 UTC, money is minor units."""
