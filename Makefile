@@ -118,12 +118,13 @@ end-to-end: setup ## e2e and chaos on one stack (CI)
 
 ## ---- measuring ----
 
-# SCENARIO, RATE, RUNS, SECONDS_EACH, EVENTS narrow it down; docs/benchmarks/README.md says what there is.
+# SCENARIO, RATE, RUNS and others narrow it down; docs/benchmarks/README.md says what there is.
 .PHONY: bench
 bench: setup ## measure latency, rates and costs; SCENARIO=latency RATE=2000 RUNS=3
 	@PYTHONPATH=. $(BIN)/python -m tests.bench $(SCENARIO) $(if $(RATE),--rate $(RATE)) \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) \
-		$(if $(EVENTS),--events $(EVENTS))
+		$(if $(EVENTS),--events $(EVENTS)) $(if $(KEYS),--keys $(KEYS)) \
+		$(if $(OUTAGE_S),--outage $(OUTAGE_S))
 
 ## ---- setting up ----
 

@@ -6,8 +6,22 @@ import argparse
 from pathlib import Path
 
 from tests.bench import results
+from tests.bench import scenarios as of_weir
 from tests.bench.bench_stack import BenchStack, say
-from tests.bench.scenarios import SCENARIOS, Choices
+from tests.bench.scenarios import Choices
+from tests.bench.stages import stages
+
+SCENARIOS = {
+    "latency": of_weir.latency,
+    "stages": stages,
+    "sustained": of_weir.sustained,
+    "keys": of_weir.keys,
+    "window": of_weir.window,
+    "features": of_weir.features,
+    "recovery": of_weir.recovery,
+    "catchup": of_weir.catchup,
+    "api": of_weir.api,
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -19,6 +33,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--warm", type=float, default=Choices.warm_s, help="seconds before that")
     parser.add_argument("--rate", type=float, nargs="*", default=(), help="events a second")
     parser.add_argument("--events", type=int, default=Choices.events, help="of a backlog")
+    parser.add_argument("--keys", type=int, nargs="*", default=(), help="numbers of users")
+    parser.add_argument("--outage", type=int, default=Choices.outage_s, help="seconds of outage")
     parser.add_argument("--results", type=Path, default=results.FILE, help="the file to write")
     chosen = parser.parse_args()
     if unknown := set(chosen.scenarios) - set(SCENARIOS):
@@ -35,6 +51,8 @@ def main() -> None:
         warm_s=chosen.warm,
         rates=tuple(chosen.rate),
         events=chosen.events,
+        keys=tuple(chosen.keys),
+        outage_s=chosen.outage,
     )
     with BenchStack() as stack:
         for name in chosen.scenarios or SCENARIOS:
