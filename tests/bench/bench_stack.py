@@ -27,7 +27,6 @@ from training.versions import ModelVersions
 
 DATA_DIR = Path(".weir-bench")
 HISTORY_DAYS, HISTORY_PER_DAY = 30, 1_000
-MEASURED_PROGRAMS = ("kafka", "redis", "jobmanager", "taskmanager", "scorer")
 SERVED_S_MAX = 60
 
 
@@ -91,12 +90,8 @@ class BenchStack:
         return run_load(load, bootstrap=bootstrap, decisions="decisions", pids=self.pids, **how)
 
     def pids(self) -> Mapping[str, int]:
-        """The programs that have to do with a decision, by name."""
-        return {
-            program.name: program.pid
-            for program in self.stack.status()
-            if program.name in MEASURED_PROGRAMS and program.pid
-        }
+        """Every program of the stack that runs, by name; what runs beside a decision counts."""
+        return {each.name: each.pid for each in self.stack.status() if each.pid}
 
     def describe(self) -> dict[str, Any]:
         """What is measured, for the results."""
