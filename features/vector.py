@@ -119,6 +119,18 @@ class VectorSpec:
         return json.dumps(spec, separators=(",", ":"))
 
     @classmethod
+    def from_signature(cls, signature: bytes) -> VectorSpec:
+        """Read the specification in a model's ``weir/signature.json``.
+
+        Raises:
+            ValueError: it is no such file.
+        """
+        try:
+            return cls.from_json(json.dumps(json.loads(signature)["vector"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no signature, {signature[:80]!r}: {error!r}") from error
+
+    @classmethod
     def from_json(cls, text: str | bytes) -> VectorSpec:
         """Read what :meth:`to_json` gave.
 

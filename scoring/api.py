@@ -305,6 +305,7 @@ def _predict_answer(scored: AdHocScore, *, latency_ms: float) -> dict[str, Any]:
         "degraded": decision.degraded,
         "features": decision.features,
         "approximate": decision.approximate,
+        "vector": decision.vector,
         "feature_age_ms": {"user": scored.user_age_ms, "merchant": scored.merchant_age_ms},
         "event_time_ms": decision.event_time_ms,
         "definition_digest": decision.definition_digest,

@@ -71,6 +71,9 @@ class PredictAnswer(_Answer):
     degraded: list[str] = Field(description="what the answer had to do without; empty is good")
     features: FeatureValues
     approximate: list[str] = Field(description=_APPROXIMATE)
+    vector: list[float | None] | None = Field(
+        description="the exact input of the model; null where no model scored"
+    )
     feature_age_ms: Ages
     event_time_ms: int = Field(description="as sent, or the time of the request")
     definition_digest: str = Field(description=_DIGEST)
@@ -151,6 +154,7 @@ _PREDICT_EXAMPLE = {
     "degraded": [],
     "features": _FEATURES,
     "approximate": [],
+    "vector": [4250.0, 1.0, 0.0],
     "feature_age_ms": {"user": 2_678_400_000, "merchant": 1_200},
     "event_time_ms": _NOW_MS,
     "definition_digest": DEFINITION_DIGEST,

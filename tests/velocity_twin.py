@@ -7,6 +7,7 @@ the way out, as a job with a wrong aggregate would.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from types import TracebackType
@@ -35,7 +36,7 @@ class VelocityTwin:
         self._users: dict[str, UserState] = defaultdict(UserState)
         self._merchants: dict[str, MerchantState] = defaultdict(MerchantState)
         self._offsets: Counter[int] = Counter()
-        self._broken = broken
+        self.broken = broken
 
     def row(self, value: bytes, *, origin: Origin) -> FeatureRow:
         """Fold a transaction."""
@@ -52,7 +53,7 @@ class VelocityTwin:
             is_repeat=of_user.repeat,
         )
         calendar = on_demand_features(transaction.event_time_ms)
-        return self._broken(
+        return self.broken(
             FeatureRow(
                 transaction=transaction,
                 features={**of_user.features, **of_merchant.features, **calendar},
@@ -83,10 +84,20 @@ class VelocityTwin:
 
 
 class TwinOnKafka:
-    """A twin between the topics of a broker, while the ``with`` block lasts."""
+    """A twin between the topics of a broker, while the ``with`` block lasts.
 
-    def __init__(self, bootstrap: str, *, broken: Broken = lambda row: row) -> None:
-        self._twin = VelocityTwin(broken=broken)
+    It commits at its end, so that a second one goes on ``after`` the first, with its states.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        broken: Broken = lambda row: row,
+        after: TwinOnKafka | None = None,
+    ) -> None:
+        self._twin = VelocityTwin() if after is None else after._twin
+        self._twin.broken = broken
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -99,6 +110,7 @@ class TwinOnKafka:
         self._producer = Producer(
             {"bootstrap.servers": bootstrap, "partitioner": LIBRDKAFKA_PARTITIONER}
         )
+        self._answered = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -115,16 +127,27 @@ class TwinOnKafka:
     ) -> None:
         self._stopped.set()
         self._thread.join()
+        self._consumer.commit(asynchronous=False)
         self._consumer.close()
+
+    def until_answered(self, transactions: int, *, within_s: float = 60.0) -> None:
+        """Wait until so many transactions have their rows."""
+        deadline_s = time.monotonic() + within_s
+        while self._answered < transactions:
+            assert time.monotonic() < deadline_s, f"{self._answered} of {transactions} answered"
+            time.sleep(0.05)
 
     def _run(self) -> None:
         while not self._stopped.is_set():
+            transactions = 0
             for message in self._consumer.consume(500, 0.05):
                 if message.topic() == LABELS:
                     self._twin.label(message.value())
                 else:
                     self._answer(message)
+                    transactions += 1
             self._producer.flush()
+            self._answered += transactions
 
     def _answer(self, message: object) -> None:
         origin = Origin(message.partition(), message.offset(), message.timestamp()[1])

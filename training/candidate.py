@@ -7,7 +7,6 @@ its own, and later versions can be compared with it on rows it has not seen. Pur
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from dataclasses import dataclass
 
@@ -136,9 +135,9 @@ def opponent(
     if hashlib.sha256(trees).hexdigest()[:16] != tags.get("trees_digest"):
         return f"the trees of champion version {version} were changed after it was registered"
     try:
-        spec = VectorSpec.from_json(json.dumps(json.loads(signature)["vector"]))
+        spec = VectorSpec.from_signature(signature)
         fitted_until_ms = int(tags.get("fitted_until_ms", "-1"))
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         return f"champion version {version} cannot be read: {error!r:.200}"
     return Opponent(version, trees, spec, fitted_until_ms)
 

@@ -6,18 +6,20 @@ way. Pure; knows no Kafka. Called by the command line with the logs read into it
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
 from features.on_demand import on_demand_features
 from features.state import MerchantState, UserState, Values
+from schemas.codec import encode_transaction
 from schemas.errors import WeirError
 from schemas.feature_row import FeatureRow
 from schemas.label import Label
+from schemas.transaction import Transaction
+from training.recomputed import Recomputed, Value
 
-Value: TypeAlias = int | float | None
 Place: TypeAlias = tuple[int, int]
 """Partition and offset of a record of `transactions`."""
 
@@ -32,6 +34,11 @@ _DELAY_MS: Final = min(feature.delay_ms for feature in MERCHANT_FEATURES)
 
 class OtherDefinitionsError(WeirError):
     """The log holds rows of other feature definitions than this code's; they do not compare."""
+
+
+def fingerprint(transaction: Transaction) -> int:
+    """Give a number that equal transactions share, in this process only."""
+    return hash(encode_transaction(transaction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +109,9 @@ def audit(
     rows: Iterable[FeatureRow],
     *,
     labels: Iterable[LoggedLabel],
-    transactions: Collection[Place] | None = None,
+    transactions: Mapping[Place, int] | None = None,
     is_compared: Callable[[FeatureRow], bool] = lambda _: True,
+    recomputed: Recomputed | None = None,
 ) -> ParityReport:
     """Recompute the features of all rows and compare.
 
@@ -117,19 +125,22 @@ def audit(
     Args:
         rows: the whole feature log, each partition in offset order.
         labels: the whole label log, each partition in offset order.
-        transactions: places of all valid records of `transactions`; None skips missing and extra.
+        transactions: places of all valid records of `transactions`, with the `fingerprint` of
+            what each says; None skips missing and extra, and takes the rows' word for the rest.
         is_compared: rows to compare; all are folded.
+        recomputed: filled with what was computed for the compared rows, and with the last
+            values of all entities. Where a label came late, with the row's own values.
 
     Raises:
         OtherDefinitionsError: a row carries another definition digest than this code's.
     """
-    audit_run = _Audit(is_compared)
+    audit_run = _Audit(is_compared, recomputed, transactions)
     for row in rows:
         audit_run.add(row)
     audit_run.finish_users()
     audit_run.fold_merchants(_by_merchant(labels))
     if transactions is not None:
-        audit_run.count_missing(set(transactions))
+        audit_run.count_missing(transactions.keys())
     return audit_run.report
 
 
@@ -159,9 +170,16 @@ class _User:
 class _Audit:
     """One audit under way; `audit` says in which order to call what."""
 
-    def __init__(self, is_compared: Callable[[FeatureRow], bool]) -> None:
+    def __init__(
+        self,
+        is_compared: Callable[[FeatureRow], bool],
+        recomputed: Recomputed | None,
+        transactions: Mapping[Place, int] | None,
+    ) -> None:
         self.report = ParityReport()
         self._is_compared = is_compared
+        self._recomputed = recomputed
+        self._transactions = {} if transactions is None else transactions
         self._users: dict[str, _User] = defaultdict(_User)
         self._visits: dict[str, list[_Visit]] = defaultdict(list)
         self._origins: set[Place] = set()
@@ -174,7 +192,11 @@ class _Audit:
                 f"{row.definition_digest}, this code {DEFINITION_DIGEST}; replay the "
                 "transactions through the running system first"
             )
-        self._origins.add((row.origin.partition, row.origin.offset))
+        origin = (row.origin.partition, row.origin.offset)
+        self._origins.add(origin)
+        said = self._transactions.get(origin)
+        if said is not None and said != fingerprint(row.transaction):
+            self._keep_other_transaction(row)
         user = self._users[row.transaction.user_id]
         # After a failure the job repeats rows, with the sequence they had the first time.
         is_known = row.user_sequence <= user.state.sequence or row.user_sequence in user.waiting
@@ -186,22 +208,42 @@ class _Audit:
 
     def finish_users(self) -> None:
         """Fold the rows whose turn never came, in order: something before them is missing."""
-        for user in self._users.values():
+        for user_id, user in self._users.items():
             for sequence in sorted(user.waiting):
                 self.report.gaps += 1
                 self._fold_user(user, user.waiting[sequence])
+            if self._recomputed is not None:
+                self._recomputed.add_user(user_id, user.state)
         self._users.clear()
 
     def fold_merchants(self, labels: Mapping[str, list[LoggedLabel]]) -> None:
         """Fold each merchant's rows with what was observed by then, and compare."""
-        for merchant_id, visits in self._visits.items():
-            self._fold_merchant(visits, labels.get(merchant_id, []))
+        # A merchant of labels alone has no row, but a state.
+        for merchant_id in {**self._visits, **labels}:
+            state = self._fold_merchant(
+                self._visits.get(merchant_id, []), labels.get(merchant_id, [])
+            )
+            if self._recomputed is not None:
+                self._recomputed.add_merchant(merchant_id, state)
         self._visits.clear()
 
-    def count_missing(self, transactions: set[Place]) -> None:
+    def count_missing(self, transactions: Set[Place]) -> None:
         """Compare the transactions that went in with those that rows came from."""
         self.report.missing = len(transactions - self._origins)
         self.report.extra = len(self._origins - transactions)
+
+    def _keep_other_transaction(self, row: FeatureRow) -> None:
+        self.report.mismatched += 1
+        if len(self.report.differences) < DIFFERENCES_KEPT:
+            place = f"{row.origin.partition}:{row.origin.offset}"
+            self.report.differences.append(
+                Difference(
+                    transaction_id=row.transaction.transaction_id,
+                    feature="transaction",
+                    logged="another than its record",
+                    recomputed=f"the record at {place}",
+                )
+            )
 
     def _fold_ready(self, user: _User) -> None:
         while (row := user.waiting.pop(user.state.sequence + 1, None)) is not None:
@@ -221,6 +263,8 @@ class _Audit:
             self._compare(row, values, _USER_NAMES)
             on_demand = Values({**on_demand_features(transaction.event_time_ms)}, (), 0)
             self._compare(row, on_demand, _ON_DEMAND_NAMES)
+            if self._recomputed is not None:
+                self._recomputed.add(transaction, values, on_demand.features)
         self._visits[transaction.merchant_id].append(
             _Visit(
                 sequence=row.merchant_sequence,
@@ -242,7 +286,7 @@ class _Audit:
             recomputed=values,
         )
 
-    def _fold_merchant(self, visits: list[_Visit], labels: list[LoggedLabel]) -> None:
+    def _fold_merchant(self, visits: list[_Visit], labels: list[LoggedLabel]) -> MerchantState:
         state = MerchantState()
         folded = 0
         for visit in sorted(visits, key=lambda visit: visit.sequence):
@@ -259,6 +303,9 @@ class _Audit:
             )
             if visit.is_compared:
                 self._compare_visit(visit, values, labels[:folded])
+        for logged in labels[folded:]:
+            state.fold_label(logged.label)
+        return state
 
     def _compare_visit(self, visit: _Visit, values: Values, labels: list[LoggedLabel]) -> None:
         different = self._differences(
@@ -268,10 +315,21 @@ class _Audit:
             logged_marks=visit.approximate,
             recomputed=values,
         )
-        if different and any(_came_late(logged, visit) for logged in labels):
+        is_raced = bool(different) and any(_came_late(logged, visit) for logged in labels)
+        if is_raced:
             self.report.raced += different
         else:
             self.report.mismatched += different
+        if self._recomputed is not None and is_raced:
+            served = dict(zip(_MERCHANT_NAMES, visit.logged, strict=True))
+            numbers = {
+                name: None if isinstance(value, str) else value for name, value in served.items()
+            }
+            marks = visit.approximate & served.keys()
+            self._recomputed.complete(visit.transaction_id, numbers, marks)
+        elif self._recomputed is not None:
+            marks = frozenset(values.approximate)
+            self._recomputed.complete(visit.transaction_id, values.features, marks)
 
     def _differences(
         self,

@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from features.definitions import DEFINITION_DIGEST
+from features.vector import VectorSpec
 from schemas.settings import Settings
 from training.errors import (
     ModelRegistryUnreachableError,
@@ -281,6 +282,19 @@ class ModelVersions:
             f"MLflow does not answer at {self._uri} (setting WEIR_MLFLOW_TRACKING_URI): "
             f"{why!s:.300}; start the stack with `weir up`"
         )
+
+
+def vector_spec_of(versions: ModelVersions, version: str) -> VectorSpec | None:
+    """Give the specification that a version's vectors are made by; None if it is not known.
+
+    Raises:
+        ModelRegistryUnreachableError: no answer.
+    """
+    try:
+        signature = versions.artifact(versions.get(version), "weir/signature.json")
+        return None if signature is None else VectorSpec.from_signature(signature)
+    except (NoSuchVersionError, ValueError):
+        return None
 
 
 def _version(entry: dict[str, Any], aliases: Mapping[str, list[str]]) -> ModelVersion:

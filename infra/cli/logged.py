@@ -1,18 +1,48 @@
-"""Reads the logs of a running system for `training.parity`, which knows no Kafka."""
+"""Reads the logs of a running system for `training.parity`, which knows no Kafka.
 
-from collections.abc import Callable, Iterator
+And Redis, and the registry for what vectors were made by, for `training.parity_surfaces`.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from functools import cache, partial
 from typing import Final
 
+from features.definitions import Entity
+from features.vector import VectorSpec
 from infra.cli.kafka_log import Record, read_log
-from schemas.codec import decode_feature_row, decode_label
+from infra.cli.online_states import OnlineStates
+from schemas.codec import (
+    decode_decision,
+    decode_feature_row,
+    decode_label,
+    decode_transaction,
+)
 from schemas.dead_letter import read_dead_letter
+from schemas.decision import ModelRef
+from schemas.errors import InvalidEventError, RetryableError
 from schemas.feature_row import FeatureRow
 from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, FEATURES, LABELS, TRANSACTIONS
+from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from schemas.transaction import Limits
-from training.parity import LoggedLabel, ParityReport, Place, audit
+from training.errors import NoArchiveError
+from training.parity import LoggedLabel, ParityReport, Place, audit, fingerprint
+from training.parity_surfaces import (
+    FullReport,
+    SurfaceReport,
+    compare_decisions,
+    compare_online,
+)
+from training.recomputed import Recomputed
+from training.versions import ModelVersions, vector_spec_of
 
 Refused = set[tuple[str, int, int]]
+
+DECISIONS_SURFACE: Final = "decisions"
+TRAINING_SURFACE: Final = "training_rows"
+ARCHIVE_SURFACE: Final = "archived_rows"
+ONLINE_SURFACES: Final[dict[str, Entity]] = {"online_users": "user", "online_merchants": "merchant"}
+SURFACES: Final = (DECISIONS_SURFACE, TRAINING_SURFACE, ARCHIVE_SURFACE, *ONLINE_SURFACES)
+"""What is compared besides the feature log."""
 
 _NO_CLOCK_MS: Final = 0
 """A replay's times are not compared with the clock, and what was refused is known already."""
@@ -30,40 +60,170 @@ def run_parity(
         KafkaUnreachableError: no answer.
         OtherDefinitionsError: the log follows other feature definitions.
     """
-    bootstrap = settings.kafka_bootstrap
-    transactions = _places(bootstrap)
-    label_records = list(read_log(bootstrap, LABELS))
-    refused = _refused(bootstrap)
-    transactions -= {
-        (partition, offset) for topic, partition, offset in refused if topic == TRANSACTIONS
-    }
-    limits = Limits.from_settings(settings)
-    return audit(
-        (decode_feature_row(record.value) for record in read_log(bootstrap, FEATURES)),
-        labels=_labels(label_records, refused, limits),
-        transactions=transactions,
-        is_compared=is_compared,
-    )
+    return _audited(settings, is_compared=is_compared, recomputed=None, ends={})
+
+
+def run_full_parity(settings: Settings, *, surfaces: Collection[str] = SURFACES) -> FullReport:
+    """Audit the feature log, then compare the surfaces with what it recomputed.
+
+    Args:
+        settings: where everything is.
+        surfaces: of `SURFACES`.
+
+    Raises:
+        KafkaUnreachableError: no answer.
+        OtherDefinitionsError: the log follows other feature definitions.
+        OnlineStatesUnreachableError: Redis does not answer.
+        ModelRegistryUnreachableError: MLflow does not answer, and decisions have vectors.
+        NoArchiveError: there is no archive, and it alone was asked for.
+    """
+    recomputed = Recomputed()
+    ends: dict[int, int] = {}
+    feature_log = _audited(settings, is_compared=lambda _: True, recomputed=recomputed, ends=ends)
+    reports: dict[str, SurfaceReport] = {}
+    if DECISIONS_SURFACE in surfaces:
+        records = read_log(settings.kafka_bootstrap, DECISIONS)
+        reports[DECISIONS_SURFACE] = compare_decisions(
+            (decode_decision(record.value) for record in records),
+            recomputed,
+            ends=ends,
+            spec_of=_specs(settings),
+        )
+    if TRAINING_SURFACE in surfaces:
+        reports[TRAINING_SURFACE] = _training_rows(settings, recomputed, ends)
+    if ARCHIVE_SURFACE in surfaces:
+        try:
+            reports[ARCHIVE_SURFACE] = _archived_rows(settings, recomputed, ends)
+        except NoArchiveError:
+            # An archive is a choice; whoever asks for nothing else wants to know.
+            if set(surfaces) == {ARCHIVE_SURFACE}:
+                raise
+    online = OnlineStates(settings.redis_url, project=settings.feast_project)
+    try:
+        for name, entity in ONLINE_SURFACES.items():
+            if name in surfaces:
+                reports[name] = compare_online(
+                    entity,
+                    recomputed,
+                    read=partial(online.read, entity),
+                    stored=online.ids(entity),
+                )
+    finally:
+        online.close()
+    return FullReport(feature_log, reports)
 
 
 def parity_words(settings: Settings) -> str | None:
     """Audit everything; say in words what is not as it should be, None if nothing is.
 
     Raises:
-        KafkaUnreachableError: no answer.
         OtherDefinitionsError: the log follows other feature definitions.
     """
-    report = run_parity(settings)
+    try:
+        report = run_full_parity(settings)
+    except RetryableError as error:
+        return f"it could not be established, {error}"
     if report.is_clean:
         return None
-    return (
-        f"{report.mismatched} of {report.checked} values mismatched, {report.missing} missing, "
-        f"{report.extra} extra, {report.gaps} gaps"
+    counts = {
+        name: {count: number for count, number in found.items() if number and count != "checked"}
+        for name, found in report.counts().items()
+    }
+    wrong = [
+        f"{name} has {number} {count}"
+        for name, found in counts.items()
+        for count, number in found.items()
+    ]
+    if report.feature_log.gaps:
+        wrong.append(f"feature_log has {report.feature_log.gaps} gaps")
+    return ", ".join(wrong)
+
+
+def _audited(
+    settings: Settings,
+    *,
+    is_compared: Callable[[FeatureRow], bool],
+    recomputed: Recomputed | None,
+    ends: dict[int, int],
+) -> ParityReport:
+    bootstrap = settings.kafka_bootstrap
+    limits = Limits.from_settings(settings)
+    transactions = _transactions(bootstrap, limits)
+    label_records = list(read_log(bootstrap, LABELS))
+    refused = _refused(bootstrap)
+    for topic, partition, offset in refused:
+        if topic == TRANSACTIONS:
+            transactions.pop((partition, offset), None)
+    return audit(
+        _rows(bootstrap, ends, recomputed),
+        labels=_labels(label_records, refused, limits),
+        transactions=transactions,
+        is_compared=is_compared,
+        recomputed=recomputed,
     )
 
 
-def _places(bootstrap: str) -> set[Place]:
-    return {(record.partition, record.offset) for record in read_log(bootstrap, TRANSACTIONS)}
+def _rows(
+    bootstrap: str, ends: dict[int, int], recomputed: Recomputed | None
+) -> Iterator[FeatureRow]:
+    for record in read_log(bootstrap, FEATURES):
+        ends[record.partition] = record.offset + 1
+        row = decode_feature_row(record.value)
+        if recomputed is not None:
+            place = (record.partition, record.offset)
+            recomputed.places.setdefault(row.transaction.transaction_id, place)
+        yield row
+
+
+def _transactions(bootstrap: str, limits: Limits) -> dict[Place, int]:
+    """What every record says; 0 for those that cannot be read, which are dead letters."""
+    found: dict[Place, int] = {}
+    for record in read_log(bootstrap, TRANSACTIONS):
+        try:
+            transaction = decode_transaction(
+                record.value, limits=limits, now_ms=_NO_CLOCK_MS, is_replay=True
+            )
+            found[record.partition, record.offset] = fingerprint(transaction)
+        except InvalidEventError:
+            found[record.partition, record.offset] = 0
+    return found
+
+
+def _training_rows(
+    settings: Settings, recomputed: Recomputed, ends: dict[int, int]
+) -> SurfaceReport:
+    # Imported here: pandas takes a second that a look at the feature log should not wait for.
+    from training.parity_rows import compare_training_rows  # noqa: PLC0415
+    from training.read_log import read_feature_rows  # noqa: PLC0415
+
+    rows = read_feature_rows(settings.kafka_bootstrap)
+    return compare_training_rows(rows, recomputed, ends=ends)
+
+
+def _archived_rows(
+    settings: Settings, recomputed: Recomputed, ends: dict[int, int]
+) -> SurfaceReport:
+    # Imported here, as above.
+    from training.archive.read import archive_version, archived_feature_rows  # noqa: PLC0415
+    from training.parity_rows import compare_training_rows  # noqa: PLC0415
+
+    url = settings.archive_url
+    version = archive_version(url, partitions=max(ends, default=0) + 1)
+    rows = archived_feature_rows(url, version=version)
+    held = version.next_offsets[FEATURES]
+    return compare_training_rows(rows, recomputed, ends=ends, held=held)
+
+
+def _specs(settings: Settings) -> Callable[[ModelRef], VectorSpec | None]:
+    versions = ModelVersions.from_settings(settings)
+
+    @cache
+    def spec_of(model: ModelRef) -> VectorSpec | None:
+        if model.name != settings.model_name:
+            return None
+        return vector_spec_of(versions, model.version)
+
+    return spec_of
 
 
 def _refused(bootstrap: str) -> Refused:

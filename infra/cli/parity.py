@@ -1,51 +1,100 @@
-"""`weir parity`: recompute all features from the logs, and say how many differ."""
+"""`weir parity`: recompute all features from the logs, and say how many differ, and where."""
 
-import json
-from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
-from infra.cli.failures import EXIT_DIFFERENT
-from infra.cli.logged import run_parity
+from infra.cli.archive import archive_settings
+from infra.cli.failures import EXIT_DIFFERENT, UsageError
+from infra.cli.logged import SURFACES, run_full_parity
 from infra.simulation.writer import topic_partitions
-from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, FEATURES, LABELS, TRANSACTIONS
-from training.parity import ParityReport
+from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIONS
+from training.parity_surfaces import COUNTS, FullReport
+
+FEATURE_LOG: Final = "feature_log"
 
 out = Console(soft_wrap=True)
 
 
 def parity(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Of {FEATURE_LOG}, {', '.join(SURFACES)}; all by default."),
+    ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="Also write the counts as Prometheus metrics into this file."),
+    ] = None,
 ) -> None:
     """Recompute every feature from the logged transactions and compare; exit 1 on a difference.
 
-    Run it when traffic rests: transactions that are under way count as missing.
+    Compared are the feature log, the decisions with their vectors, the rows of training, those of
+    the archive if there is one, and what Redis holds of users and merchants. Run it when traffic
+    rests: transactions that are under way count as missing.
     """
-    settings = Settings()
-    topic_partitions(settings.kafka_bootstrap, (TRANSACTIONS, LABELS, FEATURES, DEAD_LETTERS))
-    report = run_parity(settings)
+    settings = archive_settings()
+    if unknown := sorted(set(only or ()) - {FEATURE_LOG, *SURFACES}):
+        known = ", ".join((FEATURE_LOG, *SURFACES))
+        raise UsageError(f"--only {', '.join(unknown)} is unknown; there is {known}")
+    topics = (TRANSACTIONS, LABELS, FEATURES, DEAD_LETTERS, DECISIONS)
+    topic_partitions(settings.kafka_bootstrap, topics)
+    report = run_full_parity(settings, surfaces=SURFACES if only is None else only)
+    if metrics is not None:
+        write_metrics(report, metrics)
     if as_json:
-        typer.echo(json.dumps(asdict(report)))
+        typer.echo(report.to_json())
     else:
         _print(report)
     if not report.is_clean:
         raise typer.Exit(EXIT_DIFFERENT)
 
 
-def _print(report: ParityReport) -> None:
-    for difference in report.differences:
-        out.print(
-            f"{difference.feature} of {difference.transaction_id}: logged {difference.logged!r}, "
-            f"recomputed {difference.recomputed!r}",
-            markup=False,
-        )
+def write_metrics(report: FullReport, path: Path) -> None:
+    """Write the counts for Prometheus' textfile collector; the file appears when it is whole.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    lines = []
+    for count in COUNTS:
+        lines += [f"# HELP weir_parity_{count} Values, or records, of the last parity run."]
+        lines += [f"# TYPE weir_parity_{count} gauge"]
+        lines += [
+            f'weir_parity_{count}{{surface="{surface}"}} {counts[count]}'
+            for surface, counts in report.counts().items()
+        ]
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        unfinished.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise UsageError(f"--metrics {path}: {error}") from error
+
+
+def _print(report: FullReport) -> None:
+    log = report.feature_log
+    differences = {FEATURE_LOG: log.differences}
+    differences |= {surface: found.differences for surface, found in report.surfaces.items()}
+    for surface, of_surface in differences.items():
+        for difference in of_surface:
+            out.print(
+                f"{surface}: {difference.feature} of {difference.transaction_id}: "
+                f"{difference.logged!r}, recomputed {difference.recomputed!r}",
+                markup=False,
+            )
+    table = Table("surface", *COUNTS)
+    for surface, counts in report.counts().items():
+        table.add_row(surface, *(f"{counts[count]:,}" for count in COUNTS))
+    out.print(table)
+    newer = sum(found.newer for found in report.surfaces.values())
     out.print(
-        f"{report.rows:,} rows, {report.checked:,} values checked: {report.mismatched:,} "
-        f"mismatched, {report.missing:,} missing, {report.extra:,} extra, {report.gaps:,} gaps; "
-        f"{report.raced:,} met a label that came late, {report.repeats:,} repeated rows"
+        f"{log.rows:,} rows; {log.gaps:,} gaps; {log.raced:,} values met a label that came late; "
+        f"{log.repeats:,} repeated rows; {newer:,} records newer than the rows were not compared"
     )
 
 

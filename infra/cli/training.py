@@ -122,7 +122,7 @@ def promote(
 
     A person's choice: its figures are not compared with the champion's.
     """
-    settings = Settings()
+    settings = archive_settings()
     versions = ModelVersions.from_settings(settings)
     versions.get(version)
     wrong = None if skip_parity else parity_words(settings)

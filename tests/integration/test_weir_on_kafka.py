@@ -22,8 +22,9 @@ from infra.cli.main import app
 from infra.simulation.tables import WEIR, TransactionTable
 from infra.simulation.world import World
 from schemas.codec import encode_decision
+from schemas.feature_row import FeatureRow
 from schemas.settings import Settings, environment_of
-from schemas.topics import DECISIONS, LABELS, TRANSACTIONS, is_replay, read_header
+from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS, is_replay, read_header
 from tests import services
 from tests.builders import DECISION, NOW_MS
 from tests.services import Services
@@ -31,6 +32,9 @@ from tests.velocity_twin import TwinOnKafka, VelocityTwin
 
 DAY_MS = 86_400_000
 DELAY_MS = 24 * 3_600_000
+KAFKA_ONLY = ("--only", "feature_log", "--only", "training_rows")
+"""Nothing decides here, and there is no Redis."""
+BROKEN = "user_amount_sum_1h"
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +66,15 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exported(broker: Settings, table: Path) -> Path:
+def twin(broker: Settings) -> TwinOnKafka:
+    return TwinOnKafka(broker.kafka_bootstrap)
+
+
+@pytest.fixture(scope="module")
+def exported(broker: Settings, table: Path, twin: TwinOnKafka) -> Path:
     """The table replayed through the twin, and the feature log exported."""
     path = table.with_name("features.parquet")
-    with TwinOnKafka(broker.kafka_bootstrap):
+    with twin:
         result = weir(broker, "replay", str(table), "--columns", "weir", "--in-flight-max", "50")
         assert result.exit_code == 0, result.output
     result = weir(broker, "export", "features", str(path))
@@ -76,7 +85,7 @@ def exported(broker: Settings, table: Path) -> Path:
 @pytest.fixture(scope="module")
 def audited(broker: Settings, exported: Path) -> Result:
     """`weir parity` over the replay, before anything else is sent."""
-    return weir(broker, "parity", "--json")
+    return weir(broker, "parity", "--json", *KAFKA_ONLY)
 
 
 def weir(settings: Settings, *arguments: str) -> Result:
@@ -129,7 +138,10 @@ def test_parity_over_the_logs_finds_nothing(audited: Result, exported: Path) -> 
     assert audited.exit_code == 0, audited.output
     report = orjson.loads(audited.stdout)
     assert report["rows"] == pq.read_metadata(exported).num_rows
-    assert report["checked"] == report["rows"] * len(FEATURE_NAMES)
+    surfaces = report["surfaces"]
+    assert surfaces["feature_log"]["checked"] == report["rows"] * len(FEATURE_NAMES)
+    assert surfaces["training_rows"]["checked"] == report["rows"] * (len(FEATURE_NAMES) + 1)
+    assert report["checked"] == sum(surface["checked"] for surface in surfaces.values())
     wrong = ("mismatched", "missing", "extra", "gaps", "raced")
     assert [report[name] for name in wrong] == [0] * len(wrong)
 
@@ -147,9 +159,36 @@ def test_live_traffic_is_stamped_with_the_time_it_was_due_and_is_missing_when_no
     for record in live:
         assert record.value is not None
         assert record.timestamp_ms == orjson.loads(record.value)["event_time_ms"]
-    again = weir(broker, "parity", "--json")
+    again = weir(broker, "parity", "--json", *KAFKA_ONLY)
     assert again.exit_code == 1, again.output
     assert orjson.loads(again.stdout)["missing"] == 300
+
+
+def test_parity_finds_a_broken_aggregate_in_every_row_and_writes_its_counts(
+    broker: Settings, audited: Result, twin: TwinOnKafka, tmp_path: Path
+) -> None:
+    def broken(row: FeatureRow) -> FeatureRow:
+        return replace(row, features={**row.features, BROKEN: (row.features[BROKEN] or 0) + 1})
+
+    wanted = len(list(read_log(broker.kafka_bootstrap, TRANSACTIONS)))
+    rows = len(list(read_log(broker.kafka_bootstrap, FEATURES)))
+    assert wanted > rows
+    with TwinOnKafka(broker.kafka_bootstrap, broken=broken, after=twin) as again:
+        again.until_answered(wanted - rows)
+    metrics = tmp_path / "parity.prom"
+    result = weir(broker, "parity", "--json", "--metrics", str(metrics), *KAFKA_ONLY)
+    assert result.exit_code == 1, result.output
+    report = orjson.loads(result.stdout)
+    found = report["surfaces"]
+    assert report["missing"] == report["extra"] == 0
+    assert [found[name]["mismatched"] for name in found] == [wanted - rows] * 2
+    told = {each["feature"] for name in found for each in found[name]["differences"]}
+    assert told == {BROKEN}
+    assert f'weir_parity_mismatched{{surface="feature_log"}} {wanted - rows}' in metrics.read_text()
+    said = weir(broker, "parity", *KAFKA_ONLY).output
+    assert f"feature_log: {BROKEN} of" in said
+    unknown = weir(broker, "parity", "--only", "redis")
+    assert unknown.exit_code == 2
 
 
 def test_decisions_are_shown_by_user_and_kind(broker: Settings) -> None:

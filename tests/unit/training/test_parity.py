@@ -12,7 +12,14 @@ from schemas.feature_row import FeatureRow
 from schemas.transaction import Limits
 from tests.builders import NOW_MS
 from tests.velocity_twin import VelocityTwin
-from training.parity import LoggedLabel, OtherDefinitionsError, ParityReport, Place, audit
+from training.parity import (
+    LoggedLabel,
+    OtherDefinitionsError,
+    ParityReport,
+    Place,
+    audit,
+    fingerprint,
+)
 
 START_MS = NOW_MS - 14 * DAY_MS
 FEATURES_PER_ROW = 26
@@ -41,8 +48,8 @@ def rows_of(
     return [row for event in events for row in twin.take(event)]
 
 
-def places(rows: list[FeatureRow]) -> set[Place]:
-    return {(row.origin.partition, row.origin.offset) for row in rows}
+def places(rows: list[FeatureRow]) -> dict[Place, int]:
+    return {(row.origin.partition, row.origin.offset): fingerprint(row.transaction) for row in rows}
 
 
 def test_a_true_log_has_no_difference_in_any_value(events: list[Event]) -> None:
@@ -168,3 +175,13 @@ def test_rows_of_other_definitions_are_refused_with_both_digests(events: list[Ev
     row = replace(rows_of(events[:5])[0], definition_digest="0123456789abcdef")
     with pytest.raises(OtherDefinitionsError, match="0123456789abcdef"):
         audit([row], labels=[])
+
+
+def test_a_row_of_another_transaction_than_its_record_is_a_mismatch(events: list[Event]) -> None:
+    rows = rows_of(events)
+    said = places(rows)
+    origin = rows[7].origin
+    said[origin.partition, origin.offset] += 1
+    report = audit(rows, labels=logged_labels(events), transactions=said)
+    assert report.mismatched == 1
+    assert report.differences[0].transaction_id == rows[7].transaction.transaction_id

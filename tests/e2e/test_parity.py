@@ -1,0 +1,153 @@
+"""`weir parity` over the whole system: each copy of each feature is what a recomputation gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from itertools import count
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from kafka import KafkaProducer
+
+from features.definitions import FEATURE_NAMES
+from infra.cli.logged import SURFACES
+from infra.local.layout import REPO
+from schemas import topics
+from schemas.settings import environment_of
+from tests.model_files import trained
+from tests.services import Services
+from tests.topic_tail import by_transaction, tail
+from tests.traffic import live_transaction, now_ms
+from training.register import ModelRegistry
+from training.versions import ModelVersions
+
+COMMAND_S_MAX = 900
+ANSWER_MS_MAX = 60_000
+SENT = 300
+
+
+@pytest.fixture(scope="module")
+def champion(weir_stack: Services) -> str:
+    """The version that decides: the one there is, or a small one, served by scorer and API."""
+    settings = weir_stack.settings
+    versions = ModelVersions.from_settings(settings)
+    if (found := versions.champion()) is not None:
+        return found.version
+    model = trained()
+    registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
+    version = registry.register(
+        model.forest, model.compiled, params={}, metrics={}, tags={}, files={}
+    ).version
+    versions.promote(version, reason="a test")
+    deadline_s = time.monotonic() + ANSWER_MS_MAX / 1_000
+    prefix = uuid.uuid4().hex[:8]
+    for number in count():
+        transaction = live_transaction(prefix, number)
+        predicted = httpx.post(api(weir_stack, "/predict"), json=transaction).json()
+        decision = streamed(weir_stack, transaction)
+        if predicted["model_version"] == decision["model"]["version"] == version:
+            break
+        assert time.monotonic() < deadline_s, decision
+    return version
+
+
+def api(services: Services, path: str) -> str:
+    return f"http://{services.settings.api_host}:{services.settings.api_port}{path}"
+
+
+def streamed(services: Services, transaction: dict[str, Any]) -> dict[str, Any]:
+    """Send a transaction; give its decision."""
+    producer = KafkaProducer(bootstrap_servers=services.kafka_bootstrap)
+    ids = {transaction["transaction_id"]}
+    with tail(services.kafka_bootstrap, topics.DECISIONS) as decisions:
+        key = transaction["user_id"].encode()
+        producer.send(topics.TRANSACTIONS, key=key, value=orjson.dumps(transaction))
+        producer.close()
+        decisions.until(lambda _: bool(by_transaction(decisions, ids)), within_ms=ANSWER_MS_MAX)
+        ((_, decision), *_) = by_transaction(decisions, ids)[transaction["transaction_id"]]
+    return decision
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+def test_predicted_just_before_it_is_streamed_it_has_the_very_vector_and_score(
+    weir_stack: Services, champion: str
+) -> None:
+    prefix = uuid.uuid4().hex[:8]
+    user_id = f"{prefix}-u"
+    for number in range(5):
+        streamed(weir_stack, live_transaction(prefix, number, user_id=user_id))
+    deadline_s = time.monotonic() + ANSWER_MS_MAX / 1_000
+    while httpx.get(api(weir_stack, f"/features/{user_id}")).json().get("sequence") != 5:
+        assert time.monotonic() < deadline_s, "the user's state is not in Redis"
+        time.sleep(0.1)
+    transaction = live_transaction(prefix, 5, user_id=user_id)
+    predicted = httpx.post(api(weir_stack, "/predict"), json=transaction).json()
+    decision = streamed(weir_stack, transaction)
+    assert decision["model"]["version"] == champion
+    assert decision["vector"] is not None
+    for name in ("vector", "score", "decision", "model", "features", "approximate"):
+        assert predicted[name] == decision[name], name
+
+
+def parity(services: Services, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and report of `weir parity --json`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.cli.main", "parity", "--json", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S_MAX,
+        cwd=REPO,
+        env={**os.environ, **environment_of(services.settings)},
+    )
+    assert done.stdout.count("\n") == 1, done.stdout + done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.timeout(2 * COMMAND_S_MAX)
+def test_every_copy_of_every_feature_is_what_a_recomputation_gives(
+    weir_stack: Services, champion: str
+) -> None:
+    prefix = uuid.uuid4().hex[:8]
+    events = [
+        live_transaction(prefix, number, user_id=f"{prefix}-{number % 20}")
+        for number in range(SENT)
+    ]
+    producer = KafkaProducer(bootstrap_servers=weir_stack.kafka_bootstrap)
+    with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
+        for event in events:
+            producer.send(
+                topics.TRANSACTIONS, key=event["user_id"].encode(), value=orjson.dumps(event)
+            )
+        for event in events[::10]:
+            label = {
+                "transaction_id": event["transaction_id"],
+                "merchant_id": event["merchant_id"],
+                "event_time_ms": event["event_time_ms"],
+                "observed_time_ms": max(now_ms(), event["event_time_ms"]),
+                "is_fraud": True,
+            }
+            key = event["merchant_id"].encode()
+            producer.send(topics.LABELS, key=key, value=orjson.dumps(label))
+        producer.close()
+        ids = {event["transaction_id"] for event in events}
+        decisions.until(
+            lambda _: by_transaction(decisions, ids).keys() == ids, within_ms=ANSWER_MS_MAX
+        )
+    code, report = parity(weir_stack)
+    print({name: report[name] for name in ("checked", "mismatched", "missing", "extra", "raced")})
+    assert (report["mismatched"], report["missing"], report["extra"]) == (0, 0, 0), report
+    assert code == 0
+    assert list(report["surfaces"]) == ["feature_log", *SURFACES]
+    for name in ("feature_log", "training_rows"):
+        assert report["surfaces"][name]["checked"] >= SENT * len(FEATURE_NAMES)
+    # Features and vector.
+    assert report["surfaces"]["decisions"]["checked"] >= SENT * 2 * len(FEATURE_NAMES)
+    assert report["surfaces"]["online_users"]["checked"] >= 20 * 17 * 2
