@@ -12,10 +12,12 @@
     │   └── OtherDefinitionsVersionError  the scorer would refuse it
     ├── CompiledModelMismatchError        the compiled trees do not score as the model does
     ├── NoArchiveError                    nothing has been archived yet
+    ├── RowCountError                     a join in time gave back other rows than it was asked for
     ├── OtherLogError                     the archive goes beyond the end of the log
     └── RetryableError
         ├── ArchiveConflictError          two write the archive at once; one has lost
         ├── ArchiveUnreachableError       the archive's storage failed
+        ├── OnlineStoreUnreachableError   Redis did not take the batch features
         ├── LogUnreachableError           Kafka did not answer, or a log fell silent before its end
         └── ModelRegistryUnreachableError MLflow did not answer, or refused a part of the version
 """
@@ -63,6 +65,14 @@ class NoArchiveError(WeirError):
 
 class OtherLogError(WeirError):
     """The archive holds more of a log than there is of it: they do not belong together."""
+
+
+class RowCountError(WeirError):
+    """A join in time gave back more or fewer rows than it was asked for; nothing was made of it."""
+
+
+class OnlineStoreUnreachableError(RetryableError):
+    """Redis did not take the batch features; those of before stay until they are too old."""
 
 
 class ArchiveConflictError(RetryableError):

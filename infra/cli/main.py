@@ -2,7 +2,7 @@
 
 import typer
 
-from infra.cli import archive, decisions, demo, parity, stack, tables, traffic, training
+from infra.cli import archive, decisions, demo, features, parity, stack, tables, traffic, training
 from infra.cli.failures import ReportingGroup
 
 app = typer.Typer(
@@ -13,7 +13,7 @@ app = typer.Typer(
     help="Score every transaction of a stream as it passes.",
 )
 
-for module in (stack, demo, traffic, tables, parity, decisions, archive, training):
+for module in (stack, demo, traffic, tables, parity, decisions, archive, features, training):
     module.register(app)
 
 if __name__ == "__main__":

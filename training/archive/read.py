@@ -141,6 +141,36 @@ def archived_labels(
     return typed
 
 
+def archived_transactions(url: str, *, version: ArchiveVersion | None = None) -> pa.Table:
+    """Read who paid how much when: the first row of each transaction, of any definitions.
+
+    Returns:
+        ``transaction_id``, ``user_id``, ``amount_minor``, ``event_time_ms``, in log order.
+    """
+    names = ["transaction_id", "user_id", "amount_minor", "event_time_ms"]
+    places = [name for name, _ in _PLACE]
+    rows = _read(url, FEATURES, [*names, *places], _wanted(FEATURES, version))
+    return pa.Table.from_pandas(_first_of_each(rows)[names], preserve_index=False)
+
+
+def archived_observations(url: str, *, version: ArchiveVersion | None = None) -> pa.Table:
+    """Read what was observed of each transaction and when.
+
+    Of equal times the later arrival counts.
+
+    Returns:
+        ``transaction_id``, ``observed_time_ms``, ``is_fraud``; one row a transaction and time.
+    """
+    names = ["transaction_id", "observed_time_ms", "is_fraud"]
+    places = [name for name, _ in _PLACE]
+    rows = _read(url, LABELS, [*names, *places], _wanted(LABELS, version)).to_pandas()
+    latest = rows.drop_duplicates(["transaction_id", "observed_time_ms"], keep="last")
+    return pa.Table.from_pandas(
+        latest[names].astype({"is_fraud": bool, "observed_time_ms": "int64"}),
+        preserve_index=False,
+    )
+
+
 def archived_days(url: str, name: str) -> list[str]:
     """Name the days of event time that a table holds rows of, sorted."""
     days = ArchiveTable(url, name).dataset().to_table(columns=[DAY])[DAY].unique()

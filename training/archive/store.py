@@ -61,7 +61,7 @@ class ArchiveTable:
             ArchiveUnreachableError: the storage failed.
         """
         if self._delta is None:
-            with _mapped(self._url):
+            with mapped(self._url):
                 self._delta = DeltaTable(self._url)
         return self._delta
 
@@ -71,7 +71,7 @@ class ArchiveTable:
         try:
             assert self.delta is not None
         except NoArchiveError:
-            with _mapped(self._url):
+            with mapped(self._url):
                 if "://" not in self._url:
                     Path(self._url).mkdir(parents=True, exist_ok=True)
                 self._delta = DeltaTable.create(
@@ -108,7 +108,7 @@ class ArchiveTable:
         is_same = {field.name for field in self.delta.schema().fields} == set(
             SCHEMAS[self.name].names
         )
-        with _mapped(self._url):
+        with mapped(self._url):
             write_deltalake(
                 self.delta,
                 pa.Table.from_batches(batches, schema=SCHEMAS[self.name]),
@@ -121,7 +121,7 @@ class ArchiveTable:
     def empty(self, partitions: Sequence[int]) -> None:
         """Take all rows out and start at the log's beginning again, in one commit."""
         schema = SCHEMAS[self.name]
-        with _mapped(self._url):
+        with mapped(self._url):
             write_deltalake(
                 self.delta,
                 schema.empty_table(),
@@ -140,7 +140,7 @@ class ArchiveTable:
         Returns:
             ``files_added``, ``files_removed``, ``files_deleted``.
         """
-        with _mapped(self._url):
+        with mapped(self._url):
             figures = self.delta.optimize.compact(target_size=FILE_BYTES, writer_properties=_WRITER)
             deleted = self.delta.vacuum(
                 retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False
@@ -154,12 +154,12 @@ class ArchiveTable:
     def dataset(self) -> ds.Dataset:
         """The rows of the newest version, as an Arrow dataset; filters prune days and files."""
         self._delta = None
-        with _mapped(self._url):
+        with mapped(self._url):
             return self.delta.to_pyarrow_dataset()
 
     def files(self) -> list[str]:
         """The addresses of the Parquet files that the newest version consists of."""
-        with _mapped(self._url):
+        with mapped(self._url):
             return list(self.delta.file_uris())
 
 
@@ -179,7 +179,7 @@ def _offsets(name: str, next_offsets: Mapping[int, int]) -> CommitProperties:
 
 
 @contextmanager
-def _mapped(url: str) -> Iterator[None]:
+def mapped(url: str) -> Iterator[None]:
     """Turn Delta's errors into ours."""
     try:
         yield

@@ -1,0 +1,25 @@
+"""What ``feast apply`` finds in this directory: the objects of `views`, by name.
+
+An entry point: Feast's command line imports it, so it reads the settings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from features.feast_repo.views import feature_objects
+from schemas.settings import Settings
+
+_url = Settings().archive_url
+
+# Feast looks for objects among a module's names, not in lists.
+(
+    user,
+    merchant,
+    transaction,
+    user_velocity,
+    merchant_risk,
+    user_statistics,
+    transaction_labels,
+    event_calendar,
+) = feature_objects(_url if "://" in _url else str(Path(_url).absolute()))

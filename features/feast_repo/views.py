@@ -1,0 +1,131 @@
+"""Feast's entities, sources and views, made from `features.definitions` and `features.batch`.
+
+Online, the stream views are what the velocity job writes into Redis, in Feast's own layout; their
+batch source is the archive. They are not materialised: that would put older values over newer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import pandas as pd
+from feast import (
+    Entity,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    RequestSource,
+    ValueType,
+)
+from feast.data_format import DeltaFormat
+from feast.types import Bool, Float64, Int64
+
+from features import online_store
+from features.batch import BATCH_AGE_MS_MAX, BATCH_FEATURES, BATCH_VIEW, LABEL_VIEW
+from features.definitions import MERCHANT_FEATURES, ON_DEMAND_FEATURES, USER_FEATURES
+from features.on_demand import on_demand_features
+from schemas.topics import FEATURES
+
+_TYPES: Final[dict[str, Any]] = {"int64": Int64, "double": Float64}
+
+ON_DEMAND_VIEW: Final = "event_calendar"
+
+
+def feature_objects(archive_url: str) -> list[Any]:
+    """Give everything to apply, sources in the archive at this address.
+
+    Args:
+        archive_url: an absolute path, or an object store's address.
+    """
+    user, merchant, transaction = entities()
+    logged = _source(archive_url, FEATURES, "event_time")
+    return [
+        user,
+        merchant,
+        transaction,
+        FeatureView(
+            name=online_store.VIEWS["user"],
+            entities=[user],
+            schema=_schema(USER_FEATURES),
+            source=logged,
+            online=False,
+            description="What a user has done, as of an event; online as of the newest one.",
+        ),
+        FeatureView(
+            name=online_store.VIEWS["merchant"],
+            entities=[merchant],
+            schema=_schema(MERCHANT_FEATURES),
+            source=logged,
+            online=False,
+            description="What happened at a merchant, delayed, as of an event.",
+        ),
+        FeatureView(
+            name=BATCH_VIEW,
+            entities=[user],
+            schema=_schema(BATCH_FEATURES),
+            source=_source(archive_url, BATCH_VIEW, "event_time"),
+            ttl=timedelta(milliseconds=BATCH_AGE_MS_MAX),
+            online=True,
+            description="A user's habits and fraud history over the days before midnight UTC.",
+        ),
+        FeatureView(
+            name=LABEL_VIEW,
+            entities=[transaction],
+            schema=[Field(name="is_fraud", dtype=Bool)],
+            source=_source(archive_url, LABEL_VIEW, "observed_time"),
+            online=False,
+            description="What was known of a transaction, and since when.",
+        ),
+        on_demand_view(),
+    ]
+
+
+def entities() -> tuple[Entity, Entity, Entity]:
+    """Give user, merchant and transaction."""
+    user, merchant, transaction = (
+        Entity(name=name, join_keys=[key], value_type=ValueType.STRING)
+        for name, key in (*online_store.JOIN_KEYS.items(), ("transaction", "transaction_id"))
+    )
+    return user, merchant, transaction
+
+
+def on_demand_view() -> OnDemandFeatureView:
+    """Give the features that the event itself tells, computed from its time when asked."""
+    request = RequestSource(name="event", schema=[Field(name="event_time_ms", dtype=Int64)])
+    return OnDemandFeatureView(
+        name=ON_DEMAND_VIEW,
+        sources=[request],
+        schema=_schema(ON_DEMAND_FEATURES),
+        mode="pandas",
+        feature_transformation=_calendar_transformation(),
+    )
+
+
+def calendar(events: pd.DataFrame) -> pd.DataFrame:
+    """Give the on-demand features of a table with ``event_time_ms``, row by row."""
+    rows = [on_demand_features(int(time_ms)) for time_ms in events["event_time_ms"]]
+    return pd.DataFrame(rows, columns=[feature.name for feature in ON_DEMAND_FEATURES])
+
+
+def _calendar_transformation() -> Any:
+    from feast.transformation.pandas_transformation import PandasTransformation  # noqa: PLC0415
+
+    return PandasTransformation(
+        udf=calendar, udf_string="from features.feast_repo.views import calendar"
+    )
+
+
+def _schema(features: Sequence[Any]) -> list[Field]:
+    return [Field(name=feature.name, dtype=_TYPES[feature.value_type]) for feature in features]
+
+
+def _source(archive_url: str, table: str, timestamp_field: str) -> FileSource:
+    return FileSource(
+        name=f"archive_{table}",
+        path=f"{archive_url.rstrip('/')}/{table}",
+        file_format=DeltaFormat(),
+        timestamp_field=timestamp_field,
+    )

@@ -1,0 +1,48 @@
+"""`weir materialize`: batch features from the archive into Redis, once or on a schedule."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra.cli.archive import archive_settings
+from infra.cli.stack import say
+from infra.simulation.clock import WallClock
+from schemas.errors import RetryableError
+
+err = Console(stderr=True, soft_wrap=True)
+
+
+def materialize(
+    *,
+    every: Annotated[
+        float | None,
+        typer.Option("--every", min=1.0, help="Do it again every so many seconds, without end."),
+    ] = None,
+) -> None:
+    """Compute the batch features up to the last midnight and put them into Redis."""
+    # Imported here: feast takes seconds that no other command should wait for.
+    from training import feature_store  # noqa: PLC0415
+
+    settings = archive_settings()
+    clock = WallClock()
+    while True:
+        try:
+            done = feature_store.materialize(settings, now_ms=clock.now_ms())
+            say(
+                f"{done.users:,} users as of {done.snapshot_ms} ms are online; "
+                f"{done.snapshots} snapshots were new"
+            )
+        except RetryableError as error:
+            if every is None:
+                raise
+            err.print(f"[bold red]error:[/] {error}; trying again in {every:.0f} s")
+        if every is None:
+            return
+        time.sleep(every)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("materialize")(materialize)
