@@ -6,7 +6,7 @@ it knows no topic and no schema. Called once for every event on the way in and o
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _MAGIC = b"R"
 _HEAD = struct.Struct(">cIqqiiii")
@@ -18,8 +18,7 @@ _NO_OFFSET = -1
 Headers = Iterable[tuple[str, bytes | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class InboundRecord:
+class InboundRecord(NamedTuple):
     """A consumed record; its headers stay bytes until asked for.
 
     Attributes:
@@ -115,15 +114,15 @@ def encode_copy(record: InboundRecord, topic: bytes, headers: Headers) -> bytes:
 
 def encode_headers(headers: Headers) -> bytes:
     """Headers as bytes; order and repeats are kept."""
-    return b"".join(encode_header(name, value) for name, value in headers)
-
-
-def encode_header(name: str, value: bytes | None) -> bytes:
-    """One header as bytes."""
-    name_bytes = name.encode()
-    if value is None:
-        return _HEADER.pack(len(name_bytes), _NULL) + name_bytes
-    return _HEADER.pack(len(name_bytes), len(value)) + name_bytes + value
+    parts = []
+    pack = _HEADER.pack
+    for name, value in headers:
+        name_bytes = name.encode()
+        if value is None:
+            parts += (pack(len(name_bytes), _NULL), name_bytes)
+        else:
+            parts += (pack(len(name_bytes), len(value)), name_bytes, value)
+    return b"".join(parts)
 
 
 def decode_headers(data: bytes) -> list[tuple[str, bytes | None]]:

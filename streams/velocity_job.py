@@ -91,7 +91,7 @@ def _source(
         .setDeserializer(jvm.weir.KeyedRecordDeserializer(key_field))
         .setProperty("partition.discovery.interval.ms", "10000")
         .setProperty("commit.offsets.on.checkpoint", "true")
-        .setProperty("fetch.max.wait.ms", "10")
+        .setProperty("fetch.max.wait.ms", "100")
         .build()
     )
     strategy = jvm.org.apache.flink.api.common.eventtime.WatermarkStrategy.noWatermarks()
