@@ -33,6 +33,9 @@ REPLAY_HEADER = (HEADER_REPLAY, b"1")
 
 HEADER_TYPE = "ce_type"
 
+SCORER_GROUP = "weir-scorer"
+"""The consumer group of the scorers; its offsets say how far the decisions are."""
+
 LIBRDKAFKA_PARTITIONER = "murmur2_random"
 """Setting ``partitioner`` of librdkafka clients; their default is not the Java client's."""
 

@@ -24,6 +24,7 @@ from schemas.topics import (
     FEATURE_ROW_TYPE,
     FEATURES,
     REPLAY_HEADER,
+    SCORER_GROUP,
     check_event_type,
     cloud_event_headers,
     is_replay,
@@ -42,7 +43,7 @@ STAGE = "score"
 class Channels:
     """What a scorer reads and writes, and as which consumer group it does."""
 
-    group: str = "weir-scorer"
+    group: str = SCORER_GROUP
     features: str = FEATURES
     decisions: str = DECISIONS
     dead_letters: str = DEAD_LETTERS

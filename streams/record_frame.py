@@ -114,7 +114,7 @@ def encode_copy(record: InboundRecord, topic: bytes, headers: Headers) -> bytes:
 
 def encode_headers(headers: Headers) -> bytes:
     """Headers as bytes; order and repeats are kept."""
-    parts = []
+    parts: list[bytes] = []
     pack = _HEADER.pack
     for name, value in headers:
         name_bytes = name.encode()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.local.layout import Layout
 from schemas.settings import Settings
+from schemas.topics import SCORER_GROUP
 
 STACK_VARIABLE = "WEIR_STACK"
 """Environment variable that marks every process of a stack with the stack's data directory."""
@@ -291,7 +292,7 @@ def _scorer(settings: Settings, layout: Layout) -> Program:
         name="scorer",
         command=(str(layout.python), "-m", "scoring.worker"),
         ports=(Port(metrics, "WEIR_WORKER_METRICS_PORT"),) if metrics else (),
-        ready=f"http=http://127.0.0.1:{metrics}/metrics" if metrics else "",
+        ready=f"group={SCORER_GROUP}@127.0.0.1:{settings.kafka_port}",
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}",),
         stage=OURS,
     )

@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 PROBE_TIMEOUT_S = 2.0
 _POLL_INTERVAL_S = 0.1
 _API_VERSIONS_KEY = 18
+_DESCRIBE_GROUPS_KEY = 15
+_STABLE = b"Stable"
+_REPLY_BYTES_MAX = 65_536
 
 
 def kafka_answers(address: str) -> bool:
@@ -24,14 +27,30 @@ def kafka_answers(address: str) -> bool:
     The broker opens its port only after the controller has let it in, so an answer means that
     topics can be created.
     """
-    client_id = b"weir"
-    header = struct.pack(">hhih", _API_VERSIONS_KEY, 0, 1, len(client_id)) + client_id
     try:
-        reply = _exchange(address, struct.pack(">i", len(header)) + header, reply_bytes=10)
+        reply = _ask_kafka(address, _API_VERSIONS_KEY, b"")
     except OSError:
         return False
-    _size, correlation_id, error_code = struct.unpack(">iih", reply)
-    return bool(correlation_id == 1 and error_code == 0)
+    return reply[:2] == b"\x00\x00"
+
+
+def kafka_group_is_stable(group_at_address: str) -> bool:
+    """Whether the members of a consumer group, ``name@host:port``, have their partitions.
+
+    Asks one broker: the group's coordinator where there is only one. A member that was killed
+    counts until its session ends.
+    """
+    group, _, address = group_at_address.rpartition("@")
+    name = group.encode()
+    try:
+        reply = _ask_kafka(address, _DESCRIBE_GROUPS_KEY, struct.pack(">ih", 1, len(name)) + name)
+        # One group: error code, its name, its state; each text behind its length.
+        error_code, name_length = struct.unpack_from(">4xhh", reply)
+        (state_length,) = struct.unpack_from(">h", reply, 8 + name_length)
+    except (OSError, struct.error):
+        return False
+    state_at = 10 + name_length
+    return error_code == 0 and reply[state_at : state_at + state_length] == _STABLE
 
 
 def redis_answers(address: str) -> bool:
@@ -76,6 +95,7 @@ def flink_running_jobs(rest_url: str) -> list[str]:
 
 PROBES: dict[str, Callable[[str], bool]] = {
     "kafka": kafka_answers,
+    "group": kafka_group_is_stable,
     "redis": redis_answers,
     "http": http_answers,
     "flink": flink_has_task_manager,
@@ -106,17 +126,39 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float) -> bool:
     return True
 
 
-def _exchange(address: str, request: bytes, *, reply_bytes: int) -> bytes:
-    host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT_S) as connection:
+def _ask_kafka(address: str, api_key: int, body: bytes) -> bytes:
+    """Send version 0 of a request; give the reply behind its header."""
+    client_id = b"weir"
+    header = struct.pack(">hhih", api_key, 0, 1, len(client_id)) + client_id
+    request = struct.pack(">i", len(header) + len(body)) + header + body
+    with _connected(address) as connection:
         connection.sendall(request)
-        reply = b""
-        while len(reply) < reply_bytes:
-            part = connection.recv(reply_bytes - len(reply))
-            if not part:
-                raise ConnectionError(f"{address} closed the connection")
-            reply += part
-        return reply
+        (size,) = struct.unpack(">i", _received(connection, 4))
+        reply = _received(connection, min(size, _REPLY_BYTES_MAX))
+    if reply[:4] != b"\x00\x00\x00\x01":
+        raise ConnectionError(f"{address} answers another question than ours")
+    return reply[4:]
+
+
+def _exchange(address: str, request: bytes, *, reply_bytes: int) -> bytes:
+    with _connected(address) as connection:
+        connection.sendall(request)
+        return _received(connection, reply_bytes)
+
+
+def _connected(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT_S)
+
+
+def _received(connection: socket.socket, size: int) -> bytes:
+    reply = b""
+    while len(reply) < size:
+        part = connection.recv(size - len(reply))
+        if not part:
+            raise ConnectionError("the service hung up")
+        reply += part
+    return reply
 
 
 def _get(url: str) -> tuple[int, bytes]:
@@ -125,7 +167,8 @@ def _get(url: str) -> tuple[int, bytes]:
         parts.hostname or "", parts.port, timeout=PROBE_TIMEOUT_S
     )
     try:
-        connection.request("GET", parts.path or "/")
+        query = f"?{parts.query}" if parts.query else ""
+        connection.request("GET", (parts.path or "/") + query)
         answer = connection.getresponse()
         return answer.status, answer.read()
     except (OSError, http.client.HTTPException):

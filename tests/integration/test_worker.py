@@ -13,6 +13,7 @@ import orjson
 import pytest
 from kafka import KafkaProducer
 
+from infra.local import readiness
 from schemas import topics
 from schemas.codec import encode_feature_row
 from schemas.dead_letter import read_dead_letter
@@ -151,6 +152,9 @@ def test_rows_become_decisions_and_what_is_no_row_a_dead_letter(bench: Bench) ->
         bench.send_rows(ids[11:])
         found = wait_for(decisions, ids)
         letters.until(lambda seen: len(seen) >= 2, within_ms=ANSWER_MS_MAX)
+        broker = bench.settings.kafka_bootstrap
+        assert readiness.kafka_group_is_stable(f"{bench.channels.group}@{broker}")
+        assert not readiness.kafka_group_is_stable(f"no-such-group@{broker}")
     assert all(len(decided) == 1 for decided in found.values())
     for record in decisions.records:
         decision = orjson.loads(record.value)

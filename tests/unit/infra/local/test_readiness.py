@@ -60,6 +60,36 @@ def test_a_broker_is_ready_when_it_answers_without_an_error(error_code: int, rea
         assert readiness.kafka_answers(address) is ready
 
 
+def described_group(request: bytes, *, state: bytes, error_code: int = 0) -> bytes:
+    (name_length,) = struct.unpack(">h", request[22:24])
+    name = request[24 : 24 + name_length]
+    body = request[8:12] + struct.pack(">ihh", 1, error_code, name_length) + name
+    body += struct.pack(">h", len(state)) + state + b"and its members"
+    return struct.pack(">i", len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("state", "error_code", "ready"),
+    [(b"Stable", 0, True), (b"PreparingRebalance", 0, False), (b"Stable", 15, False)],
+)
+def test_a_group_is_ready_when_its_members_have_their_partitions(
+    state: bytes, error_code: int, ready: bool
+) -> None:
+    def reply(request: bytes) -> bytes:
+        return described_group(request, state=state, error_code=error_code)
+
+    with answering(reply) as address:
+        assert readiness.is_ready(f"group=scorers@{address}") is ready
+
+
+def test_a_question_is_asked_with_its_query() -> None:
+    def reply(request: bytes) -> bytes:
+        return http(request.decode().split(" ")[1])
+
+    with answering(reply) as address:
+        assert readiness.get_json(f"http://{address}/jobs?of=all") == "/jobs?of=all"
+
+
 def test_a_redis_that_loads_its_file_is_not_ready() -> None:
     with answering(b"+PONG\r\n") as address:
         assert readiness.redis_answers(address)
