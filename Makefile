@@ -18,6 +18,7 @@ MAKEFLAGS += --no-builtin-rules
 UV := .tools/bin/uv
 VENV := .venv/.made
 STREAMS_VENV := .venv-streams/.made
+AIRFLOW_VENV := .venv-airflow/.made
 KAFKA := .cache/kafka/.made
 FLINK_LIB := .cache/flink-lib/.made
 GLUE_SOURCES := $(shell find streams/jvm -name '*.java' 2>/dev/null)
@@ -72,10 +73,11 @@ doctor: $(VENV) ## say what is installed, running and reachable, and what to do 
 ## ---- checking ----
 
 .PHONY: test
-test: setup ## everything CI runs: lint, house, unit, integration, e2e and chaos
+test: setup ## everything CI runs: lint, house, unit, dags, integration, e2e and chaos
 	@$(MAKE) lint
 	@$(MAKE) house
 	@$(MAKE) unit
+	@$(MAKE) dags
 	@$(MAKE) integration
 	@$(MAKE) end-to-end
 
@@ -98,6 +100,13 @@ unit: $(VENV) ## tests that start nothing, and the examples in docstrings (CI)
 .PHONY: house
 house: $(VENV) ## the rules of the house, and what the documents claim (CI)
 	$(PYTEST) tests/house
+
+# Alone, with no conftest and no configuration: nothing of ours is installed beside Airflow.
+.PHONY: dags
+dags: $(AIRFLOW_VENV) ## the schedules for Airflow, parsed by Airflow (CI)
+	@mkdir -p .cache/airflow
+	AIRFLOW_HOME="$(CURDIR)/.cache/airflow" AIRFLOW__CORE__LOAD_EXAMPLES=False \
+		.venv-airflow/bin/python -m pytest --noconftest -c /dev/null --rootdir . tests/airflow
 
 .PHONY: integration
 integration: setup ## adapters against one real service each, fakes against the same suites (CI)
@@ -159,6 +168,13 @@ $(STREAMS_VENV): requirements/streams.txt pyproject.toml | $(UV)
 	@$(call install_ourselves,.venv-streams)
 	@touch $@
 
+$(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
+	@echo 'making .venv-airflow: Airflow, to try infra/airflow with'
+	@[ -x .venv-airflow/bin/python ] || \
+		$(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" .venv-airflow
+	@$(UV) pip sync --quiet --require-hashes --python .venv-airflow/bin/python $<
+	@touch $@
+
 # Editable, without dependencies and without a build environment of its own: the pinned
 # setuptools is there, so nothing unpinned is downloaded.
 install_ourselves = $(UV) pip install --quiet --python $(1)/bin/python --no-deps --no-index \
@@ -190,6 +206,7 @@ $(CLASSES): $(KAFKA) $(FLINK_LIB) $(GLUE) | $(VENV)
 .PHONY: requirements
 requirements: | $(UV) ## pin again what pyproject.toml asks for; UPGRADE=1 takes the newest versions
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements/bootstrap.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:airflow -o requirements/airflow.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra services --extra dev -o requirements/services.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra streams -o requirements/streams.txt
 
@@ -202,5 +219,5 @@ clean: down ## stop the stack and delete its data
 
 .PHONY: distclean
 distclean: clean ## delete the environments and downloads too
-	@rm -rf .venv .venv-streams .tools .cache *.egg-info
+	@rm -rf .venv .venv-streams .venv-airflow .tools .cache *.egg-info
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

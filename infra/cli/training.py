@@ -13,7 +13,9 @@ from rich.table import Table
 from infra.cli.archive import archive_settings
 from infra.cli.failures import EXIT_DIFFERENT
 from infra.cli.logged import parity_words
+from infra.cli.schedule import parse_duration, run_every
 from infra.cli.stack import say
+from infra.cli.traffic import clock_until_interrupted
 from schemas.settings import Settings
 from training.versions import ModelVersions
 
@@ -52,16 +54,28 @@ def train(
     keep_immature: KeepImmature = False,
     skip_parity: SkipParity = False,
     source: From = Source.LOG,
+    every: Annotated[
+        str | None,
+        typer.Option(help="Train now and then again and again: 30m, 6h, 1d. Ctrl-C ends it."),
+    ] = None,
 ) -> None:
     """Fit a model on the feature log and its labels; champion only if it is better.
 
     A version that is not better than the champion by more than noise is registered as the
     challenger, with the reason. Exit 1 if only a parity that is not 0 kept it from being promoted.
     """
-    outcome = train_version(
-        archive_settings(), keep_immature=keep_immature, skip_parity=skip_parity, source=source
-    )
-    if outcome.blocked:
+    settings = archive_settings()
+
+    def once() -> "TrainingOutcome":
+        return train_version(
+            settings, keep_immature=keep_immature, skip_parity=skip_parity, source=source
+        )
+
+    if every is not None:
+        every_ms = parse_duration(every)
+        with clock_until_interrupted() as clock:
+            run_every(once, every_ms=every_ms, clock=clock, report=say)
+    elif once().blocked:
         raise typer.Exit(EXIT_DIFFERENT)
 
 

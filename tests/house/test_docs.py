@@ -42,7 +42,10 @@ PAGES = pages.page_names()
 MINUS = "\N{MINUS SIGN}"
 
 # Variables that programs of ours set or read, and that are no settings.
-OTHER_VARIABLES = {programs.STACK_VARIABLE}
+OTHER_VARIABLES = {
+    programs.STACK_VARIABLE,
+    "WEIR_BIN",  # read by the commands of infra/airflow
+}
 
 
 def reference(heading: str) -> list[list[str]]:
