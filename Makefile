@@ -24,6 +24,8 @@ FLINK_LIB := .cache/flink-lib/.made
 GLUE_SOURCES := $(shell find streams/jvm -name '*.java' 2>/dev/null)
 GLUE := $(if $(GLUE_SOURCES),.cache/flink-lib/weir-kafka-glue.jar)
 CLASSES := .cache/classes/.made
+RIVALS := bytewax faust quix
+RIVALS_VENVS := $(RIVALS:%=.venv-bench-%/.made)
 FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
 
 BIN := .venv/bin
@@ -129,7 +131,7 @@ end-to-end: setup ## e2e and chaos on one stack (CI)
 
 # SCENARIO, RATE, RUNS and others narrow it down; docs/benchmarks/README.md says what there is.
 .PHONY: bench
-bench: setup ## measure latency, rates and costs; SCENARIO=latency RATE=2000 RUNS=3
+bench: setup $(if $(filter rivals,$(SCENARIO)),$(RIVALS_VENVS)) ## measure latency, rates and costs; SCENARIO=latency RATE=2000 RUNS=3
 	@PYTHONPATH=. $(BIN)/python -m tests.bench $(SCENARIO) $(if $(RATE),--rate $(RATE)) \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) \
 		$(if $(EVENTS),--events $(EVENTS)) $(if $(KEYS),--keys $(KEYS)) \
@@ -175,6 +177,12 @@ $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
 	@$(UV) pip sync --quiet --require-hashes --python .venv-airflow/bin/python $<
 	@touch $@
 
+.venv-bench-%/.made: requirements/bench-%.txt | $(UV)
+	@echo 'making .venv-bench-$*: to compare with'
+	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" $(@D)
+	@$(UV_SYNC) --python $(@D)/bin/python $<
+	@touch $@
+
 # Editable, without dependencies and without a build environment of its own: the pinned
 # setuptools is there, so nothing unpinned is downloaded.
 install_ourselves = $(UV) pip install --quiet --python $(1)/bin/python --no-deps --no-index \
@@ -209,6 +217,8 @@ requirements: | $(UV) ## pin again what pyproject.toml asks for; UPGRADE=1 takes
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:airflow -o requirements/airflow.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra services --extra dev -o requirements/services.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra streams -o requirements/streams.txt
+	for rival in $(RIVALS); do $(UV_COMPILE) $(if $(UPGRADE),--upgrade) \
+		--group pyproject.toml:bench-$$rival -o requirements/bench-$$rival.txt; done
 
 ## ---- clearing up ----
 
@@ -219,5 +229,5 @@ clean: down ## stop the stack and delete its data
 
 .PHONY: distclean
 distclean: clean ## delete the environments and downloads too
-	@rm -rf .venv .venv-streams .venv-airflow .tools .cache *.egg-info
+	@rm -rf .venv .venv-streams .venv-airflow .venv-bench-* .tools .cache *.egg-info
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

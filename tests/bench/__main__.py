@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from tests.bench import results
+from tests.bench import report, results
 from tests.bench import scenarios as of_weir
 from tests.bench.bench_stack import BenchStack, say
+from tests.bench.rivals_run import rivals
 from tests.bench.scenarios import Choices
 from tests.bench.stages import stages
 
@@ -21,7 +23,12 @@ SCENARIOS = {
     "recovery": of_weir.recovery,
     "catchup": of_weir.catchup,
     "api": of_weir.api,
+    "rivals": rivals,
 }
+DEFAULT = tuple(name for name in SCENARIOS if name != "rivals")
+"""Rivals only when named: they need environments of their own."""
+LONG = ("catchup",)
+"""Once when everything is measured, as often as asked when named."""
 
 
 def arguments() -> argparse.Namespace:
@@ -55,10 +62,12 @@ def main() -> None:
         outage_s=chosen.outage,
     )
     with BenchStack() as stack:
-        for name in chosen.scenarios or SCENARIOS:
+        for name in chosen.scenarios or DEFAULT:
             say(f"scenario {name}")
-            entry = SCENARIOS[name](stack, choices)
+            once = not chosen.scenarios and name in LONG
+            entry = SCENARIOS[name](stack, replace(choices, runs=1) if once else choices)
             results.write(chosen.results, name, {"system": stack.describe(), **entry})
+            report.write_page(chosen.results)
             say(f"{name} is in {chosen.results}")
 
 

@@ -291,7 +291,7 @@ def api(stack: BenchStack, choices: Choices) -> Entry:
     """Ad-hoc scoring over HTTP, open loop at 300 requests/s, of users with a history."""
     stack.fresh()
     users = 500
-    fill(stack, 20 * users, past_ms=DAY_MS, users=users, population="api")
+    fill(stack, 5 * users, past_ms=DAY_MS, users=users, population="api")
     # The online state is written a moment after the decision.
     time.sleep(3)
     rate = choices.or_rates(300)[0]

@@ -1,0 +1,285 @@
+"""The page of figures: tables and pictures made from `results.json`, and from nothing else.
+
+`docs/benchmarks/README.md` holds the tables between two marks; `tests/house/test_benchmarks.py`
+fails when they are not what the results say. `python -m tests.bench.report` makes them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.bench import results
+
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+NOTHING = "Nothing has been measured yet."
+Entry = dict[str, Any]
+BESIDE = ("mlflow", "api", "sender", "watcher")
+"""Programs that have no part in a decision."""
+
+
+def write_page(file: Path) -> None:
+    """Put tables and pictures of a results file beside it."""
+    everything = results.read(file)
+    from tests.bench.plots import draw  # slow to import
+
+    draw(everything, file.parent)
+    page = file.parent / "README.md"
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(with_tables(text, everything, file.parent), encoding="utf-8")
+
+
+def picture(name: str, directory: Path) -> str:
+    """The picture of a scenario, if there is one."""
+    file = directory / f"{name}.svg"
+    return f"\n\n![{SECTIONS[name][0]}]({file.name})" if file.exists() else ""
+
+
+def with_tables(text: str, everything: dict[str, Entry], directory: Path) -> str:
+    """The page with its tables made anew."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{tables(everything, directory)}\n\n{END}{after}"
+
+
+def tables(everything: dict[str, Entry], directory: Path) -> str:
+    """Every scenario that was measured."""
+    parts = [
+        f"### {title}\n\n{circumstances(everything[name])}\n\n{make(everything[name])}"
+        f"{picture(name, directory)}"
+        for name, (title, make) in SECTIONS.items()
+        if name in everything
+    ]
+    return "\n\n".join(parts) if parts else NOTHING
+
+
+def circumstances(entry: Entry) -> str:
+    """Where and when, and who else was there."""
+    machine = entry["machine"]
+    others = [
+        run["cores_of_others"]
+        for each in runs_of(entry)
+        for run in (each, *each.values())
+        if isinstance(run, dict) and "cores_of_others" in run
+    ]
+    beside = f"; others took up to {max(others):g} of the cores meanwhile" if others else ""
+    return (
+        f"{entry['taken_at'][:16].replace('T', ' ')} UTC, code {entry['code']}, "
+        f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB{beside}."
+    )
+
+
+def runs_of(entry: Entry) -> Iterable[dict[str, Any]]:
+    """Every single run of an entry."""
+    for row in (*entry["rows"], *entry.get("steps", ())):
+        yield from row["runs"]
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown."""
+    names = list(head)
+    lines = [names, ["---"] * len(names), *([str(cell) for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def number(value: object) -> str:
+    """A figure with as many digits as mean something."""
+    if not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def latency_cells(found: dict[str, Any]) -> list[str]:
+    """p50, p99, p99.9 in ms."""
+    latency_ms = found.get("latency_ms", {})
+    return [number(latency_ms.get(name)) for name in ("p50", "p99", "p99_9")]
+
+
+def system_us(found: dict[str, Any]) -> float:
+    """CPU of all that has part in a decision, us an event, the broker included."""
+    by_program = found["cpu_us_per_event"]
+    return float(sum(us for name, us in by_program.items() if name not in BESIDE))
+
+
+def _latency(entry: Entry) -> str:
+    rows = []
+    for row in entry["rows"]:
+        found = row["median"]
+        used = found["cpu_us_per_event"]
+        rows.append(
+            [
+                f"{row['rate_per_s']:,.0f}",
+                *latency_cells(found),
+                "yes" if found["keeps_up"] else "no",
+                number(system_us(found)),
+                *(number(used.get(name)) for name in ("taskmanager", "scorer", "kafka", "redis")),
+                len(row["runs"]),
+            ]
+        )
+    head = ["events/s", "p50 ms", "p99 ms", "p99.9 ms", "keeps up", "CPU us an event"]
+    return table([*head, "Flink", "scorer", "Kafka", "Redis", "runs"], rows)
+
+
+def _stages(entry: Entry) -> str:
+    names = list(entry["rows"][0]["median"]["stages_ms"])
+    head = ["stage, ms"]
+    for row in entry["rows"]:
+        head += [f"{row['rate_per_s']:,.0f}/s mean", "p50", "p99"]
+    rows = []
+    for name in names:
+        cells = [name]
+        for row in entry["rows"]:
+            stage = row["median"]["stages_ms"].get(name, {})
+            cells += [number(stage.get(each)) for each in ("mean", "p50", "p99")]
+        rows.append(cells)
+    return table(head, rows)
+
+
+def _sustained(entry: Entry) -> str:
+    drained = entry["rows"][0]
+    found = drained["median"]
+    rows = [
+        [
+            f"{step['rate_per_s']:,.0f}",
+            "yes" if step["median"]["keeps_up"] else "no",
+            *latency_cells(step["median"]),
+            number(system_us(step["median"])),
+            len(step["runs"]),
+        ]
+        for step in sorted(entry["steps"], key=lambda step: step["rate_per_s"])
+    ]
+    head = ["events/s", "keeps up", "p50 ms", "p99 ms", "p99.9 ms", "CPU us an event", "runs"]
+    return (
+        f"A backlog of {drained['backlog']:,} events: {number(found['decided_per_s'])} "
+        f"decisions/s, {number(system_us(found))} us of CPU an event. The highest rate "
+        f"at which nothing piles up: {entry['sustained_per_s']:,.0f} events/s.\n\n"
+        f"{table(head, rows)}"
+    )
+
+
+def _cost(*names: str) -> Callable[[Entry], str]:
+    def make(entry: Entry) -> str:
+        base = system_us(entry["rows"][0]["median"])
+        rows = [
+            [
+                *(row[name] if isinstance(row[name], str) else f"{row[name]:,}" for name in names),
+                number(system_us(row["median"])),
+                f"{system_us(row['median']) / base:.2f}",
+                number(row["median"]["cpu_us_per_event"].get("taskmanager")),
+                *latency_cells(row["median"]),
+                number(row["median"]["peak_mib"].get("taskmanager")),
+            ]
+            for row in entry["rows"]
+        ]
+        head = [*(name.replace("_", " ") for name in names), "CPU us an event", "ratio", "Flink"]
+        return table([*head, "p50 ms", "p99 ms", "p99.9 ms", "Flink's memory, MiB"], rows)
+
+    return make
+
+
+def _features(entry: Entry) -> str:
+    rows = [
+        [row["features"], row["windows"], number(row["median"]["fold_us"])] for row in entry["rows"]
+    ]
+    return table(["features of a user", "windows", "CPU us a fold"], rows)
+
+
+def _recovery(entry: Entry) -> str:
+    rows = [
+        [
+            f"{row['rate_per_s']:,.0f}",
+            number(row["median"]["until_decisions_flow_s"]),
+            number(row["median"]["until_caught_up_s"]),
+            row["median"]["lost"],
+            number(row["median"]["repeats"]),
+            len(row["runs"]),
+        ]
+        for row in entry["rows"]
+    ]
+    head = ["events/s", "s until decisions flow", "s until caught up", "lost", "repeats", "runs"]
+    return table(head, rows)
+
+
+def _catchup(entry: Entry) -> str:
+    rows = [
+        [
+            f"{row['outage_s']:,} s",
+            f"{row['backlog']:,}",
+            number(row["median"]["until_decisions_flow_s"]),
+            number(row["median"]["until_caught_up_s"]),
+            number(row["median"]["decided_per_s"]),
+            row["median"]["lost"],
+            len(row["runs"]),
+        ]
+        for row in entry["rows"]
+    ]
+    head = ["outage", "backlog", "s until decisions flow", "s until caught up", "decisions/s"]
+    return table([*head, "lost", "runs"], rows)
+
+
+def _api(entry: Entry) -> str:
+    rows = [
+        [
+            f"{row['rate_per_s']:,.0f}",
+            *latency_cells(row["median"]),
+            number(row["median"]["cpu_us_per_event"].get("api")),
+            len(row["runs"]),
+        ]
+        for row in entry["rows"]
+    ]
+    return table(["requests/s", "p50 ms", "p99 ms", "p99.9 ms", "API CPU us", "runs"], rows)
+
+
+def _rivals(entry: Entry) -> str:
+    weir = entry["rows"][0]["median"]
+    rates = [name for name in weir if name != "drain"]
+    head = ["", "events/s of a backlog", "Weir / it", "CPU us an event, own", "Kafka's", "MiB"]
+    for rate in rates:
+        head += [f"{rate}/s: CPU us", "p50 ms", "p99 ms"]
+    rows = []
+    for row in entry["rows"]:
+        found = row["median"]
+        drained = found["drain"]
+        memory = [
+            mib for name, mib in drained["peak_mib"].items() if name not in (*BESIDE, "kafka")
+        ]
+        cells = [
+            row["system"],
+            number(drained["decided_per_s"]),
+            f"{weir['drain']['decided_per_s'] / max(1e-9, drained['decided_per_s']):.2f}",
+            number(drained["system_us_per_event"]),
+            number(drained["kafka_us_per_event"]),
+            number(sum(memory)),
+        ]
+        for rate in rates:
+            at_rate = found[rate]
+            cells += [number(at_rate["system_us_per_event"]), *latency_cells(at_rate)[:2]]
+        rows.append(cells)
+    checked = sum(run[rate]["values"]["checked"] for run in runs_of(entry) for rate in rates)
+    different = sum(run[rate]["values"]["different"] for run in runs_of(entry) for rate in rates)
+    return (
+        f"{table([*head, 'runs'], [[*row, len(entry['rows'][0]['runs'])] for row in rows])}\n\n"
+        f"Feature values compared with a recomputation: {checked:,}; {different:,} differ."
+    )
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
+    "latency": ("Event to decision", _latency),
+    "stages": ("Where the time goes", _stages),
+    "sustained": ("The highest rate", _sustained),
+    "keys": ("Cost by number of users", _cost("users")),
+    "window": ("Cost by events in a window", _cost("events_in_window", "users")),
+    "features": ("Cost by number of features", _features),
+    "recovery": ("After a kill -9 of the TaskManager", _recovery),
+    "catchup": ("After an outage", _catchup),
+    "api": ("POST /predict", _api),
+    "rivals": ("Side by side", _rivals),
+}
+
+
+if __name__ == "__main__":
+    write_page(results.FILE)
