@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.bench import report, results
 from tests.bench import scenarios as of_weir
 from tests.bench.bench_stack import BenchStack, say
+from tests.bench.profile import profile
 from tests.bench.rivals_run import rivals
 from tests.bench.scenarios import Choices
 from tests.bench.stages import stages
@@ -24,9 +25,10 @@ SCENARIOS = {
     "catchup": of_weir.catchup,
     "api": of_weir.api,
     "rivals": rivals,
+    "profile": profile,
 }
-DEFAULT = tuple(name for name in SCENARIOS if name != "rivals")
-"""Rivals only when named: they need environments of their own."""
+DEFAULT = tuple(name for name in SCENARIOS if name not in ("rivals", "profile"))
+"""Rivals need environments of their own, a profile is no measurement: only when named."""
 LONG = ("catchup",)
 """Once when everything is measured, as often as asked when named."""
 
@@ -42,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=Choices.events, help="of a backlog")
     parser.add_argument("--keys", type=int, nargs="*", default=(), help="numbers of users")
     parser.add_argument("--outage", type=int, default=Choices.outage_s, help="seconds of outage")
+    parser.add_argument("--only", nargs="*", default=(), help="names of rivals")
     parser.add_argument("--results", type=Path, default=results.FILE, help="the file to write")
     chosen = parser.parse_args()
     if unknown := set(chosen.scenarios) - set(SCENARIOS):
@@ -60,6 +63,7 @@ def main() -> None:
         events=chosen.events,
         keys=tuple(chosen.keys),
         outage_s=chosen.outage,
+        only=tuple(chosen.only),
     )
     with BenchStack() as stack:
         for name in chosen.scenarios or DEFAULT:

@@ -267,6 +267,15 @@ def _rivals(entry: Entry) -> str:
     )
 
 
+def _profile(entry: Entry) -> str:
+    found = entry["rows"][0]["median"]
+    parts = []
+    for name, shares in found.items():
+        rows = [[f"`{each}`", f"{share:.1%}"] for each, share in list(shares.items())[:12]]
+        parts.append(f"{name.capitalize()}:\n\n{table(['', 'share'], rows)}")
+    return "\n\n".join(parts)
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "latency": ("Event to decision", _latency),
     "stages": ("Where the time goes", _stages),
@@ -278,6 +287,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "catchup": ("After an outage", _catchup),
     "api": ("POST /predict", _api),
     "rivals": ("Side by side", _rivals),
+    "profile": ("Profiles", _profile),
 }
 
 

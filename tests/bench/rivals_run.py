@@ -46,6 +46,7 @@ class Rival:
         command: after its Python.
         processes: how many of them share the work.
         before: a command to run first, after its Python.
+        topics: endings of further topics it needs made.
     """
 
     name: str
@@ -53,13 +54,14 @@ class Rival:
     command: tuple[str, ...]
     processes: int = 1
     before: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
 
 
 _BYTEWAX = ("-m", "bytewax.run", "bytewax_flow:flow", "-r", "{state}", "-s", "2", "-b", "0")
 RIVALS = (
     Rival("quix", ".venv-bench-quix", ("quix_app.py",)),
     Rival("quix x 2", ".venv-bench-quix", ("quix_app.py",), processes=2),
-    Rival("faust", ".venv-bench-faust", ("faust_app.py", "worker", "--without-web")),
+    Rival("faust", ".venv-bench-faust", ("faust_app.py", "worker"), topics=("by-merchant",)),
     Rival(
         "bytewax",
         ".venv-bench-bytewax",
@@ -68,6 +70,10 @@ RIVALS = (
     ),
     Rival("bare loop", ".venv", ("bare_loop.py",)),
 )
+
+
+class RivalError(Exception):
+    """A rival did not start; the others are measured all the same."""
 
 
 class RunningRival:
@@ -93,7 +99,8 @@ class RunningRival:
         bootstrap = self._stack.settings.kafka_bootstrap
         partitions = self._stack.settings.topic_partitions
         admin = AdminClient({"bootstrap.servers": bootstrap})
-        topics = [NewTopic(f"{self._id}-{end}", partitions, 1) for end in ("in", "out")]
+        endings = ("in", "out", *self._rival.topics)
+        topics = [NewTopic(f"{self._id}-{ending}", partitions, 1) for ending in endings]
         for made in admin.create_topics(topics).values():
             made.result(timeout=30)
         try:
@@ -154,7 +161,7 @@ class RunningRival:
             probe = self._stack.load(100, rate_per_s=50, population="probe")
             if not self.run(probe, drain_s=20).undecided:
                 return
-        raise SystemExit(
+        raise RivalError(
             f"{self._rival.name} does not decide; see {self._id}-*.log in "
             f"{self._stack.stack.layout.logs}"
         )
@@ -170,12 +177,17 @@ def rivals(stack: BenchStack, choices: Choices) -> Entry:
         model = _model_files(stack)
         _rest(stack)
         for rival in RIVALS:
+            if choices.only and rival.name not in choices.only:
+                continue
             if not (REPO / rival.environment / "bin" / "python").exists():
                 say(f"{rival.name} is left out: {rival.environment} is not there")
                 continue
             say(f"run {run + 1}: {rival.name}")
-            with RunningRival(rival, stack, model) as running:
-                found.setdefault(rival.name, []).append(_measured(running, stack, choices))
+            try:
+                with RunningRival(rival, stack, model) as running:
+                    found.setdefault(rival.name, []).append(_measured(running, stack, choices))
+            except RivalError as error:
+                say(f"left out: {error}")
     rows = [{"system": name, "median": median(runs), "runs": runs} for name, runs in found.items()]
     return {"rows": rows}
 

@@ -48,6 +48,7 @@ class Choices:
         events: of a backlog.
         keys: how many users there are; empty: 1 k, 100 k, 1 M.
         outage_s: how long the outage is that has to be caught up with.
+        only: names of rivals; empty: all.
     """
 
     runs: int = 3
@@ -57,6 +58,7 @@ class Choices:
     events: int = 60_000
     keys: tuple[int, ...] = ()
     outage_s: int = 600
+    only: tuple[str, ...] = ()
 
     def or_rates(self, *rates: float) -> tuple[float, ...]:
         """The rates that were asked for, else these."""

@@ -28,12 +28,10 @@ app = faust.App(
     topic_disable_leader=True,
     web_enabled=False,
     consumer_auto_offset_reset="earliest",
-    producer_linger=1,
+    producer_linger=0.001,
 )
 transactions = app.topic(work.TOPIC_IN, value_serializer="json", key_type=bytes)
-by_merchant = app.topic(
-    f"{work.GROUP}-by-merchant", partitions=PARTITIONS, value_serializer="json", internal=True
-)
+by_merchant = app.topic(f"{work.GROUP}-by-merchant", partitions=PARTITIONS, value_serializer="json")
 decisions = app.topic(work.TOPIC_OUT, value_serializer="json", key_type=bytes)
 users = app.Table("users", default=work.new_user, partitions=PARTITIONS)
 merchants = app.Table("merchants", default=work.new_merchant, partitions=PARTITIONS)
