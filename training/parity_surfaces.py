@@ -261,14 +261,18 @@ def _compare_entity(
 def _count_unknown(
     report: SurfaceReport, entity: Entity, found: StoredHash, newest_ms: int
 ) -> None:
-    """Count an entity that no row is of: newer than the log as it was read, or out of nowhere."""
+    """Count an entity that no row is of: newer than the log as it was read, or out of nowhere.
+
+    A hash without any field of our view holds other views of the same entity, and is not ours.
+    """
     try:
         stored = online_store.decode_hash(entity, found)
     except online_store.OnlineStoreBytesError:
-        stored = None
-    if stored is not None and (
-        stored.event_time_ms > newest_ms or stored.digest != DEFINITION_DIGEST
-    ):
+        report.extra += 1
+        return
+    if stored is None:
+        return
+    if stored.event_time_ms > newest_ms or stored.digest != DEFINITION_DIGEST:
         report.newer += 1
     else:
         report.extra += 1

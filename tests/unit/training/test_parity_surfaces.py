@@ -234,6 +234,8 @@ def test_what_redis_lacks_has_wrong_has_newer_and_has_too_much_is_told_apart(
         state = online_store.field_name(view, online_store.STATE_FEATURE)
         hashes[damaged][state] = online_store.bytes_value(b"damaged")
         hashes["odd"] = dict(hashes[wrong])
+        hashes["half"] = {online_store.sequence_field(view): b"7"}
+        hashes["of another view"] = {b"_ts:user_habits": b""}
         hashes["new"] = {
             **hashes[wrong],
             online_store.timestamp_field(view): online_store.timestamp_value(NOW_MS * 2),
@@ -241,7 +243,7 @@ def test_what_redis_lacks_has_wrong_has_newer_and_has_too_much_is_told_apart(
 
     report = system.compare_online(entity, change)
     counted = (report.missing, report.mismatched, report.newer, report.extra)
-    assert counted == (1, 2, 2, 1)
+    assert counted == (1, 2, 2, 2)
     told = {(each.transaction_id, each.feature.split()[0]) for each in report.differences}
     assert told == {(wrong, "stored"), (damaged, "state")}
 
