@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -34,7 +35,15 @@ SENT = 300
 
 
 @pytest.fixture(scope="module")
-def champion(weir_stack: Services) -> str:
+def producer(weir_stack: Services) -> Iterator[KafkaProducer]:
+    """One for all: a client that is closed as soon as it is made says so as an error."""
+    client = KafkaProducer(bootstrap_servers=weir_stack.kafka_bootstrap)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def champion(weir_stack: Services, producer: KafkaProducer) -> str:
     """The version that decides: the one there is, or a small one, served by scorer and API."""
     settings = weir_stack.settings
     versions = ModelVersions.from_settings(settings)
@@ -51,7 +60,7 @@ def champion(weir_stack: Services) -> str:
     for number in count():
         transaction = live_transaction(prefix, number)
         predicted = httpx.post(api(weir_stack, "/predict"), json=transaction).json()
-        decision = streamed(weir_stack, transaction)
+        decision = streamed(weir_stack, producer, transaction)
         if predicted["model_version"] == decision["model"]["version"] == version:
             break
         assert time.monotonic() < deadline_s, decision
@@ -62,14 +71,15 @@ def api(services: Services, path: str) -> str:
     return f"http://{services.settings.api_host}:{services.settings.api_port}{path}"
 
 
-def streamed(services: Services, transaction: dict[str, Any]) -> dict[str, Any]:
+def streamed(
+    services: Services, producer: KafkaProducer, transaction: dict[str, Any]
+) -> dict[str, Any]:
     """Send a transaction; give its decision."""
-    producer = KafkaProducer(bootstrap_servers=services.kafka_bootstrap)
     ids = {transaction["transaction_id"]}
     with tail(services.kafka_bootstrap, topics.DECISIONS) as decisions:
         key = transaction["user_id"].encode()
         producer.send(topics.TRANSACTIONS, key=key, value=orjson.dumps(transaction))
-        producer.close()
+        producer.flush()
         decisions.until(lambda _: bool(by_transaction(decisions, ids)), within_ms=ANSWER_MS_MAX)
         ((_, decision), *_) = by_transaction(decisions, ids)[transaction["transaction_id"]]
     return decision
@@ -77,19 +87,19 @@ def streamed(services: Services, transaction: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 def test_predicted_just_before_it_is_streamed_it_has_the_very_vector_and_score(
-    weir_stack: Services, champion: str
+    weir_stack: Services, producer: KafkaProducer, champion: str
 ) -> None:
     prefix = uuid.uuid4().hex[:8]
     user_id = f"{prefix}-u"
     for number in range(5):
-        streamed(weir_stack, live_transaction(prefix, number, user_id=user_id))
+        streamed(weir_stack, producer, live_transaction(prefix, number, user_id=user_id))
     deadline_s = time.monotonic() + ANSWER_MS_MAX / 1_000
     while httpx.get(api(weir_stack, f"/features/{user_id}")).json().get("sequence") != 5:
         assert time.monotonic() < deadline_s, "the user's state is not in Redis"
         time.sleep(0.1)
     transaction = live_transaction(prefix, 5, user_id=user_id)
     predicted = httpx.post(api(weir_stack, "/predict"), json=transaction).json()
-    decision = streamed(weir_stack, transaction)
+    decision = streamed(weir_stack, producer, transaction)
     assert decision["model"]["version"] == champion
     assert decision["vector"] is not None
     for name in ("vector", "score", "decision", "model", "features", "approximate"):
@@ -113,14 +123,13 @@ def parity(services: Services, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 @pytest.mark.timeout(2 * COMMAND_S_MAX)
 def test_every_copy_of_every_feature_is_what_a_recomputation_gives(
-    weir_stack: Services, champion: str
+    weir_stack: Services, producer: KafkaProducer, champion: str
 ) -> None:
     prefix = uuid.uuid4().hex[:8]
     events = [
         live_transaction(prefix, number, user_id=f"{prefix}-{number % 20}")
         for number in range(SENT)
     ]
-    producer = KafkaProducer(bootstrap_servers=weir_stack.kafka_bootstrap)
     with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
         for event in events:
             producer.send(
@@ -136,7 +145,7 @@ def test_every_copy_of_every_feature_is_what_a_recomputation_gives(
             }
             key = event["merchant_id"].encode()
             producer.send(topics.LABELS, key=key, value=orjson.dumps(label))
-        producer.close()
+        producer.flush()
         ids = {event["transaction_id"] for event in events}
         decisions.until(
             lambda _: by_transaction(decisions, ids).keys() == ids, within_ms=ANSWER_MS_MAX
