@@ -5,6 +5,9 @@
     WeirError
     ├── TrainingDataError                 what was read cannot become a model; read its text
     │   ├── NoFeatureRowsError            nothing to learn from
+    │   ├── EmptyRangeError               a data set of no time at all was asked for
+    │   ├── FutureFeaturesError           features of a time after their label was observed
+    │   ├── NullShareError                a column without a value too often
     │   └── OneClassError                 no fraud at all, or nothing but fraud
     ├── PromotionError                    a version cannot become, or stop being, the champion
     │   ├── NoSuchVersionError            there is no version of this number
@@ -53,6 +56,18 @@ class NoEarlierChampionError(PromotionError):
 
 class OtherDefinitionsVersionError(PromotionError):
     """The version was fitted on other feature definitions; the scorer would refuse it."""
+
+
+class EmptyRangeError(TrainingDataError):
+    """The end of the range that was asked for is not after its beginning."""
+
+
+class FutureFeaturesError(TrainingDataError):
+    """Features are of a time at which their label was already known."""
+
+
+class NullShareError(TrainingDataError):
+    """A column has no value in too many rows."""
 
 
 class CompiledModelMismatchError(WeirError):

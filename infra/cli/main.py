@@ -2,7 +2,18 @@
 
 import typer
 
-from infra.cli import archive, decisions, demo, features, parity, stack, tables, traffic, training
+from infra.cli import (
+    archive,
+    dataset,
+    decisions,
+    demo,
+    features,
+    parity,
+    stack,
+    tables,
+    traffic,
+    training,
+)
 from infra.cli.failures import ReportingGroup
 
 app = typer.Typer(
@@ -13,7 +24,18 @@ app = typer.Typer(
     help="Score every transaction of a stream as it passes.",
 )
 
-for module in (stack, demo, traffic, tables, parity, decisions, archive, features, training):
+for module in (
+    stack,
+    demo,
+    traffic,
+    tables,
+    parity,
+    decisions,
+    archive,
+    dataset,
+    features,
+    training,
+):
     module.register(app)
 
 if __name__ == "__main__":

@@ -171,6 +171,24 @@ def archived_observations(url: str, *, version: ArchiveVersion | None = None) ->
     )
 
 
+def count_repeats(
+    url: str, *, first_ms: int, end_ms: int, version: ArchiveVersion | None = None
+) -> int:
+    """Count the feature rows of a range whose transaction has another row before them.
+
+    Args:
+        url: of the archive.
+        first_ms: earliest event time, ms since 1970 UTC, itself included.
+        end_ms: first event time no longer included.
+        version: leave out what came later than this; None for everything.
+    """
+    wanted = _wanted(FEATURES, version) & (pc.field("definition_digest") == DEFINITION_DIGEST)
+    columns = ["transaction_id", "event_time_ms", *(name for name, _ in _PLACE)]
+    table = _read(url, FEATURES, columns, wanted).to_pandas()
+    is_repeat = table.duplicated("transaction_id", keep="first")
+    return int((is_repeat & table["event_time_ms"].between(first_ms, end_ms - 1)).sum())
+
+
 def archived_days(url: str, name: str) -> list[str]:
     """Name the days of event time that a table holds rows of, sorted."""
     days = ArchiveTable(url, name).dataset().to_table(columns=[DAY])[DAY].unique()

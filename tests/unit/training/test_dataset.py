@@ -5,8 +5,23 @@ import pytest
 from features.definitions import FEATURE_NAMES
 from schemas.transaction import Transaction
 from tests.model_files import training_table
-from training.dataset import MATURITY_MS, encode_table, join_labels, split_by_time, vector_spec
-from training.errors import NoFeatureRowsError, OneClassError
+from training.dataset import (
+    MATURITY_MS,
+    check_label_times,
+    check_null_share,
+    encode_table,
+    join_labels,
+    split_by_time,
+    split_stratified,
+    statistics,
+    vector_spec,
+)
+from training.errors import (
+    FutureFeaturesError,
+    NoFeatureRowsError,
+    NullShareError,
+    OneClassError,
+)
 
 NEWEST_MS = 1_800_000_000_000
 
@@ -32,16 +47,24 @@ def labels(**fraud: bool) -> pd.DataFrame:
     )
 
 
-# age:    MATURITY + 1   MATURITY   MATURITY - 1        0
-#              t-0          t-1          t-2           t-3
-#         legitimate   legitimate     left out      its label
+# age:    MATURITY + 1   MATURITY    MATURITY   MATURITY - 1       0
+#              t-0          t-1         t-2          t-3          t-4
+#         legitimate   legitimate   its label     left out     left out
 def test_no_label_means_legitimate_from_the_maturity_on() -> None:
-    table = join_labels(rows(MATURITY_MS + 1, MATURITY_MS, MATURITY_MS - 1, 0), labels(t_3=True))
+    ages = (MATURITY_MS + 1, MATURITY_MS, MATURITY_MS, MATURITY_MS - 1, 0)
+    table = join_labels(rows(*ages), labels(t_2=True))
     assert dict(zip(table["transaction_id"], table["is_fraud"], strict=True)) == {
         "t-0": False,
         "t-1": False,
-        "t-3": True,
+        "t-2": True,
     }
+
+
+# Keeping the young that are reported, and them alone, would make every young row a fraud.
+def test_a_young_row_is_left_out_whatever_is_known_of_it() -> None:
+    ages = (MATURITY_MS, MATURITY_MS, MATURITY_MS - 1, MATURITY_MS - 1, 0)
+    table = join_labels(rows(*ages), labels(t_0=True, t_2=True, t_3=False, t_4=True))
+    assert table["transaction_id"].tolist() == ["t-0", "t-1"]
 
 
 def test_young_rows_may_be_kept_as_legitimate_for_a_demo() -> None:
@@ -50,7 +73,7 @@ def test_young_rows_may_be_kept_as_legitimate_for_a_demo() -> None:
 
 
 def test_a_label_that_says_legitimate_is_a_label() -> None:
-    table = join_labels(rows(1, 0), labels(t_0=False, t_1=True))
+    table = join_labels(rows(MATURITY_MS + 1, MATURITY_MS), labels(t_0=False, t_1=True))
     assert table["is_fraud"].tolist() == [False, True]
 
 
@@ -58,22 +81,99 @@ def test_the_newest_observation_is_the_clock_too() -> None:
     late = labels(t_0=True)
     late["observed_time_ms"] = NEWEST_MS + MATURITY_MS
     assert len(join_labels(rows(1, 0), late)) == 2
+    assert len(join_labels(rows(1, 0), late, as_of_ms=NEWEST_MS + MATURITY_MS)) == 2
+    with pytest.raises(NoFeatureRowsError):
+        join_labels(rows(1, 0), late, as_of_ms=NEWEST_MS + MATURITY_MS - 2)
 
 
 def test_rows_come_out_in_order_of_event_time_and_ties_in_order_of_the_log() -> None:
-    table = join_labels(rows(0, 7, 7, 9), labels(t_0=True, t_1=False, t_2=False, t_3=False))
+    known = labels(t_0=True, t_1=False, t_2=False, t_3=False)
+    table = join_labels(rows(0, 7, 7, 9), known, keep_immature=True)
     assert table["transaction_id"].tolist() == ["t-3", "t-1", "t-2", "t-0"]
 
 
 @pytest.mark.parametrize("fraud", [True, False])
 def test_one_class_only_is_refused_with_its_count(fraud: bool) -> None:
     with pytest.raises(OneClassError, match=f"{2 * fraud} of 2 rows are fraud"):
-        join_labels(rows(1, 0), labels(t_0=fraud, t_1=fraud))
+        join_labels(rows(1, 0), labels(t_0=fraud, t_1=fraud), keep_immature=True)
 
 
 def test_nothing_mature_and_no_label_is_refused() -> None:
     with pytest.raises(NoFeatureRowsError, match="maturity_ms"):
         join_labels(rows(1, 0), labels())
+
+
+@pytest.mark.parametrize(("nulls", "is_refused"), [(9, False), (10, False), (11, True)])
+def test_more_than_a_tenth_of_nulls_in_a_column_is_refused_by_name(
+    nulls: int, *, is_refused: bool
+) -> None:
+    table = rows(*range(100))
+    table["user_amount_mean_5m"] = [np.nan] * nulls + [1.0] * (100 - nulls)
+    table["user_amount_sum_5m"] = 1.0
+    if is_refused:
+        with pytest.raises(NullShareError, match=r"rows: user_amount_mean_5m 11\.0%;"):
+            check_null_share(table)
+    else:
+        check_null_share(table)
+
+
+@pytest.mark.parametrize(("later_ms", "is_refused"), [(-1, False), (0, False), (1, True)])
+def test_features_later_than_their_label_are_refused_with_their_count(
+    later_ms: int, *, is_refused: bool
+) -> None:
+    table = rows(5, 0)
+    known = labels(t_0=True, t_1=True)
+    known["observed_time_ms"] = [NEWEST_MS, NEWEST_MS - later_ms]
+    if is_refused:
+        with pytest.raises(FutureFeaturesError, match=r"1 of 2 rows .* the first 't-1'"):
+            check_label_times(table, known)
+    else:
+        check_label_times(table, known)
+
+
+def stratified_table(frauds: int, rows_in_all: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"event_time_ms": range(rows_in_all), "is_fraud": [n < frauds for n in range(rows_in_all)]}
+    )
+
+
+def test_a_stratified_split_keeps_the_share_of_fraud_and_every_row_once() -> None:
+    split = split_stratified(stratified_table(100, 1_000))
+    parts = (split.train, split.validation, split.test)
+    assert [len(part) for part in parts] == [700, 150, 150]
+    assert [int(part["is_fraud"].sum()) for part in parts] == [70, 15, 15]
+    assert sorted(pd.concat(parts)["event_time_ms"]) == list(range(1_000))
+
+
+def test_a_stratified_split_is_the_same_each_time_and_another_with_another_seed() -> None:
+    table = stratified_table(100, 1_000)
+    first, second, other = (split_stratified(table, seed=seed).test for seed in (42, 42, 43))
+    pd.testing.assert_frame_equal(first, second)
+    pd.testing.assert_frame_equal(first, split_stratified(table).test)
+    assert first["event_time_ms"].tolist() != other["event_time_ms"].tolist()
+
+
+def test_statistics_describe_each_column_of_numbers() -> None:
+    table = pd.DataFrame(
+        {
+            "transaction_id": ["a", "b", "c", "d"],
+            "amount_minor": [1.0, 2.0, 3.0, np.nan],
+            "is_fraud": [True, False, False, False],
+        }
+    )
+    found = statistics(table)
+    assert found.index.tolist() == ["amount_minor"]
+    assert found.loc["amount_minor"].to_dict() == {
+        "rows": 4.0,
+        "nulls": 1.0,
+        "mean": 2.0,
+        "std": 1.0,
+        "min": 1.0,
+        "median": 2.0,
+        "max": 3.0,
+        "mean_fraud": 1.0,
+        "mean_legitimate": 2.5,
+    }
 
 
 def test_the_test_part_is_newer_than_all_it_is_learnt_from_and_ties_stay_together() -> None:

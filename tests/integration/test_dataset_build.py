@@ -1,0 +1,223 @@
+"""Data sets by date: what is in them, that they come out the same again, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from features.batch import BATCH_NAMES
+from features.definitions import DAY_MS
+from schemas.codec import encode_feature_row, encode_label
+from schemas.label import Label
+from schemas.settings import Settings
+from schemas.topics import FEATURES, LABELS
+from tests.builders import LIMITS, transaction
+from tests.scoring_fakes import feature_row
+from training.archive.columns import Record, to_batches
+from training.archive.read import ArchiveVersion, archived_feature_rows, archived_labels
+from training.archive.store import ArchiveTable
+from training.dataset import MATURITY_MS, join_labels
+from training.dataset_build import COLUMNS, Dataset, build_dataset
+from training.errors import (
+    EmptyRangeError,
+    FutureFeaturesError,
+    NoArchiveError,
+    NoFeatureRowsError,
+    NullShareError,
+    OneClassError,
+)
+
+START_MS = 20_500 * DAY_MS
+DAYS = 18
+END_MS = START_MS + 10 * DAY_MS
+HOUR_MS = 3_600_000
+PER_DAY = 6
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def row_bytes(n: int, *, mean: float | None = 1.5) -> bytes:
+    """Transaction n of six a day, of users u0 to u3 by turns."""
+    time_ms = START_MS + n * (DAY_MS // PER_DAY)
+    row = feature_row(features={"user_transaction_count_5m": n, "user_amount_mean_5m": mean})
+    event = transaction(
+        transaction_id=f"t{n}", user_id=f"u{n % 4}", amount_minor=n, event_time_ms=time_ms
+    )
+    return encode_feature_row(replace(row, transaction=event))
+
+
+def label_bytes(n: int, *, after_ms: int = HOUR_MS, is_fraud: bool = True) -> bytes:
+    time_ms = START_MS + n * (DAY_MS // PER_DAY)
+    return encode_label(Label(f"t{n}", "m-1", time_ms, time_ms + after_ms, is_fraud=is_fraud))
+
+
+ROWS = [row_bytes(n) for n in range(DAYS * PER_DAY)]
+LABELLED = [label_bytes(n) for n in range(0, DAYS * PER_DAY, 7)]
+
+
+def archive(url: str, topic: str, values: Sequence[bytes], *, start: int = 0) -> None:
+    table = ArchiveTable(url, topic)
+    table.open_or_create()
+    records = [Record(0, start + at, START_MS, value) for at, value in enumerate(values)]
+    end = start + len(values)
+    table.append(to_batches(topic, records, limits=LIMITS), next_offsets={0: end})
+
+
+def settings_of(directory: Path) -> Settings:
+    return Settings(data_dir=directory, archive_url=str(directory / "archive"), topic_partitions=1)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = settings_of(tmp_path)
+    archive(settings.archive_url, FEATURES, ROWS)
+    archive(settings.archive_url, LABELS, LABELLED)
+    return settings
+
+
+def build(settings: Settings, **changes: object) -> Dataset:
+    arguments = {"first_ms": START_MS, "end_ms": END_MS, **changes}
+    return build_dataset(settings, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_data_set_is_the_rows_of_its_days_with_what_was_known_of_them(
+    settings: Settings,
+) -> None:
+    dataset = build(settings)
+    rows = archived_feature_rows(settings.archive_url, first_ms=START_MS, end_ms=END_MS)
+    as_of_ms = END_MS - 1 + MATURITY_MS
+    labels = archived_labels(settings.archive_url, as_of_ms=as_of_ms)
+    wanted = join_labels(rows, labels, as_of_ms=as_of_ms)
+    assert len(wanted) == 10 * PER_DAY
+    pd.testing.assert_frame_equal(dataset.table.drop(columns=list(BATCH_NAMES)), wanted)
+    assert tuple(dataset.table.columns) == COLUMNS
+    assert (dataset.repeats, dataset.immature) == (0, 0)
+
+
+def test_batch_features_are_those_of_the_midnight_before(settings: Settings) -> None:
+    table = build(settings).table
+    day = (table["event_time_ms"] - START_MS) // DAY_MS
+    for n, row in table.iterrows():
+        before = table[(table["user_id"] == row["user_id"]) & (day < day[n])]
+        assert row[BATCH_NAMES[0]] == len(before)
+        if len(before):
+            assert row[BATCH_NAMES[1]] == before["amount_minor"].mean()
+            known = before["is_fraud"] & (
+                before["event_time_ms"] + HOUR_MS < START_MS + day[n] * DAY_MS
+            )
+            assert row[BATCH_NAMES[2]] == known.sum()
+        else:
+            assert np.isnan(row[BATCH_NAMES[1]])
+
+
+def test_the_same_days_give_the_same_bytes(settings: Settings) -> None:
+    assert build(settings).parquet() == build(settings).parquet()
+
+
+def test_the_same_version_gives_the_same_bytes_whatever_came_later(
+    settings: Settings, tmp_path: Path
+) -> None:
+    first = build(settings)
+    # A report that was late, and a transaction of those days that arrived after all others.
+    archive(settings.archive_url, LABELS, [label_bytes(1)], start=len(LABELLED))
+    archive(
+        settings.archive_url, FEATURES, [row_bytes(3).replace(b'"t3"', b'"late"')], start=len(ROWS)
+    )
+    now = build(settings)
+    assert now.parquet() != first.parquet()
+    assert now.version.digest != first.version.digest
+    again = build(settings, archive=ArchiveVersion.from_json(first.version.archive))
+    assert again.parquet() == first.parquet()
+    # An archive made anew is cut otherwise into commits and files.
+    anew = settings_of(tmp_path / "anew")
+    for at in range(0, len(ROWS), 50):
+        archive(anew.archive_url, FEATURES, ROWS[at : at + 50], start=at)
+    archive(anew.archive_url, LABELS, LABELLED)
+    assert build(anew).parquet() == first.parquet()
+
+
+def test_the_file_says_what_it_is_made_of(settings: Settings) -> None:
+    dataset = build(settings)
+    schema = pq.read_schema(BytesIO(dataset.parquet()))
+    assert schema.metadata[b"weir.dataset"].decode() == dataset.version.to_json()
+    assert dataset.version.as_of_ms == END_MS - 1 + MATURITY_MS
+
+
+def test_what_was_observed_after_all_rows_were_mature_is_not_known(settings: Settings) -> None:
+    on_time = END_MS - 1 + MATURITY_MS - (START_MS + DAY_MS // PER_DAY)
+    for late_ms, start in ((1, len(LABELLED)), (0, len(LABELLED) + 1)):
+        archive(
+            settings.archive_url, LABELS, [label_bytes(1, after_ms=on_time + late_ms)], start=start
+        )
+        table = build(settings).table.set_index("transaction_id")
+        assert bool(table.loc["t1", "is_fraud"]) == (late_ms == 0)
+
+
+def test_young_rows_are_left_out_and_counted(settings: Settings) -> None:
+    dataset = build(settings, end_ms=START_MS + DAYS * DAY_MS)
+    newest_ms = START_MS + (DAYS * PER_DAY - 1) * (DAY_MS // PER_DAY)
+    assert dataset.version.as_of_ms == newest_ms
+    assert dataset.table["event_time_ms"].max() == newest_ms - MATURITY_MS
+    assert dataset.immature == 7 * PER_DAY
+
+
+def test_repeats_are_left_out_and_counted(settings: Settings) -> None:
+    before = build(settings).table
+    archive(settings.archive_url, FEATURES, [ROWS[3], ROWS[4], ROWS[-1]], start=len(ROWS))
+    dataset = build(settings)
+    assert dataset.repeats == 2
+    pd.testing.assert_frame_equal(dataset.table, before)
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_an_empty_range_is_refused(settings: Settings, days: int) -> None:
+    with pytest.raises(EmptyRangeError, match="later end"):
+        build(settings, end_ms=START_MS + days * DAY_MS)
+
+
+def test_a_range_without_rows_is_refused(settings: Settings) -> None:
+    with pytest.raises(NoFeatureRowsError, match="none of them from"):
+        build(settings, first_ms=START_MS - 9 * DAY_MS, end_ms=START_MS - DAY_MS)
+
+
+def test_labels_that_were_never_archived_are_missed_by_name(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    archive(settings.archive_url, FEATURES, ROWS)
+    with pytest.raises(NoArchiveError, match="archive/labels"):
+        build(settings)
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    archive(settings.archive_url, FEATURES, ROWS)
+    ArchiveTable(settings.archive_url, LABELS).open_or_create()
+    with pytest.raises(OneClassError, match="0 of 60 rows are fraud"):
+        build(settings)
+
+
+def test_a_column_without_values_is_refused_by_name(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    values = [row_bytes(n, mean=None if n % 5 == 0 else 1.5) for n in range(DAYS * PER_DAY)]
+    archive(settings.archive_url, FEATURES, values)
+    archive(settings.archive_url, LABELS, LABELLED)
+    with pytest.raises(NullShareError, match="user_amount_mean_5m 20"):
+        build(settings)
+
+
+def test_a_label_of_an_earlier_time_than_its_features_is_refused(settings: Settings) -> None:
+    early = encode_label(Label("t14", "m-1", START_MS, START_MS, is_fraud=True))
+    archive(settings.archive_url, FEATURES, [row_bytes(14)], start=len(ROWS))
+    archive(settings.archive_url, LABELS, [early], start=len(LABELLED))
+    # t14 has a good label, too, and that is the later one; t15 has the early one alone.
+    assert len(build(settings).table) == 60
+    early = encode_label(Label("t15", "m-1", START_MS, START_MS, is_fraud=True))
+    archive(settings.archive_url, LABELS, [early], start=len(LABELLED) + 1)
+    with pytest.raises(FutureFeaturesError, match=r"1 of 60 rows .* 't15'"):
+        build(settings)
