@@ -17,7 +17,7 @@ import pytest
 from fastapi.routing import APIRoute
 from typer.main import get_command
 
-from features import definitions
+from features import batch, definitions, online_store
 from infra.cli.main import app as command_line
 from infra.cli.run_tracker import RunSummary
 from infra.local import programs
@@ -92,6 +92,17 @@ def test_every_feature_is_in_the_features_page_with_its_window() -> None:
         [*map(feature_row, velocity), *on_demand],
         "docs/features.md, All features",
     )
+
+
+def test_every_batch_feature_is_in_the_features_page() -> None:
+    text = pages.section(pages.page("docs/features.md"), "Batch features")
+    assert [row[0] for row in pages.table(text)] == [f"`{name}`" for name in batch.BATCH_NAMES]
+
+
+def test_every_view_of_feast_is_in_the_features_page() -> None:
+    text = pages.section(pages.page("docs/features.md"), "Feast")
+    wanted = [*online_store.VIEWS.values(), batch.BATCH_VIEW, batch.LABEL_VIEW, "event_calendar"]
+    assert [row[0] for row in pages.table(text)] == [f"`{name}`" for name in wanted]
 
 
 def test_every_cap_is_in_the_features_page_with_its_value() -> None:
