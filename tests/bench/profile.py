@@ -70,12 +70,22 @@ def _cpu_by_thread(pid: int) -> Counter[str]:
 
 
 def _functions(pid: int) -> dict[str, float]:
-    """Share of samples by the function that was running; empty where py-spy sees no Python."""
+    """Share of samples by the function that held the lock; empty where py-spy sees no Python."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "stacks"
         done = subprocess.run(
             [
-                *(str(PY_SPY), "record", "--pid", str(pid), "--duration", "10", "--rate", "100"),
+                *(
+                    str(PY_SPY),
+                    "record",
+                    "--pid",
+                    str(pid),
+                    "--duration",
+                    "10",
+                    "--rate",
+                    "100",
+                    "--gil",
+                ),
                 *("--format", "raw", "--output", str(file)),
             ],
             capture_output=True,
@@ -88,7 +98,8 @@ def _functions(pid: int) -> dict[str, float]:
         counts: Counter[str] = Counter()
         for line in file.read_text().splitlines():
             frames, _, count = line.rpartition(" ")
-            counts[frames.rpartition(";")[2]] += int(count)
+            if function := frames.rpartition(";")[2]:
+                counts[function] += int(count)
     return _shares(counts)
 
 
