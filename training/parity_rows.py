@@ -5,6 +5,7 @@ Apart from `parity_surfaces` because of pandas, which takes a second to import. 
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from features.definitions import FEATURE_NAMES
 from training.parity_surfaces import FeatureEnds, SurfaceReport
@@ -41,9 +42,7 @@ def compare_training_rows(
     report.newer += to_come
     names = ("amount_minor", *FEATURE_NAMES)
     ids = known["transaction_id"].tolist()
-    ours = np.array(
-        [[recomputed.transaction(each).amount_minor, *recomputed.values(each)] for each in ids]
-    ).reshape(len(ids), len(names))
+    ours = _recomputed_values(ids, recomputed)
     theirs = known[list(names)].to_numpy(dtype=np.float64)
     report.checked = ours.size
     is_equal = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
@@ -55,6 +54,16 @@ def compare_training_rows(
             recomputed=float(ours[row, column]),
         )
     return report
+
+
+def _recomputed_values(ids: list[str], recomputed: Recomputed) -> NDArray[np.float64]:
+    """Give amount and features of some transactions, a row each."""
+    if not ids:
+        return np.zeros((0, 1 + len(FEATURE_NAMES)))
+    positions = np.fromiter(map(recomputed.position, ids), dtype=np.intp, count=len(ids))
+    amounts = np.fromiter(map(recomputed.amount_minor, ids), dtype=np.float64, count=len(ids))
+    features = np.frombuffer(recomputed.flat, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))
+    return np.column_stack([amounts, features[positions]])
 
 
 def _is_beyond(place: tuple[int, int], ends: FeatureEnds) -> bool:

@@ -24,7 +24,7 @@ from schemas.feature_row import FeatureRow
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from schemas.transaction import Limits
-from training.errors import NoArchiveError
+from training.errors import NoArchiveError, NoFeatureRowsError
 from training.parity import LoggedLabel, ParityReport, Place, audit, fingerprint
 from training.parity_surfaces import (
     FullReport,
@@ -196,7 +196,10 @@ def _training_rows(
     from training.parity_rows import compare_training_rows  # noqa: PLC0415
     from training.read_log import read_feature_rows  # noqa: PLC0415
 
-    rows = read_feature_rows(settings.kafka_bootstrap)
+    try:
+        rows = read_feature_rows(settings.kafka_bootstrap)
+    except NoFeatureRowsError:
+        return SurfaceReport(missing=len(recomputed))
     return compare_training_rows(rows, recomputed, ends=ends)
 
 
@@ -209,7 +212,11 @@ def _archived_rows(
 
     url = settings.archive_url
     version = archive_version(url, partitions=max(ends, default=0) + 1)
-    rows = archived_feature_rows(url, version=version)
+    try:
+        rows = archived_feature_rows(url, version=version)
+    except NoFeatureRowsError:
+        # The archive has not come so far.
+        return SurfaceReport(newer=len(recomputed))
     held = version.next_offsets[FEATURES]
     return compare_training_rows(rows, recomputed, ends=ends, held=held)
 

@@ -92,6 +92,14 @@ def weir(settings: Settings, *arguments: str) -> Result:
     return CliRunner(env=environment_of(settings)).invoke(app, list(arguments))
 
 
+def test_parity_of_a_system_without_a_row_has_nothing_to_say(broker: Settings) -> None:
+    if list(read_log(broker.kafka_bootstrap, TRANSACTIONS)):
+        pytest.skip("another test has sent something")
+    result = weir(broker, "parity", "--json", *KAFKA_ONLY)
+    assert result.exit_code == 0, result.output
+    assert orjson.loads(result.stdout)["checked"] == 0
+
+
 def test_an_exported_row_is_what_a_fold_of_the_table_in_order_gives(
     exported: Path, table: Path
 ) -> None:
