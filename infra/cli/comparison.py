@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from infra.simulation.tables import check_columns, opened
 
-RELATIVE_TOLERANCE: Final = 1e-9
-"""For means: the other side adds in floating point, ours is exact."""
+MEAN_TOLERANCE: Final = 1e-9
+"""For means, of their size and of one: the other side adds in floating point, and its mean of
+amounts of nothing is not quite nothing; ours is exact."""
 
 _DAYS: Final = (1, 7, 30)
 
@@ -162,8 +163,8 @@ def _differences(
 ) -> FeatureDifferences:
     ours = both[feature.ours].to_numpy(dtype=np.float64, na_value=np.nan)
     theirs = both[feature.theirs].to_numpy(dtype=np.float64, na_value=np.nan) * feature.scale
-    tolerance = 0.0 if feature.is_exact else RELATIVE_TOLERANCE
-    is_equal = np.isclose(ours, theirs, rtol=tolerance, atol=0.0, equal_nan=True)
+    tolerance = 0.0 if feature.is_exact else MEAN_TOLERANCE
+    is_equal = np.isclose(ours, theirs, rtol=tolerance, atol=tolerance, equal_nan=True)
     is_excused = ~is_equal & is_tied.to_numpy() & feature.is_user
     is_different = ~is_equal & ~is_excused
     first = np.flatnonzero(is_different)[:3]

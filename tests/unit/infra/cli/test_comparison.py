@@ -49,6 +49,13 @@ def test_a_mean_may_differ_by_a_billionth(relative_error: float, different: int)
     assert of(comparison, "user_amount_mean_1d") == (different, 0)
 
 
+def test_a_mean_of_nothing_may_be_nothing_in_floating_point() -> None:
+    nothing = {"CUSTOMER_ID_AVG_AMOUNT_1DAY_WINDOW": [57.16, -3.6e-13, 57.16]}
+    means = [5_716.0, 0.0, 5_716.0]
+    comparison = compare(ours(user_amount_mean_1d=means), theirs(**nothing))
+    assert of(comparison, "user_amount_mean_1d") == (0, 0)
+
+
 def test_a_rate_may_not_differ_at_all() -> None:
     rates = [1.0, 1.0 + 1e-12, 1.0]
     comparison = compare(ours(merchant_fraud_rate_1d_delay_7d=rates), theirs())
