@@ -1,6 +1,8 @@
 package weir;
 
 import java.io.IOException;
+import java.util.HashMap;
+import java.util.Map;
 
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.java.tuple.Tuple2;
@@ -12,7 +14,7 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
 import org.apache.flink.util.Collector;
 
 /**
- * A Kafka record as {@code (key, record frame)}, keyed by one text field of its JSON body.
+ * A Kafka record as {@code (key, record frame)}, keyed by one text field of its JSON body, which depends on the topic.
  *
  * The key only routes: whether the body is valid is decided in Python, by schemas/codec.py alone.
  * A body without a usable key goes to the key "" and is refused there. Extracting the key here
@@ -23,17 +25,19 @@ public final class KeyedRecordDeserializer
     private static final long serialVersionUID = 1L;
     private static final String NO_KEY = "";
 
-    private final String keyField;
+    private final HashMap<String, String> keyFields;
     private transient JsonFactory json;
 
-    public KeyedRecordDeserializer(String keyField) {
-        this.keyField = keyField;
+    /** @param keyFields of each topic the field of its body that is the key */
+    public KeyedRecordDeserializer(Map<String, String> keyFields) {
+        this.keyFields = new HashMap<>(keyFields);
     }
 
     @Override
     public void deserialize(
             ConsumerRecord<byte[], byte[]> record, Collector<Tuple2<String, byte[]>> out) {
-        out.collect(Tuple2.of(key(record.value()), RecordFrame.encode(record)));
+        String key = key(record.value(), keyFields.get(record.topic()));
+        out.collect(Tuple2.of(key, RecordFrame.encode(record)));
     }
 
     @Override
@@ -41,7 +45,7 @@ public final class KeyedRecordDeserializer
         return KeyedFrames.TYPE;
     }
 
-    private String key(byte[] body) {
+    private String key(byte[] body, String keyField) {
         if (body == null) {
             return NO_KEY;
         }

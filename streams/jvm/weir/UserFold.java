@@ -10,8 +10,23 @@ import org.apache.flink.util.Collector;
 public final class UserFold extends PythonFold<Tuple2<String, byte[]>> {
     private static final long serialVersionUID = 1L;
 
-    public UserFold(String settings, String pythonExecutable) {
+    private final byte[] labels;
+
+    /** @param labelsTopic name of the topic whose records pass on */
+    public UserFold(String settings, String pythonExecutable, String labelsTopic) {
         super("user", settings, pythonExecutable);
+        labels = labelsTopic.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** Labels are the merchants': they pass on under the key that they came with. */
+    @Override
+    public void processElement(
+            Tuple2<String, byte[]> element, Context context, Collector<Tuple2<String, byte[]>> out) {
+        if (RecordFrame.isOfTopic(element.f1, labels)) {
+            out.collect(element);
+        } else {
+            super.processElement(element, context, out);
+        }
     }
 
     /** The answer is the key's length as a big-endian u16, the key, the rest. */
