@@ -73,9 +73,7 @@ def build(env: StreamExecutionEnvironment, settings: Settings) -> None:
         glue.UserFold(*arguments, topics.LABELS), glue.KeyedFrames.TYPE
     )
     by_merchant.name("user velocity").uid("user-velocity")
-    records = keyed(by_merchant).process(
-        glue.MerchantFold(*arguments), glue.KeyedFrames.FRAME_TYPE
-    )
+    records = keyed(by_merchant).process(glue.MerchantFold(*arguments), glue.KeyedFrames.FRAME_TYPE)
     records.name("merchant risk").uid("merchant-risk")
     _sink(records, settings)
 
