@@ -119,7 +119,7 @@ async def want_a_password(incoming: asyncio.StreamReader, outgoing: asyncio.Stre
         (hang, SHORT_MS, "Timeout"),
         (hang_halfway, SHORT_MS, "Timeout"),
         (hang_up, LONG_MS, "Connection closed"),
-        (talk_nonsense, LONG_MS, "Protocol Error"),
+        (talk_nonsense, LONG_MS, "Protocol error"),
         (be_loading, LONG_MS, "loading"),
         (want_a_password, LONG_MS, "Authentication required"),
     ],
