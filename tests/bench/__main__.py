@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def main() -> None:
         outage_s=chosen.outage,
         only=tuple(chosen.only),
     )
+    # A SIGTERM, too, must stop the stack.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with BenchStack() as stack:
         for name in chosen.scenarios or DEFAULT:
             say(f"scenario {name}")
