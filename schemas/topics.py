@@ -99,15 +99,15 @@ def cloud_event_headers(
         b'1970-01-01T00:00:00.001Z'
     """
     return [
-        *cloud_event_constants(event_type=event_type, source=source),
+        *_cloud_event_constants(event_type=event_type, source=source),
         ("ce_id", event_id.encode()),
         ("ce_time", _time_bytes(time_ms)),
     ]
 
 
 @cache
-def cloud_event_constants(*, event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:
-    """Give those of the headers that are equal for all events of a type from a source."""
+def _cloud_event_constants(*, event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:
+    # Equal for all events of a type from a source.
     return (
         ("ce_specversion", b"1.0"),
         (HEADER_TYPE, event_type.encode()),

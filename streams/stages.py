@@ -41,8 +41,6 @@ _LABEL_ENTRY = "L"
 
 _REPLAY = topics.HEADER_REPLAY.encode()
 _TYPE = topics.HEADER_TYPE.encode()
-_TRANSACTION_TYPE = topics.TRANSACTION_TYPE.encode()
-_LABEL_TYPE = topics.LABEL_TYPE.encode()
 _FEATURES = topics.FEATURES.encode()
 _DEAD_LETTERS = topics.DEAD_LETTERS.encode()
 _SOURCE = "/weir/streams"
@@ -90,7 +88,7 @@ class UserStage:
         record = InboundRecord.parse(frame)
         is_replay = _is_replay(record)
         try:
-            _check_type(record, expected=topics.TRANSACTION_TYPE, expected_bytes=_TRANSACTION_TYPE)
+            _check_type(record, expected=topics.TRANSACTION_TYPE)
             transaction = codec.decode_transaction(
                 record.value,
                 limits=self._limits,
@@ -208,7 +206,7 @@ class MerchantStage:
 
     def _fold_label(self, record: InboundRecord, store: JournalStore) -> bytes | None:
         try:
-            _check_type(record, expected=topics.LABEL_TYPE, expected_bytes=_LABEL_TYPE)
+            _check_type(record, expected=topics.LABEL_TYPE)
             label = codec.decode_label(
                 record.value,
                 limits=self._limits,
@@ -230,8 +228,8 @@ def _is_replay(record: InboundRecord) -> bool:
     return record.may_have_header(_REPLAY) and topics.is_replay(record.headers)
 
 
-def _check_type(record: InboundRecord, *, expected: str, expected_bytes: bytes) -> None:
-    if record.may_have_header(_TYPE) and not record.may_have_header(expected_bytes):
+def _check_type(record: InboundRecord, *, expected: str) -> None:
+    if record.may_have_header(_TYPE) and not record.may_have_header(expected.encode()):
         topics.check_event_type(record.headers, expected=expected)
 
 
