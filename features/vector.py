@@ -14,6 +14,7 @@ from math import nan
 from typing import TYPE_CHECKING
 
 from features.aggregates import FeatureValue
+from features.batch import BATCH_NAMES
 from features.definitions import FEATURE_NAMES
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 AMOUNT_COLUMN = "amount_minor"
 CATEGORY_COLUMNS = ("device_type", "ip_country")
-COLUMNS = (AMOUNT_COLUMN, *FEATURE_NAMES, *CATEGORY_COLUMNS)
-"""All columns, in the order of the vector."""
+STREAM_COLUMNS = (AMOUNT_COLUMN, *FEATURE_NAMES, *CATEGORY_COLUMNS)
+"""What an event and its feature row fill, in the order of the vector."""
+
+COLUMNS = (*STREAM_COLUMNS, *BATCH_NAMES)
+"""All columns, in the order of the vector: the batch features come last."""
 
 UNKNOWN_CODE = -1.0
 """A text that was not there when the model was fitted."""
@@ -75,15 +79,23 @@ class VectorSpec:
         object.__setattr__(self, "_codes", codes)
 
     @classmethod
-    def for_transactions(cls, transactions: Iterable[Transaction]) -> VectorSpec:
-        """Take all columns, and as categories the texts seen, sorted."""
+    def for_transactions(
+        cls, transactions: Iterable[Transaction], *, columns: tuple[str, ...] = STREAM_COLUMNS
+    ) -> VectorSpec:
+        """Take these columns, and as categories the texts seen, sorted."""
         seen: dict[str, set[str]] = {column: set() for column in CATEGORY_COLUMNS}
         for transaction in transactions:
             for column, texts in seen.items():
                 text = getattr(transaction, column)
                 if text is not None:
                     texts.add(text)
-        return cls(COLUMNS, {column: tuple(sorted(texts)) for column, texts in seen.items()})
+        used = {column: tuple(sorted(seen[column])) for column in columns if column in seen}
+        return cls(columns, used)
+
+    @property
+    def batch_columns(self) -> tuple[str, ...]:
+        """The batch features among the columns; no feature row carries them."""
+        return tuple(column for column in self.columns if column in BATCH_NAMES)
 
     def encode(self, transaction: Transaction, features: Mapping[str, FeatureValue]) -> list[float]:
         """Give the vector of one event.

@@ -13,7 +13,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from features.vector import CATEGORY_COLUMNS, COLUMNS, MISSING_CODE, UNKNOWN_CODE, VectorSpec
+from features.batch import BATCH_NAMES
+from features.vector import (
+    CATEGORY_COLUMNS,
+    MISSING_CODE,
+    STREAM_COLUMNS,
+    UNKNOWN_CODE,
+    VectorSpec,
+)
 from training.errors import (
     FutureFeaturesError,
     NoFeatureRowsError,
@@ -208,9 +215,12 @@ def split_by_time(table: pd.DataFrame, *, test_share: float = TEST_SHARE) -> Spl
 
 
 def vector_spec(table: pd.DataFrame) -> VectorSpec:
-    """Give the specification of a table's vectors: all columns, categories as seen, sorted."""
+    """Give the specification of a table's vectors: all columns, categories as seen, sorted.
+
+    Batch features are columns where the table has them.
+    """
     return VectorSpec(
-        COLUMNS,
+        (*STREAM_COLUMNS, *(name for name in BATCH_NAMES if name in table)),
         {
             column: tuple(sorted(text for text in table[column].unique() if text is not None))
             for column in CATEGORY_COLUMNS

@@ -8,21 +8,25 @@ from typing import Any
 
 import pytest
 
+from features.batch import BATCH_NAMES
 from features.definitions import FEATURE_NAMES
-from features.vector import COLUMNS, VectorSpec
+from features.vector import COLUMNS, STREAM_COLUMNS, VectorSpec
 from schemas.transaction import Transaction
 
 FEATURES = {name: at for at, name in enumerate(FEATURE_NAMES)}
+BATCH = {name: 100 + at for at, name in enumerate(BATCH_NAMES)}
 
 
 def transaction(**optional: str) -> Transaction:
     return Transaction("tx", "u", "m", 1_250, "EUR", 0, **optional)
 
 
-def test_all_columns_come_in_order_amount_features_texts() -> None:
+def test_all_columns_come_in_order_amount_features_texts_batch() -> None:
     spec = VectorSpec(COLUMNS, {"device_type": ("app", "web"), "ip_country": ("AT",)})
-    vector = spec.encode(transaction(device_type="web", ip_country="AT"), FEATURES)
-    assert vector == [1_250.0, *map(float, range(len(FEATURE_NAMES))), 1.0, 0.0]
+    event = transaction(device_type="web", ip_country="AT")
+    vector = spec.encode(event, FEATURES | BATCH)
+    of_row = [1_250.0, *map(float, range(len(FEATURE_NAMES))), 1.0, 0.0]
+    assert vector == of_row + [float(value) for value in BATCH.values()]
     assert all(isinstance(value, float) for value in vector)
 
 
@@ -47,8 +51,17 @@ def test_categories_are_the_texts_seen_sorted() -> None:
     spec = VectorSpec.for_transactions(
         [transaction(device_type="web", ip_country="DE"), transaction(device_type="app")]
     )
-    assert spec.columns == COLUMNS
+    assert spec.columns == STREAM_COLUMNS
     assert spec.categories == {"device_type": ("app", "web"), "ip_country": ("DE",)}
+
+
+def test_a_specification_names_the_batch_features_it_takes() -> None:
+    some = VectorSpec((BATCH_NAMES[2], "amount_minor", BATCH_NAMES[0]), {})
+    assert some.batch_columns == (BATCH_NAMES[2], BATCH_NAMES[0])
+    assert (
+        VectorSpec(STREAM_COLUMNS, dict.fromkeys(("device_type", "ip_country"), ())).batch_columns
+        == ()
+    )
 
 
 def test_json_gives_the_same_spec_and_digest_back() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from features import online_store
 from features.definitions import DAY_MS, FEATURE_NAMES, Entity
-from features.vector import CATEGORY_COLUMNS, COLUMNS, VectorSpec
+from features.vector import CATEGORY_COLUMNS, STREAM_COLUMNS, VectorSpec
 from infra.simulation.event import Event
 from infra.simulation.world import World
 from schemas.codec import decode_label, encode_feature_row
@@ -28,7 +28,7 @@ from training.read_log import LogRecord, feature_table
 from training.recomputed import Recomputed
 
 MODEL = ModelRef(name="weir-fraud", version="3", digest="d" * 16)
-SPEC = VectorSpec(COLUMNS, dict.fromkeys(CATEGORY_COLUMNS, ("DE", "mobile")))
+SPEC = VectorSpec(STREAM_COLUMNS, dict.fromkeys(CATEGORY_COLUMNS, ("DE", "mobile")))
 BROKEN = "merchant_transaction_count_7d_delay_7d"
 KINDS: tuple[Entity, ...] = ("user", "merchant")
 
@@ -128,7 +128,7 @@ def test_what_was_recomputed_is_the_row_to_the_last_value(system: System) -> Non
 def test_a_true_system_has_no_difference_on_any_surface(system: System) -> None:
     width = len(FEATURE_NAMES)
     decisions = system.compare_decisions(system.decisions())
-    assert decisions == SurfaceReport(checked=len(system.rows) * (width + len(COLUMNS)))
+    assert decisions == SurfaceReport(checked=len(system.rows) * (width + len(STREAM_COLUMNS)))
     rows = system.compare_rows(system.rows)
     assert rows == SurfaceReport(checked=len(system.rows) * (width + 1))
     users = system.compare_online("user", lambda _: None)
