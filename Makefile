@@ -29,9 +29,11 @@ RIVALS_VENVS := $(RIVALS:%=.venv-bench-%/.made)
 FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
 
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest
-# Only modules that hold examples are imported for them: the others may be slow to import.
-EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' features infra schemas scoring streams training)
+# Compiled tests are kept, also where the environment forbids it: half of a short run is compiling.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.cache/bytecode" $(BIN)/python -m pytest
+# Only modules that hold examples are imported for them; those of training bring pandas along.
+EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' features infra schemas scoring streams)
+SLOW_EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' training)
 # Compiled once here instead of at every start: some machines forbid Python to keep bytecode.
 UV_SYNC := $(UV) pip sync --quiet --require-hashes --compile-bytecode
 UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make requirements' $(UV) pip compile --quiet \
@@ -75,10 +77,11 @@ doctor: $(VENV) ## say what is installed, running and reachable, and what to do 
 ## ---- checking ----
 
 .PHONY: test
-test: setup ## everything CI runs: lint, house, unit, dags, integration, e2e and chaos
+test: setup ## everything CI runs: lint, house, unit, component, dags, integration, e2e and chaos
 	@$(MAKE) lint
 	@$(MAKE) house
 	@$(MAKE) unit
+	@$(MAKE) component
 	@$(MAKE) dags
 	@$(MAKE) integration
 	@$(MAKE) end-to-end
@@ -95,9 +98,14 @@ format: $(VENV) ## rewrite the sources as `make lint` wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# One process: another one would import and collect everything once more, which takes as long.
 .PHONY: unit
-unit: $(VENV) ## tests that start nothing, and the examples in docstrings (CI)
-	$(PYTEST) --numprocesses auto --doctest-modules tests/unit $(EXAMPLES)
+unit: $(VENV) ## tests that start nothing, and the examples in docstrings: some seconds (CI)
+	$(PYTEST) --doctest-modules tests/unit $(EXAMPLES)
+
+.PHONY: component
+component: $(VENV) ## one module with its libraries: fitted models, whole tables and worlds (CI)
+	$(PYTEST) --numprocesses auto --doctest-modules tests/component $(SLOW_EXAMPLES)
 
 .PHONY: house
 house: $(VENV) ## the rules of the house, and what the documents claim (CI)
