@@ -104,8 +104,9 @@ unit: $(VENV) ## tests that start nothing, and the examples in docstrings: some 
 	$(PYTEST) --doctest-modules tests/unit $(EXAMPLES)
 
 .PHONY: component
-component: $(VENV) ## one module with its libraries: fitted models, whole tables and worlds (CI)
+component: $(VENV) ## one module with its libraries, whole tables; the random tests again, with more examples (CI)
 	$(PYTEST) --numprocesses auto --doctest-modules tests/component $(SLOW_EXAMPLES)
+	$(PYTEST) --numprocesses auto --hypothesis-profile thorough -m hypothesis tests/unit
 
 .PHONY: house
 house: $(VENV) ## the rules of the house, and what the documents claim (CI)

@@ -19,8 +19,10 @@ SERVICE_FIXTURES = {"kafka", "redis_server", "mlflow_server", "weir_stack", "loc
 SERVICE_PARAMETERS = {"kafka", "redis", "mlflow"}
 
 # Time limits belong to the machine, not to the code: no example fails for being slow.
-hypothesis.settings.register_profile("weir", deadline=None, print_blob=True)
-hypothesis.settings.load_profile("weir")
+# Few examples at every save; `make component` takes the profile `thorough`.
+hypothesis.settings.register_profile("quick", deadline=None, print_blob=True, max_examples=24)
+hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=160)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,13 +1,12 @@
 """Random streams for the features: out of order, ties, repeats, edges of windows, labels any time.
 
 Every time is drawn as a step from the newest event so far, so that steps to and around the edges
-of windows are as likely as any other. `WEIR_HYPOTHESIS_EXAMPLES` says how many streams a test
-draws.
+of windows are as likely as any other. A stream is some dozen events, so an eighth of the examples
+of Hypothesis' profile are enough of them.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 from features.definitions import Caps
 from tests.unit.features.oracle import D, H, M, Payment, Report
 
-EXAMPLES = int(os.environ.get("WEIR_HYPOTHESIS_EXAMPLES", "12"))
+STREAMS = settings().max_examples // 8
 START = 1_750_000_000_000
 AMOUNT_MAX = 10**12
 
@@ -26,13 +25,13 @@ SMALL_CAPS = Caps(events_max=8, ids_max=10_000, merchants_max=3, visits_max=6, l
 
 
 def on_streams(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test on as many streams as asked for."""
-    return _settings(EXAMPLES)(test)
+    """Run a test on ``STREAMS`` streams."""
+    return _settings(STREAMS)(test)
 
 
 def on_many_streams(test: Callable[..., None]) -> Callable[..., None]:
     """Run a cheap test on ten times as many."""
-    return _settings(10 * EXAMPLES)(test)
+    return _settings(10 * STREAMS)(test)
 
 
 def _settings(examples: int) -> settings:
