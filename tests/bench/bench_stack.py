@@ -26,6 +26,11 @@ from tests.bench.measure import Measured, run_load
 from training.versions import ModelVersions
 
 DATA_DIR = Path(".weir-bench")
+PARTITIONS = 2
+"""As many as cores: librdkafka, of the sender and of the scorer, sends one request a partition."""
+WARM_UP_EVENTS = 60_000
+"""Backlog that a fresh stack decides before anything counts: a JVM compiles what it has run some
+ten thousand times, and until then an event costs twice as much."""
 HISTORY_DAYS, HISTORY_PER_DAY = 30, 1_000
 SERVED_S_MAX = 60
 
@@ -39,7 +44,11 @@ class BenchStack:
     """A running system with a champion, and loads sent to it."""
 
     def __init__(self) -> None:
-        chosen = {} if "WEIR_DATA_DIR" in os.environ else {"data_dir": DATA_DIR}
+        chosen: dict[str, Any] = {}
+        if "WEIR_DATA_DIR" not in os.environ:
+            chosen["data_dir"] = DATA_DIR
+        if "WEIR_TOPIC_PARTITIONS" not in os.environ:
+            chosen["topic_partitions"] = PARTITIONS
         self.stack = Stack(Settings(**chosen))
         self.settings = self.stack.settings
         self.is_ours = not self.stack.is_running()
@@ -57,8 +66,12 @@ class BenchStack:
             say("stopping the stack")
             self.stack.down()
 
-    def fresh(self) -> None:
-        """Empty logs and states, keep the champion; nothing happens to a stack that is not ours."""
+    def fresh(self, *, warm_up_events: int = WARM_UP_EVENTS) -> None:
+        """Empty logs and states, keep the champion; nothing happens to a stack that is not ours.
+
+        Args:
+            warm_up_events: a backlog to decide first; 0: none.
+        """
         if not self.is_ours:
             return
         say("a fresh stack")
@@ -68,6 +81,12 @@ class BenchStack:
                 shutil.rmtree(part, ignore_errors=True)
         self.stack.up()
         self.until_served()
+        if warm_up_events:
+            say(f"warming up with {warm_up_events} events")
+            self.run(
+                self.load(warm_up_events, rate_per_s=None, population="warm"),
+                drain_s=60 + warm_up_events / 300,
+            )
 
     def until_served(self) -> None:
         """Wait until the champion decides: what a first event meets is no part of any figure."""
