@@ -54,13 +54,15 @@ class RedisFeatureReader:
         pipeline = self._client.pipeline(transaction=False)
         state = online_store.state_fields("user")
         batch = online_store.batch_fields() if with_batch else ()
-        self._ask(pipeline, "user", user_id, (*state, *batch))
         if with_batch:
+            # First, as it is written last: who has no values after it had none before it.
             pipeline.get(online_store.complete_key(self._project))
+        self._ask(pipeline, "user", user_id, (*state, *batch))
         if merchant_id is not None:
             self._ask(pipeline, "merchant", merchant_id, online_store.state_fields("merchant"))
-        user, *others = await self._bounded(pipeline.execute(), f"entities of user {user_id!r:.80}")
-        complete = others.pop(0) if with_batch else None
+        replies = await self._bounded(pipeline.execute(), f"entities of user {user_id!r:.80}")
+        complete = replies.pop(0) if with_batch else None
+        user, *others = replies
         return EntityPair(
             # Both views are in one hash, so they are read at one moment.
             user=user[: len(state)],
