@@ -172,6 +172,8 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings()
     if "--once" in arguments:
+        # It tells of each look into its own registry.
+        logging.getLogger("feast").setLevel(logging.WARNING)
         try:
             return 0 if materialize_what_is_due(settings, now_ms=_now_ms()) else EXIT_NOTHING_DUE
         except (RetryableError, RedisError) as error:
