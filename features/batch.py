@@ -6,6 +6,7 @@ part of the stream: the definition digest does not know them, a feature row does
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,3 +59,11 @@ LABEL_VIEW: Final = "transaction_labels"
 
 BATCH_AGE_MS_MAX: Final = 2 * DAY_MS
 """A snapshot counts for a transaction up to this old: one day of its own, one of delay."""
+
+NO_HISTORY: Final[Mapping[str, int | float | None]] = {
+    feature.name: None
+    if feature.aggregate == "mean"
+    else (0.0 if feature.value_type == "double" else 0)
+    for feature in BATCH_FEATURES
+}
+"""The values of a user without a transaction in the window: nothing, and the mean of nothing."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import mmh3
 
 from features.aggregates import FeatureValue
+from features.batch import BATCH_NAMES, BATCH_VIEW
 from features.definitions import (
     DEFINITION_DIGEST,
     MERCHANT_FEATURES,
@@ -212,6 +213,32 @@ def state_fields(entity: Entity) -> list[bytes]:
     ]
 
 
+@cache
+def batch_fields() -> tuple[bytes, ...]:
+    """Give the fields of a user's batch features: their snapshot's time, then each value.
+
+    They are in the same hash as the user's state; Feast's materialisation writes them.
+    """
+    return (
+        timestamp_field(BATCH_VIEW),
+        *(field_name(BATCH_VIEW, feature) for feature in BATCH_NAMES),
+    )
+
+
+@cache
+def complete_key(project: str) -> bytes:
+    """Give the key that says up to which snapshot the batch features are complete. Ours.
+
+    Its value is the snapshot's time in ms since 1970 UTC, in decimal digits, written after the
+    values: whoever has no values then had no history. Feast itself keeps no such mark.
+
+    Examples:
+        >>> complete_key("weir")
+        b'weir:complete:user_statistics:weir'
+    """
+    return f"weir:complete:{BATCH_VIEW}:{project}".encode()
+
+
 def decode_values(entity: Entity, values: Sequence[bytes | None]) -> OnlineEntity | None:
     """Read the answer to an HMGET of ``state_fields``.
 
@@ -228,7 +255,7 @@ def decode_values(entity: Entity, values: Sequence[bytes | None]) -> OnlineEntit
         if state is None or sequence is None or timestamp is None or digest is None:
             raise ValueError("a field is missing")
         return OnlineEntity(
-            _read_bytes_value(state), int(sequence), _read_timestamp(timestamp), digest.decode()
+            _read_bytes_value(state), int(sequence), read_timestamp(timestamp), digest.decode()
         )
     except (ValueError, IndexError) as error:
         raise OnlineStoreBytesError(
@@ -267,6 +294,29 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     return value | data[at] << shift, at + 1
 
 
+def read_number(data: bytes) -> FeatureValue:
+    """Read a ``feast.types.Value`` that is a whole number, a number, or null.
+
+    Raises:
+        ValueError: it is none of these.
+        IndexError: it ends too early.
+
+    Examples:
+        >>> read_number(int64_value(-3)), read_number(double_value(0.5)), read_number(NULL_VALUE)
+        (-3, 0.5, None)
+    """
+    if data[:1] == b"\x29" and len(data) == 9:
+        number: float = struct.unpack("<d", data[1:])[0]
+        return number
+    if data[:1] == b"\x20":
+        value, at = _read_varint(data, 1)
+        if at == len(data) and value <= _MASK_64:
+            return value - ((value >> 63) << 64)
+    if data == NULL_VALUE:
+        return None
+    raise ValueError(f"a number begins with {data[:8]!r}")
+
+
 def _read_bytes_value(data: bytes) -> bytes:
     size, at = _read_varint(data, 1)
     if data[:1] != b"\x0a" or len(data) != at + size:
@@ -274,8 +324,12 @@ def _read_bytes_value(data: bytes) -> bytes:
     return data[at:]
 
 
-def _read_timestamp(data: bytes) -> int:
-    """Give ms since 1970 UTC; what is finer is cut."""
+def read_timestamp(data: bytes) -> int:
+    """Read a ``google.protobuf.Timestamp``: ms since 1970 UTC; what is finer is cut.
+
+    Raises:
+        ValueError, IndexError: it is none.
+    """
     fields = {0x08: 0, 0x10: 0}
     at = 0
     while at < len(data):

@@ -196,6 +196,9 @@ def decode_decision(value: bytes | None) -> Decision:
         event_time_ms=_own(obj, "event_time_ms", int),
         timings=_timings(obj),
         decided_at_ms=_own(obj, "decided_at_ms", int),
+        batch_as_of_ms=(
+            None if obj.get("batch_as_of_ms") is None else _own(obj, "batch_as_of_ms", int)
+        ),
     )
 
 

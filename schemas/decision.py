@@ -43,7 +43,10 @@ class Decision:
     decision: Annotated[Outcome, "What to do."]
     score: Annotated[Share, "Probability of fraud, as the model sees it."]
     model: Annotated[ModelRef, "Who scored."]
-    features: Annotated[dict[str, int | float | None], "The feature row's features."]
+    features: Annotated[
+        dict[str, int | float | None],
+        "The features: the row's, and the batch features that the model takes.",
+    ]
     vector: Annotated[
         list[float] | None,
         "The exact input of the model; null where no model scored.",
@@ -57,3 +60,8 @@ class Decision:
     event_time_ms: Annotated[TimeMs, "When the transaction happened, ms since 1970 UTC."]
     timings: Annotated[dict[str, int], "Name of a stage to its clock, ms since 1970 UTC."]
     decided_at_ms: Annotated[int, "Clock when it was decided, ms since 1970 UTC."]
+    batch_as_of_ms: Annotated[
+        int | None,
+        "The snapshot that the batch features among the features are as of, ms since 1970 UTC; "
+        "null where the model takes none, or they were not known.",
+    ] = None

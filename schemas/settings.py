@@ -164,6 +164,15 @@ class Settings(BaseSettings):
         default="weir", description="Feast project; part of every online store key."
     )
 
+    materialize_poll_s: PositiveInt = Field(
+        default=60,
+        description="How often, in seconds, the materializer looks whether a snapshot is due.",
+    )
+    materialize_delay_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
+        default=600,
+        description="How long, in seconds, a snapshot waits after its midnight for late events.",
+    )
+
     scorer_batch_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=500, description="Most feature rows the scorer decides on in one batch."
     )

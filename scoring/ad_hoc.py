@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from features.batch_values import BatchValues, open_habits
 from features.definitions import DEFINITION_DIGEST, Entity
 from features.on_demand import on_demand_features
 from features.online_store import decode_values
@@ -57,11 +58,15 @@ class OpenedState(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class AdHocScore:
-    """A decision about an ad-hoc transaction, with the ages in ms of what it rests on."""
+    """A decision about an ad-hoc transaction, with the ages in ms of what it rests on.
+
+    ``batch_age_ms`` counts from the snapshot of the batch features, which are as of a day.
+    """
 
     decision: Decision
     user_age_ms: int | None
     merchant_age_ms: int | None
+    batch_age_ms: int | None
 
 
 def open_state(
@@ -135,9 +140,32 @@ def score_ad_hoc(
         features_offset=_NO_OFFSET,
         now_ms=now_ms,
         degraded=_each_once(user.degraded, merchant.degraded),
+        batch=batch_as_of(pair, event_time_ms=transaction.event_time_ms),
     )
     reasons = decision.reasons + _each_once(user.reason, merchant.reason)
-    return AdHocScore(replace(decision, reasons=reasons), user.age_ms, merchant.age_ms)
+    return AdHocScore(
+        replace(decision, reasons=reasons),
+        user.age_ms,
+        merchant.age_ms,
+        batch_age_ms(decision.batch_as_of_ms, now_ms=now_ms),
+    )
+
+
+def batch_as_of(pair: EntityPair | None, *, event_time_ms: int) -> BatchValues | None:
+    """Give the user's batch features as of an event time; None if they were not read.
+
+    Args:
+        pair: what the store holds, or None when it could not be read.
+        event_time_ms: ms since 1970 UTC.
+    """
+    if pair is None or pair.batch is None:
+        return None
+    return open_habits(*pair.batch).as_of(event_time_ms)
+
+
+def batch_age_ms(as_of_ms: int | None, *, now_ms: int) -> int | None:
+    """Give the age of a snapshot in ms, not negative; None for none."""
+    return None if as_of_ms is None else max(0, now_ms - as_of_ms)
 
 
 def _open_both(

@@ -28,22 +28,20 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from features.definitions import DEFINITION_DIGEST
-from features.state import MerchantState, UserState
 from schemas import codec
-from schemas.decision import ModelRef
 from schemas.errors import shown
 from schemas.settings import Settings
 from schemas.transaction import Limits, Transaction
 from scoring import api_contract as contract
 from scoring import wiring
-from scoring.ad_hoc import AdHocScore, State, open_state, score_ad_hoc
+from scoring.ad_hoc import score_ad_hoc
+from scoring.api_answers import features_answer, model_answer, predict_answer
 from scoring.api_metrics import CountRequests
 from scoring.api_parts import ApiParts
 from scoring.api_problems import install_problems
 from scoring.errors import OnlineStoreUnavailableError
 from scoring.heuristic import HEURISTIC_NAME
-from scoring.ports import EntityPair, FeatureReader, StoredFields
+from scoring.ports import EntityPair, FeatureReader
 
 BODY_BYTES_MAX = 65_536
 """Largest body: some hundred times a transaction with all its fields at their limits."""
@@ -127,17 +125,18 @@ async def predict(request: Request) -> Response:
     body = await _read_body(request)
     now_ms = parts.now_ms()
     transaction = _transaction(body, limits=parts.limits, now_ms=now_ms)
+    model = parts.models.current()
     scored = score_ad_hoc(
         transaction,
-        await _stored(parts.reader, transaction),
-        model=parts.models.current(),
+        await _stored(parts.reader, transaction, with_batch=bool(model.batch_columns)),
+        model=model,
         policy=parts.policy,
         now_ms=now_ms,
         staleness_ms_max=parts.staleness_ms_max,
     )
     for missing in scored.decision.degraded:
         parts.metrics.degraded.labels(missing).inc()
-    return _json(_predict_answer(scored, latency_ms=1000 * (time.perf_counter() - started_s)))
+    return _json(predict_answer(scored, latency_ms=1000 * (time.perf_counter() - started_s)))
 
 
 @router.get(
@@ -153,16 +152,27 @@ async def features(
     """Evaluate the stored history of a user (and a merchant) as of now.
 
     `age_ms` is the time since the last event that is part of it. A merchant that was never
-    seen has the features of no history; an unknown user is a 404.
+    seen has the features of no history; an unknown user is a 404. `batch` has the features that
+    are computed once a day, with the snapshot they are as of and its age.
     """
     parts = _parts(request)
     codec.check_id(user_id, field="user_id")
     if merchant_id is not None:
         codec.check_id(merchant_id, field="merchant_id")
-    pair = await parts.reader.read_entities(user_id=user_id, merchant_id=merchant_id)
+    pair = await parts.reader.read_entities(
+        user_id=user_id, merchant_id=merchant_id, with_batch=True
+    )
     if not any(pair.user):
         raise HTTPException(404, f"no history for user {shown(user_id)}")
-    return _json(_features_answer(pair, user_id, merchant_id, parts))
+    return _json(
+        features_answer(
+            pair,
+            user_id=user_id,
+            merchant_id=merchant_id,
+            now_ms=parts.now_ms(),
+            staleness_ms_max=parts.staleness_ms_max,
+        )
+    )
 
 
 @router.get(
@@ -217,7 +227,11 @@ async def ready(request: Request) -> Response:
         "ready": not reasons,
         "reasons": reasons,
         "redis": {"reachable": reachable},
-        "model": {"loaded": loaded, "model": _model(model), "refused": parts.refused_models()},
+        "model": {
+            "loaded": loaded,
+            "model": model_answer(model),
+            "refused": parts.refused_models(),
+        },
     }
     return _json(answer, status=503 if reasons else 200)
 
@@ -283,78 +297,17 @@ def _transaction(body: bytes, *, limits: Limits, now_ms: int) -> Transaction:
     return codec.transaction_from_object(fields, limits=limits, now_ms=now_ms, is_replay=False)
 
 
-async def _stored(reader: FeatureReader, transaction: Transaction) -> EntityPair | None:
+async def _stored(
+    reader: FeatureReader, transaction: Transaction, *, with_batch: bool
+) -> EntityPair | None:
     try:
         return await reader.read_entities(
-            user_id=transaction.user_id, merchant_id=transaction.merchant_id
+            user_id=transaction.user_id,
+            merchant_id=transaction.merchant_id,
+            with_batch=with_batch,
         )
     except OnlineStoreUnavailableError:
         return None
-
-
-def _predict_answer(scored: AdHocScore, *, latency_ms: float) -> dict[str, Any]:
-    decision = scored.decision
-    return {
-        "transaction_id": decision.transaction_id,
-        "score": decision.score,
-        "decision": decision.decision,
-        "model_version": decision.model.version,
-        "model": _model(decision.model),
-        "latency_ms": round(latency_ms, 3),
-        "reasons": decision.reasons,
-        "degraded": decision.degraded,
-        "features": decision.features,
-        "approximate": decision.approximate,
-        "vector": decision.vector,
-        "feature_age_ms": {"user": scored.user_age_ms, "merchant": scored.merchant_age_ms},
-        "event_time_ms": decision.event_time_ms,
-        "definition_digest": decision.definition_digest,
-    }
-
-
-def _features_answer(
-    pair: EntityPair, user_id: str, merchant_id: str | None, parts: ApiParts
-) -> dict[str, Any]:
-    now_ms = parts.now_ms()
-    answer: dict[str, Any] = {
-        "user_id": user_id,
-        "as_of_ms": now_ms,
-        **_entity_answer(UserState, pair.user, user_id, now_ms, parts.staleness_ms_max),
-        "definition_digest": DEFINITION_DIGEST,
-        "merchant": None,
-    }
-    if merchant_id is not None:
-        merchant = _entity_answer(
-            MerchantState, pair.merchant, merchant_id, now_ms, parts.staleness_ms_max
-        )
-        answer["merchant"] = {"merchant_id": merchant_id, **merchant}
-    return answer
-
-
-def _entity_answer(
-    kind: type[State],
-    fields: StoredFields,
-    entity_id: str,
-    now_ms: int,
-    staleness_ms_max: int,
-) -> dict[str, Any]:
-    opened = open_state(
-        kind, fields, entity_id=entity_id, now_ms=now_ms, staleness_ms_max=staleness_ms_max
-    )
-    if opened.degraded:
-        # A score can do without history and say so; here the history is what was asked for.
-        raise OnlineStoreUnavailableError(opened.reason)
-    values = opened.state.read(as_of_ms=now_ms)
-    return {
-        "age_ms": opened.age_ms,
-        "sequence": values.sequence,
-        "approximate": values.approximate,
-        "features": values.features,
-    }
-
-
-def _model(ref: ModelRef) -> dict[str, str]:
-    return {"name": ref.name, "version": ref.version, "digest": ref.digest}
 
 
 def _json(answer: dict[str, Any], *, status: int = 200) -> Response:

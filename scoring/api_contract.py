@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from features.batch import NO_HISTORY
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
 from schemas.decision import Decision
 from schemas.json_schema import schema_of
@@ -52,10 +53,14 @@ class ModelAnswer(_Answer):
 
 
 class Ages(_Answer):
-    """Time since the last folded event of each entity, in ms; null for no history."""
+    """Time since the last folded event of each entity, in ms; null for no history.
+
+    ``batch`` counts from the snapshot of the batch features; null where there are none.
+    """
 
     user: int | None = Field(ge=0)
     merchant: int | None = Field(ge=0)
+    batch: int | None = Field(ge=0)
 
 
 class PredictAnswer(_Answer):
@@ -75,6 +80,9 @@ class PredictAnswer(_Answer):
         description="the exact input of the model; null where no model scored"
     )
     feature_age_ms: Ages
+    batch_as_of_ms: int | None = Field(
+        description="the snapshot that batch features are as of; null where none were scored"
+    )
     event_time_ms: int = Field(description="as sent, or the time of the request")
     definition_digest: str = Field(description=_DIGEST)
 
@@ -94,11 +102,21 @@ class MerchantAnswer(EntityAnswer):
     merchant_id: str
 
 
+class BatchAnswer(_Answer):
+    """The features of a user that are computed once a day, as of a midnight in UTC."""
+
+    as_of_ms: int | None = Field(description="the snapshot; null where nothing is known")
+    age_ms: int | None = Field(ge=0, description="ms since the snapshot; null for none")
+    degraded: list[str] = Field(description="why nothing is known; empty is good")
+    features: FeatureValues
+
+
 class FeaturesAnswer(EntityAnswer):
     """The features of a user as of now."""
 
     user_id: str
     as_of_ms: int = Field(description="the time the values are for")
+    batch: BatchAnswer
     definition_digest: str = Field(description=_DIGEST)
     merchant: MerchantAnswer | None = Field(description="null when no merchant_id was given")
 
@@ -155,7 +173,8 @@ _PREDICT_EXAMPLE = {
     "features": _FEATURES,
     "approximate": [],
     "vector": [4250.0, 1.0, 0.0],
-    "feature_age_ms": {"user": 2_678_400_000, "merchant": 1_200},
+    "feature_age_ms": {"user": 2_678_400_000, "merchant": 1_200, "batch": 7_200_000},
+    "batch_as_of_ms": _NOW_MS - 7_200_000,
     "event_time_ms": _NOW_MS,
     "definition_digest": DEFINITION_DIGEST,
 }
@@ -166,6 +185,12 @@ _FEATURES_EXAMPLE = {
     "sequence": 17,
     "approximate": [],
     "features": {feature.name: _FEATURES[feature.name] for feature in USER_FEATURES},
+    "batch": {
+        "as_of_ms": _NOW_MS - 7_200_000,
+        "age_ms": 7_200_000,
+        "degraded": [],
+        "features": dict.fromkeys(NO_HISTORY, 1.0),
+    },
     "definition_digest": DEFINITION_DIGEST,
     "merchant": {
         "merchant_id": "m-1",
@@ -195,6 +220,7 @@ _DECISION_EXAMPLE = {
         "scored_at_ms": _NOW_MS + 9,
     },
     "decided_at_ms": _NOW_MS + 9,
+    "batch_as_of_ms": _NOW_MS - 7_200_000,
 }
 _READY_EXAMPLE = {
     "ready": True,

@@ -29,10 +29,17 @@ from schemas.topics import (
     cloud_event_headers,
     is_replay,
 )
+from scoring.batch_features import read_batch_values
 from scoring.decide import DEGRADED_DECISION_STORE_UNAVAILABLE, decide_many
 from scoring.metrics import Metrics
 from scoring.policy import Policy
-from scoring.ports import DecisionStore, ModelSource, OutgoingRecord, RecordSink
+from scoring.ports import (
+    BatchFeatureReader,
+    DecisionStore,
+    ModelSource,
+    OutgoingRecord,
+    RecordSink,
+)
 
 SOURCE = "/weir/scoring"
 _NAMES = frozenset(FEATURE_NAMES)
@@ -76,6 +83,7 @@ class BatchScorer:
         models: ModelSource,
         policy: Policy,
         store: DecisionStore,
+        batch_reader: BatchFeatureReader,
         sink: RecordSink,
         clock_ms: Callable[[], int],
         metrics: Metrics,
@@ -87,6 +95,7 @@ class BatchScorer:
             models: asked once a batch, so a batch has one model.
             policy: the thresholds.
             store: the first decisions.
+            batch_reader: the batch features, asked only where the model takes some.
             sink: where decisions and dead letters go.
             clock_ms: the clock, ms since 1970 UTC.
             metrics: where batches are counted.
@@ -95,6 +104,7 @@ class BatchScorer:
         self._models = models
         self._policy = policy
         self._store = store
+        self._batch_reader = batch_reader
         self._sink = sink
         self._clock_ms = clock_ms
         self._metrics = metrics
@@ -106,7 +116,8 @@ class BatchScorer:
         Delivery: at least once. A crash before the return means that the batch comes again;
         the decisions are then taken from the store, the same bytes, since they were kept
         there before they were emitted. A record that cannot be decoded becomes a dead letter.
-        Blocks: for the store's time limit, then until the broker acknowledges.
+        Blocks: for the time limits of reading batch features and of the store, then until the
+            broker acknowledges.
         On failure: DeliveryError, and nothing may be committed; some records may be out.
 
         Args:
@@ -115,9 +126,13 @@ class BatchScorer:
         with self._metrics.batch_seconds.time():
             with self._metrics.decide_seconds.time():
                 scorables, refused = _decode(records)
+                rows = [scorable.row for scorable in scorables]
+                model = self._models.current()
+                batch = await read_batch_values(self._batch_reader, rows, model=model)
                 decisions = decide_many(
-                    [scorable.row for scorable in scorables],
-                    model=self._models.current(),
+                    rows,
+                    model=model,
+                    batch=batch,
                     policy=self._policy,
                     features_offsets=[scorable.offset for scorable in scorables],
                     now_ms=self._clock_ms(),

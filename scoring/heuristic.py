@@ -116,6 +116,7 @@ class HeuristicModel:
         digest=hashlib.sha256(repr(RULES).encode()).hexdigest()[:16],
     )
     definition_digest = None
+    batch_columns: tuple[str, ...] = ()
 
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         """Score each row by `heuristic_score`."""

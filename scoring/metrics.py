@@ -56,7 +56,9 @@ METRICS = {
         "counter",
         "Decisions made without something, by what was missing.",
         "no_model: register a champion. decision_store_unavailable: look at Redis. "
-        "definition_digest_mismatch: train on the present definitions.",
+        "definition_digest_mismatch: train on the present definitions. batch_features_missing, "
+        "batch_features_stale: look at the materializer. batch_features_unavailable, "
+        "batch_features_unreadable: look at Redis.",
         labels=("missing",),
     ),
     "repeats": MetricSpec(
@@ -83,8 +85,9 @@ METRICS = {
     "decide_seconds": MetricSpec(
         "scoring_decide_seconds",
         "histogram",
-        "Time to decode and decide one batch, in seconds: computation alone.",
-        "Long: the model has grown (trees, depth), or the machine is busy.",
+        "Time to decode and decide one batch, in seconds: computation, and reading batch features "
+        "if the model takes some.",
+        "Long: the model has grown (trees, depth), the machine is busy, or Redis is slow.",
         buckets=SECONDS,
     ),
     "store_failures": MetricSpec(
@@ -98,6 +101,12 @@ METRICS = {
         "gauge",
         "Decisions made while the store was away that are not written to it yet.",
         "Falls by itself when Redis is back; at its limit the oldest are forgotten.",
+    ),
+    "batch_failures": MetricSpec(
+        "scoring_batch_feature_failures",
+        "counter",
+        "Reads of batch features without a complete answer in time.",
+        "Look at Redis; raise redis_timeout_ms if it is only slow.",
     ),
     "registry_failures": MetricSpec(
         "scoring_registry_failures",
@@ -141,6 +150,7 @@ class Metrics(NamedTuple):
     decide_seconds: Histogram
     store_failures: Counter
     store_unsaved: Gauge
+    batch_failures: Counter
     registry_failures: Counter
     models_refused: Counter
     model_swaps: Counter

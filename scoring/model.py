@@ -61,6 +61,7 @@ class LoadedModel:
         self.spec = spec
         self.ref = ref
         self.definition_digest: str | None = definition_digest
+        self.batch_columns = spec.batch_columns
 
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         """Encode and score a batch in one treelite call."""

@@ -2,13 +2,14 @@
 
 Owns the connection pool and every limit on waiting. Refuses to know what the bytes mean:
 keys, fields and decoding are `features.online_store`'s. Built by `scoring.wiring`,
-called by the API only; the worker never reads features from Redis (DESIGN D1).
+called by the API only; the worker reads no state from Redis, and batch features by
+`scoring.batch_reader`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -20,7 +21,7 @@ from features import online_store
 from features.definitions import Entity
 from scoring.decision_store import decision_key
 from scoring.errors import OnlineStoreUnavailableError
-from scoring.ports import EntityPair
+from scoring.ports import EntityPair, StoredBatch
 
 _T = TypeVar("_T")
 
@@ -46,14 +47,28 @@ class RedisFeatureReader:
         self._project = project
         self._timeout_ms = timeout_ms
 
-    async def read_entities(self, *, user_id: str, merchant_id: str | None) -> EntityPair:
-        """Read both entities by one pipeline of two HMGET; see the port for the contract."""
+    async def read_entities(
+        self, *, user_id: str, merchant_id: str | None, with_batch: bool = False
+    ) -> EntityPair:
+        """Read everything by one pipeline of at most three commands; see the port."""
         pipeline = self._client.pipeline(transaction=False)
-        self._ask(pipeline, "user", user_id)
+        state = online_store.state_fields("user")
+        batch = online_store.batch_fields() if with_batch else ()
+        if with_batch:
+            # First, as it is written last: who has no values after it had none before it.
+            pipeline.get(online_store.complete_key(self._project))
+        self._ask(pipeline, "user", user_id, (*state, *batch))
         if merchant_id is not None:
-            self._ask(pipeline, "merchant", merchant_id)
+            self._ask(pipeline, "merchant", merchant_id, online_store.state_fields("merchant"))
         replies = await self._bounded(pipeline.execute(), f"entities of user {user_id!r:.80}")
-        return EntityPair(user=replies[0], merchant=replies[1] if replies[1:] else ())
+        complete = replies.pop(0) if with_batch else None
+        user, *others = replies
+        return EntityPair(
+            # Both views are in one hash, so they are read at one moment.
+            user=user[: len(state)],
+            merchant=others[0] if others else (),
+            batch=StoredBatch(user[len(state) :], complete) if with_batch else None,
+        )
 
     async def read_decision(self, transaction_id: str) -> bytes | None:
         """Read the first decision by one GET; see the port for the contract."""
@@ -69,9 +84,9 @@ class RedisFeatureReader:
         """Close the connections of the pool."""
         await self._client.aclose()
 
-    def _ask(self, pipeline: Redis, entity: Entity, value: str) -> None:
+    def _ask(self, pipeline: Redis, entity: Entity, value: str, fields: Sequence[bytes]) -> None:
         key = online_store.entity_key(entity, value, self._project)
-        pipeline.hmget(key, online_store.state_fields(entity))
+        pipeline.hmget(key, list(fields))
 
     async def _bounded(self, reply: Awaitable[_T], what: str) -> _T:
         # One limit around everything: waiting for a free connection, connecting and reading.

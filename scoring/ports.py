@@ -19,11 +19,22 @@ StoredFields = Sequence[bytes | None]
 the entity was never seen, or has been deleted."""
 
 
+class StoredBatch(NamedTuple):
+    """The stored batch features of one user, as bytes that nobody has looked at yet."""
+
+    fields: StoredFields
+    """In the order of `features.online_store.batch_fields`; all None: there are none."""
+    complete: bytes | None
+    """The mark up to which snapshot all users have theirs; None: there is no mark."""
+
+
 class EntityPair(NamedTuple):
     """The stored entities of one ad-hoc transaction, as bytes that nobody has looked at yet."""
 
     user: StoredFields
     merchant: StoredFields
+    batch: StoredBatch | None = None
+    """The user's batch features; None if they were not asked for."""
 
 
 class FeatureReader(Protocol):
@@ -33,7 +44,9 @@ class FeatureReader(Protocol):
     interval (``online_flush_ms``), and nothing is cached on the way.
     """
 
-    async def read_entities(self, *, user_id: str, merchant_id: str | None) -> EntityPair:
+    async def read_entities(
+        self, *, user_id: str, merchant_id: str | None, with_batch: bool = False
+    ) -> EntityPair:
         """Read a user and, when an id is given, a merchant, in one round trip.
 
         Blocks: at most ``redis_timeout_ms`` (ms), waiting for a connection included.
@@ -43,6 +56,8 @@ class FeatureReader(Protocol):
         Args:
             user_id: the user's id as on the wire.
             merchant_id: the merchant's id, or None to read the user alone.
+            with_batch: read the user's batch features, too; they are of the same moment as the
+                user's state.
 
         Returns:
             What is stored. The fields of one entity are of one write, the two entities may be
@@ -102,6 +117,11 @@ class Model(Protocol):
         """The feature definitions it was trained on; None: it takes rows of any."""
         ...
 
+    @property
+    def batch_columns(self) -> tuple[str, ...]:
+        """The batch features it takes: rows to score must have them among their features."""
+        ...
+
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         """Score a batch in one call.
 
@@ -120,6 +140,34 @@ class ModelSource(Protocol):
         Never blocks and never raises; callable from any thread. Two calls may give different
         models, so a batch asks once. A model that was given stays usable for ever.
         """
+        ...
+
+
+class BatchFeatureReader(Protocol):
+    """Reads the batch features of some users. Called by the worker, once a batch.
+
+    It is not called at all while the model takes no such features.
+    """
+
+    async def read_users(self, user_ids: Sequence[str]) -> Sequence[StoredBatch] | None:
+        """Read the batch features of some users, in one round trip for each 500 of them.
+
+        Nothing is cached: two calls may see two materialisations, and one call the middle of one.
+
+        Blocks: at most ``redis_timeout_ms`` (ms) for each 500 users, and not at all while the
+        circuit is open after a failure.
+        On failure: raises nothing the outside world can cause, and gives None for all of them.
+
+        Args:
+            user_ids: as on the wire, each once.
+
+        Returns:
+            What is stored, in the order of the ids; None: no complete answer in time.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close all connections. Called once, at the end of the process; raises nothing."""
         ...
 
 

@@ -19,6 +19,7 @@ from schemas.transaction import Limits
 from scoring.api_metrics import build_api_metrics
 from scoring.api_parts import ApiParts
 from scoring.batch import BatchScorer, Channels
+from scoring.batch_reader import RedisBatchReader, connect_batch_reader
 from scoring.decision_store import RedisDecisionStore, connect_decision_store
 from scoring.metrics import Metrics, build_metrics
 from scoring.online_reader import connect_reader
@@ -65,6 +66,17 @@ def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisi
     )
 
 
+def build_batch_reader(settings: Settings, *, metrics: Metrics) -> RedisBatchReader:
+    """Make the reader of batch features. Call it within the event loop that will use it."""
+    return connect_batch_reader(
+        redis_url=settings.redis_url,
+        project=settings.feast_project,
+        timeout_ms=settings.redis_timeout_ms,
+        clock_ms=steady_clock_ms,
+        failures=metrics.batch_failures,
+    )
+
+
 class WorkerParts:
     """Everything a worker works with, for the time of one event loop."""
 
@@ -76,10 +88,12 @@ class WorkerParts:
         self.models = build_models(settings, metrics=metrics)
         self.sink = KafkaSink(bootstrap=settings.kafka_bootstrap)
         self.store = build_decision_store(settings, metrics=metrics)
+        self.batch_reader = build_batch_reader(settings, metrics=metrics)
         self.scorer = BatchScorer(
             models=self.models,
             policy=build_policy(settings),
             store=self.store,
+            batch_reader=self.batch_reader,
             sink=self.sink,
             clock_ms=wall_clock_ms,
             metrics=metrics,
@@ -91,6 +105,7 @@ class WorkerParts:
         self.models.stop()
         self.sink.close()
         await self.store.close()
+        await self.batch_reader.close()
 
 
 MODEL_WAIT_MS = 2_000

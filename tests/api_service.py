@@ -31,6 +31,7 @@ class FixedModel:
 
     ref = ModelRef(name="weir-fraud", version="7", digest="00112233aabbccdd")
     definition_digest = DEFINITION_DIGEST
+    batch_columns: tuple[str, ...] = ()
 
     def __init__(self, score: float = 0.95) -> None:
         self._score = score

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from features.online_store import state_fields
+from features.online_store import batch_fields, state_fields
 from scoring.errors import OnlineStoreUnavailableError
-from scoring.ports import EntityPair
+from scoring.ports import EntityPair, StoredBatch
 
 
 class FakeFeatureReader:
@@ -20,17 +20,23 @@ class FakeFeatureReader:
         self.users: dict[str, Mapping[bytes, bytes]] = {}
         self.merchants: dict[str, Mapping[bytes, bytes]] = {}
         self.decisions: dict[str, bytes] = {}
+        self.complete: bytes | None = None
         self.is_down = False
         self.is_closed = False
         self.reads = 0
 
-    async def read_entities(self, *, user_id: str, merchant_id: str | None) -> EntityPair:
+    async def read_entities(
+        self, *, user_id: str, merchant_id: str | None, with_batch: bool = False
+    ) -> EntityPair:
         self._read()
         user = self.users.get(user_id, {})
         merchant = self.merchants.get(merchant_id or "", {})
         return EntityPair(
             user=[user.get(name) for name in state_fields("user")],
             merchant=[merchant.get(name) for name in state_fields("merchant") if merchant_id],
+            batch=StoredBatch([user.get(name) for name in batch_fields()], self.complete)
+            if with_batch
+            else None,
         )
 
     async def read_decision(self, transaction_id: str) -> bytes | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from features.online_store import batch_fields
 from schemas.decision import ModelRef
 from schemas.feature_row import FeatureRow
-from scoring.ports import Kept, Model, OutgoingRecord, Scores
+from scoring.ports import Kept, Model, OutgoingRecord, Scores, StoredBatch
 from tests.builders import FEATURE_ROW, transaction
 
 
@@ -31,14 +32,19 @@ def feature_row(
 class FixedModel:
     """Scores every row alike and remembers how many rows each call had."""
 
-    def __init__(self, score: float, *, version: str = "1") -> None:
+    def __init__(
+        self, score: float, *, version: str = "1", batch_columns: tuple[str, ...] = ()
+    ) -> None:
         self.ref = ModelRef(name="fixed", version=version, digest="d" * 16)
         self.definition_digest: str | None = DEFINITION_DIGEST
+        self.batch_columns = batch_columns
         self.calls: list[int] = []
+        self.rows: list[FeatureRow] = []
         self._score = score
 
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         self.calls.append(len(rows))
+        self.rows.extend(rows)
         return Scores([self._score] * len(rows), [[1.0]] * len(rows))
 
 
@@ -67,6 +73,28 @@ class MemoryStore:
             value = when_unstored(at) if self.is_away else proposed
             values.append(self.decisions.setdefault(transaction_id, value))
         return Kept(values, not self.is_away)
+
+    async def close(self) -> None: ...
+
+
+class MemoryBatchReader:
+    """The `BatchFeatureReader` of unit tests; in the suite of tests/contract."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, Mapping[bytes, bytes]] = {}
+        self.complete: bytes | None = None
+        self.is_away = False
+        self.calls: list[list[str]] = []
+
+    async def read_users(self, user_ids: Sequence[str]) -> Sequence[StoredBatch] | None:
+        self.calls.append(list(user_ids))
+        if self.is_away:
+            return None
+        found = (self.users.get(user_id, {}) for user_id in user_ids)
+        return [
+            StoredBatch([user.get(name) for name in batch_fields()], self.complete)
+            for user in found
+        ]
 
     async def close(self) -> None: ...
 

@@ -1,6 +1,6 @@
 """The Feast adapter: applies the views, derives their batch tables, fills Redis, joins in time.
 
-Called by `weir materialize`, on a schedule if asked, and by the data sets.
+Called by `weir materialize`, by the materializer of the stack, and by the data sets.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from deltalake.exceptions import TableNotFoundError
 # Feast asks nobody, but its libraries may.
 os.environ.setdefault("FEAST_USAGE", "False")
 from feast import FeatureStore, RepoConfig
+from redis import Redis
 from redis.exceptions import RedisError
 
-from features.batch import BATCH_VIEW, LABEL_VIEW
+from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEW, LABEL_VIEW
 from features.definitions import DAY_MS
 from features.feast_repo.offline_store import TYPE as OFFLINE_STORE
 from features.feast_repo.views import feature_objects
+from features.online_store import complete_key
 from schemas.settings import Settings
 from training.archive.read import archived_observations, archived_transactions
 from training.archive.store import mapped
@@ -48,7 +50,7 @@ class Materialized:
 
     Attributes:
         snapshot_ms: of the values that are online now, ms since 1970 UTC.
-        users: whose values they are.
+        users: who have values of that snapshot.
         snapshots: how many were missing in the archive and were computed.
     """
 
@@ -91,7 +93,8 @@ def materialize(settings: Settings, *, now_ms: int) -> Materialized:
     """Bring the batch tables up to the last midnight, and its values into Redis.
 
     Delivery: the table of snapshots takes each once; values in Redis are absolute, so doing it
-    again is harmless.
+    again is harmless. The mark that the view is complete comes last: while it is missing or of an
+    earlier snapshot, a user without values is not taken for one without history.
 
     Args:
         settings: where archive, registry and Redis are; paths absolute.
@@ -116,11 +119,29 @@ def materialize(settings: Settings, *, now_ms: int) -> Materialized:
         settings, archive_url=url, registry=settings.data_dir / "feast" / "registry.db"
     )
     midnight = datetime.fromtimestamp(last * DAY_MS / 1_000, UTC)
+    users = _users_of(url, midnight)
     with _mapped(settings.redis_url), redirect_stdout(None):
-        store.materialize(midnight - timedelta(seconds=1), midnight, feature_views=[BATCH_VIEW])
-    online = DeltaTable(f"{url}/{BATCH_VIEW}").to_pyarrow_dataset()
-    users = online.count_rows(filter=pc.field("event_time") == pa.scalar(midnight))
-    return Materialized(snapshot_ms=last * DAY_MS, users=users, snapshots=len(missing))
+        if users is not None:
+            # All snapshots that may count, as in a data set: the newest one of each user is put
+            # online, also of a user who is in none of the last day's.
+            oldest = midnight - timedelta(milliseconds=BATCH_AGE_MS_MAX)
+            store.materialize(oldest, midnight, feature_views=[BATCH_VIEW])
+        _mark_complete(settings, last * DAY_MS)
+    return Materialized(snapshot_ms=last * DAY_MS, users=users or 0, snapshots=len(missing))
+
+
+def _users_of(url: str, midnight: datetime) -> int | None:
+    """Count the users of a snapshot; None where there is no table, as nobody was in any."""
+    try:
+        table = DeltaTable(f"{url}/{BATCH_VIEW}").to_pyarrow_dataset()
+    except TableNotFoundError:
+        return None
+    return int(table.count_rows(filter=pc.field("event_time") == pa.scalar(midnight)))
+
+
+def _mark_complete(settings: Settings, snapshot_ms: int) -> None:
+    with Redis.from_url(settings.redis_url) as client:
+        client.set(complete_key(settings.feast_project), snapshot_ms)
 
 
 def join_in_time(

@@ -122,12 +122,17 @@ class FullReport:
         )
 
 
+def _say_nothing(_: Decision) -> None:
+    pass
+
+
 def compare_decisions(
     decisions: Iterable[Decision],
     recomputed: Recomputed,
     *,
     ends: FeatureEnds,
     spec_of: Callable[[ModelRef], VectorSpec | None],
+    also: Callable[[Decision], None] = _say_nothing,
 ) -> SurfaceReport:
     """Compare the features and the vectors that were decided on, value by value.
 
@@ -138,6 +143,7 @@ def compare_decisions(
         ends: how far the feature log was recomputed; decisions on later rows are newer.
         spec_of: the specification a model's vectors were made by; None if nobody knows it any
             more, then only the features are compared.
+        also: told of each decision that is compared; batch features are compared elsewhere.
     """
     report = SurfaceReport()
     seen: set[str] = set()
@@ -149,6 +155,7 @@ def compare_decisions(
             seen.add(transaction_id)
             _compare_features(report, decision, recomputed)
             _compare_vector(report, decision, recomputed, spec_of)
+            also(decision)
         elif decision.features_offset.offset >= ends.get(decision.features_offset.partition, 0):
             report.newer += 1
         else:
@@ -208,7 +215,13 @@ def _compare_vector(
     if spec is None or decision.vector is None:
         return
     transaction_id = decision.transaction_id
-    ours = spec.encode(recomputed.transaction(transaction_id), recomputed.features(transaction_id))
+    features = recomputed.features(transaction_id)
+    for name in spec.batch_columns:
+        # What they should be, snapshots say; here the vector is held to what the decision says.
+        features[name] = decision.features.get(name)
+        if name not in decision.features:
+            report.differs(transaction_id, name, found="absent", recomputed="a batch feature")
+    ours = spec.encode(recomputed.transaction(transaction_id), features)
     report.checked += len(ours)
     if len(decision.vector) != len(ours):
         report.differs(transaction_id, "vector", found=len(decision.vector), recomputed=len(ours))

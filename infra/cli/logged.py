@@ -26,6 +26,7 @@ from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIO
 from schemas.transaction import Limits
 from training.errors import NoArchiveError, NoFeatureRowsError
 from training.parity import LoggedLabel, ParityReport, Place, audit, fingerprint
+from training.parity_batch import BatchComparison
 from training.parity_surfaces import (
     FullReport,
     SurfaceReport,
@@ -38,10 +39,17 @@ from training.versions import ModelVersions, vector_spec_of
 Refused = set[tuple[str, int, int]]
 
 DECISIONS_SURFACE: Final = "decisions"
+BATCH_SURFACE: Final = "batch_features"
 TRAINING_SURFACE: Final = "training_rows"
 ARCHIVE_SURFACE: Final = "archived_rows"
 ONLINE_SURFACES: Final[dict[str, Entity]] = {"online_users": "user", "online_merchants": "merchant"}
-SURFACES: Final = (DECISIONS_SURFACE, TRAINING_SURFACE, ARCHIVE_SURFACE, *ONLINE_SURFACES)
+SURFACES: Final = (
+    DECISIONS_SURFACE,
+    BATCH_SURFACE,
+    TRAINING_SURFACE,
+    ARCHIVE_SURFACE,
+    *ONLINE_SURFACES,
+)
 """What is compared besides the feature log."""
 
 _NO_CLOCK_MS: Final = 0
@@ -76,19 +84,15 @@ def run_full_parity(settings: Settings, *, surfaces: Collection[str] = SURFACES)
         OnlineStatesUnreachableError: Redis does not answer.
         ModelRegistryUnreachableError: MLflow does not answer, and decisions have vectors.
         NoArchiveError: there is no archive, and it alone was asked for.
+        ArchiveUnreachableError: the storage of the archive failed.
     """
     recomputed = Recomputed()
     ends: dict[int, int] = {}
     feature_log = _audited(settings, is_compared=lambda _: True, recomputed=recomputed, ends=ends)
     reports: dict[str, SurfaceReport] = {}
-    if DECISIONS_SURFACE in surfaces:
-        records = read_log(settings.kafka_bootstrap, DECISIONS)
-        reports[DECISIONS_SURFACE] = compare_decisions(
-            (decode_decision(record.value) for record in records),
-            recomputed,
-            ends=ends,
-            spec_of=_specs(settings),
-        )
+    if not {DECISIONS_SURFACE, BATCH_SURFACE}.isdisjoint(surfaces):
+        found = _decisions(settings, recomputed, ends)
+        reports |= {name: report for name, report in found.items() if name in surfaces}
     if TRAINING_SURFACE in surfaces:
         reports[TRAINING_SURFACE] = _training_rows(settings, recomputed, ends)
     if ARCHIVE_SURFACE in surfaces:
@@ -187,6 +191,26 @@ def _transactions(bootstrap: str, limits: Limits) -> dict[Place, int]:
         except InvalidEventError:
             found[record.partition, record.offset] = 0
     return found
+
+
+def _decisions(
+    settings: Settings, recomputed: Recomputed, ends: dict[int, int]
+) -> dict[str, SurfaceReport]:
+    """Read the decisions once for both surfaces that they are compared on."""
+    # Imported here: pyarrow takes a second that a look at the feature log should not wait for.
+    from training.archive.snapshots import ArchivedSnapshots  # noqa: PLC0415
+
+    batch = BatchComparison()
+    records = read_log(settings.kafka_bootstrap, DECISIONS)
+    report = compare_decisions(
+        (decode_decision(record.value) for record in records),
+        recomputed,
+        ends=ends,
+        spec_of=_specs(settings),
+        also=batch.take,
+    )
+    snapshots = ArchivedSnapshots(settings.archive_url)
+    return {DECISIONS_SURFACE: report, BATCH_SURFACE: batch.compare(snapshots.read)}
 
 
 def _training_rows(

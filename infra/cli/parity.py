@@ -33,9 +33,9 @@ def parity(
 ) -> None:
     """Recompute every feature from the logged transactions and compare; exit 1 on a difference.
 
-    Compared are the feature log, the decisions with their vectors, the rows of training, those of
-    the archive if there is one, and what Redis holds of users and merchants. Run it when traffic
-    rests: transactions that are under way count as missing.
+    Compared are the feature log, the decisions with their vectors and their batch features, the
+    rows of training, those of the archive if there is one, and what Redis holds of users and
+    merchants. Run it when traffic rests: transactions that are under way count as missing.
     """
     settings = archive_settings()
     if unknown := sorted(set(only or ()) - {FEATURE_LOG, *SURFACES}):

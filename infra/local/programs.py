@@ -91,6 +91,7 @@ def programs(settings: Settings, layout: Layout) -> tuple[Program, ...]:
         _scorer(settings, layout),
         _api(settings, layout),
         _archiver(settings, layout),
+        _materializer(layout),
     )
 
 
@@ -313,5 +314,13 @@ def _archiver(settings: Settings, layout: Layout) -> Program:
         name="archiver",
         command=(str(layout.python), "-m", "training.archive.archiver"),
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}",),
+        stage=OURS,
+    )
+
+
+def _materializer(layout: Layout) -> Program:
+    return Program(
+        name="materializer",
+        command=(str(layout.python), "-m", "training.materializer"),
         stage=OURS,
     )

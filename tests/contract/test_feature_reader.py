@@ -34,6 +34,7 @@ class Store(Protocol):
 
     def put(self, entity: Entity, entity_id: str, fields: dict[bytes, bytes]) -> None: ...
     def put_decision(self, transaction_id: str, value: bytes) -> None: ...
+    def complete(self, snapshot_ms: int) -> None: ...
     def go_down(self) -> None: ...
     def connect(self) -> FeatureReader: ...
 
@@ -48,6 +49,9 @@ class FakeStore:
 
     def put_decision(self, transaction_id: str, value: bytes) -> None:
         self.reader.decisions[transaction_id] = value
+
+    def complete(self, snapshot_ms: int) -> None:
+        self.reader.complete = b"%d" % snapshot_ms
 
     def go_down(self) -> None:
         self.reader.is_down = True
@@ -70,6 +74,9 @@ class RedisStore:
 
     def put_decision(self, transaction_id: str, value: bytes) -> None:
         self.client.set(decision_key(transaction_id), value, ex=600)
+
+    def complete(self, snapshot_ms: int) -> None:
+        self.client.set(online_store.complete_key(self.project), snapshot_ms, ex=600)
 
     def go_down(self) -> None:
         self.url = "redis://127.0.0.1:1/0"
@@ -150,6 +157,31 @@ class Suite:
         pair = read(store, "u-1", None)
         assert any(pair.user)
         assert list(pair.merchant) == []
+
+    @pytest.mark.parametrize("merchant_id", ["m-1", None])
+    def test_batch_features_come_along_when_asked_for_and_only_then(
+        self, store: Store, merchant_id: str | None
+    ) -> None:
+        statistics = {name: b"%d" % at for at, name in enumerate(online_store.batch_fields())}
+        store.put("user", "u-1", {**fields_of("user", 2), **statistics})
+        store.put("merchant", "m-1", fields_of("merchant", 5))
+        without = read(store, "u-1", merchant_id)
+        assert without.batch is None
+
+        def asked(user_id: str) -> EntityPair:
+            return run(
+                store,
+                lambda it: it.read_entities(
+                    user_id=user_id, merchant_id=merchant_id, with_batch=True
+                ),
+            )
+
+        assert asked("u-1").batch == (list(statistics.values()), None)
+        store.complete(NOW_MS)
+        pair = asked("u-1")
+        assert pair.batch == (list(statistics.values()), b"%d" % NOW_MS)
+        assert (pair.user, list(pair.merchant)) == (without.user, list(without.merchant))
+        assert asked("nobody").batch == ([None] * len(statistics), b"%d" % NOW_MS)
 
     @pytest.mark.parametrize("user_id", ["ü", "a b", "u\n1", "日本", "x" * 128, "*", "{u}"])
     def test_any_id_is_read_as_itself(self, store: Store, user_id: str) -> None:

@@ -32,6 +32,7 @@ MAY_ASK_A_CLOCK = {
     "infra/cli/run_watch.py": "measures when a decision arrived at the command line",
     "infra/simulation/clock.py": "is the clock that the generator is handed",
     "scoring/wiring.py": "builds the real parts of the scorer, its clock among them",
+    "training/materializer.py": "an entry point: the clock says which midnight has passed",
     "streams/operators.py": "the JVM calls it, so it is an entry point",
 }
 # Main loops, where the last resort is to say what happened and end.

@@ -213,6 +213,7 @@ def _decisions(rows: Sequence[Mapping[str, Any]]) -> Columns:
         "features_partition": [place["partition"] for place in places],
         "features_offset": [place["offset"] for place in places],
         "timings": [orjson.dumps(row["timings"]).decode() for row in rows],
+        "batch_as_of_ms": [row.get("batch_as_of_ms") for row in rows],
     }
 
 

@@ -89,6 +89,8 @@ _DECISION: Final = (
     # JSON: name of a stage to its clock in ms.
     pa.field("timings", pa.string()),
     pa.field("decided_at_ms", pa.int64()),
+    # Null in decisions of before there was such a field.
+    pa.field("batch_as_of_ms", pa.int64()),
 )
 
 _PLACE: Final = (

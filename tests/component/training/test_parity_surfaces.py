@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from features import online_store
+from features.batch import BATCH_NAMES, NO_HISTORY
 from features.definitions import DAY_MS, FEATURE_NAMES, Entity
 from features.vector import CATEGORY_COLUMNS, STREAM_COLUMNS, VectorSpec
 from infra.simulation.event import Event
@@ -278,3 +279,34 @@ def test_where_a_label_came_late_the_decision_must_say_what_the_row_says() -> No
     decisions = [decided(row, at) for at, row in enumerate(rows)]
     report = compare_decisions(decisions, recomputed, ends={0: len(rows)}, spec_of=lambda _: SPEC)
     assert report.is_clean
+
+
+def test_a_vector_with_batch_features_is_held_to_what_its_decision_says(system: System) -> None:
+    spec = replace(SPEC, columns=(*STREAM_COLUMNS, *BATCH_NAMES))
+    told: list[str] = []
+
+    def with_batch(decision: Decision, row: FeatureRow) -> Decision:
+        features = {**decision.features, **NO_HISTORY}
+        vector = spec.encode(row.transaction, features)
+        return replace(decision, features=features, vector=vector)
+
+    true = [
+        with_batch(decision, row)
+        for decision, row in zip(system.decisions(), system.rows, strict=True)
+    ]
+    first = true[0]
+    assert first.vector is not None
+    wrong = replace(first, vector=[*first.vector[:-1], 0.5])
+    lacking = replace(true[1], features=system.decisions()[1].features)
+    for decisions, mismatched in ((true, 0), ([wrong, lacking, *true[2:]], 1 + 4 + 3)):
+        report = compare_decisions(
+            decisions,
+            system.recomputed,
+            ends=system.ends,
+            spec_of=lambda _: spec,
+            also=lambda decision: told.append(decision.transaction_id),
+        )
+        # Of the lacking one: each name, and each number of the vector that is none without it.
+        assert report.mismatched == mismatched, report.differences
+        assert len(told) == len(true)
+        told.clear()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from features import online_store
+from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, BATCH_VIEW
 from features.definitions import (
     DEFINITION_DIGEST,
     FEATURE_NAMES,
@@ -60,7 +61,11 @@ def test_a_known_user_is_scored_with_the_history_and_the_event(service: Service)
     assert answer["model"] == {"name": "weir-fraud", "version": "7", "digest": "00112233aabbccdd"}
     assert answer["model_version"] == "7"
     assert answer["degraded"] == []
-    assert answer["feature_age_ms"] == {"user": 60_000, "merchant": 8 * 86_400_000}
+    assert answer["feature_age_ms"] == {
+        "user": 60_000,
+        "merchant": 8 * 86_400_000,
+        "batch": None,
+    }
     assert answer["definition_digest"] == DEFINITION_DIGEST
 
 
@@ -118,7 +123,7 @@ def test_an_unknown_user_and_merchant_have_no_history_and_that_is_said(service: 
     assert answer["features"]["merchant_fraud_rate_30d_delay_7d"] == 0
     assert answer["degraded"] == []
     assert answer["approximate"] == []
-    assert answer["feature_age_ms"] == {"user": None, "merchant": None}
+    assert answer["feature_age_ms"] == {"user": None, "merchant": None, "batch": None}
     assert "no history for user 'new'" in answer["reasons"]
     assert "no history for merchant 'shop'" in answer["reasons"]
 
@@ -130,7 +135,7 @@ def test_without_redis_the_model_scores_the_event_alone_and_says_so(service: Ser
     assert answer["degraded"] == ["online_store_unavailable"]
     assert answer["model_version"] == "7"
     assert answer["features"]["user_transaction_count_5m"] == 1
-    assert answer["feature_age_ms"] == {"user": None, "merchant": None}
+    assert answer["feature_age_ms"] == {"user": None, "merchant": None, "batch": None}
     stored_names = [feature.name for feature in (*USER_FEATURES, *MERCHANT_FEATURES)]
     assert answer["approximate"] == stored_names
     assert "no history for user 'u-1'" not in answer["reasons"]
@@ -297,6 +302,87 @@ def test_features_of_an_unknown_merchant_are_those_of_no_history(service: Servic
     merchant = response.json()["merchant"]
     assert (merchant["age_ms"], merchant["sequence"]) == (None, 0)
     assert set(merchant["features"].values()) == {0}
+
+
+# --- batch features --------------------------------------------------------------------
+
+
+def remember_habits(service: Service, user_id: str, snapshot_ms: int, count: int) -> None:
+    service.remember_user(user_id, NOW_MS - 60_000)
+    service.reader.users[user_id] = {
+        **service.reader.users[user_id],
+        online_store.timestamp_field(BATCH_VIEW): online_store.timestamp_value(snapshot_ms),
+        **{
+            online_store.field_name(BATCH_VIEW, name): online_store.int64_value(count)
+            for name in BATCH_NAMES
+        },
+    }
+
+
+def test_a_model_that_takes_batch_features_is_given_them_in_the_same_read(
+    service: Service,
+) -> None:
+    model = FixedModel()
+    model.batch_columns = BATCH_NAMES[:2]
+    service.models.model = model
+    remember_habits(service, "u-1", NOW_MS - 5_000, 9)
+    answer = service.predict(user_id="u-1")
+    assert {name: answer["features"].get(name) for name in BATCH_NAMES} == {
+        **dict.fromkeys(BATCH_NAMES),
+        BATCH_NAMES[0]: 9,
+        BATCH_NAMES[1]: 9,
+    }
+    assert list(model.rows[-1].features)[-2:] == list(BATCH_NAMES[:2])
+    assert (answer["batch_as_of_ms"], answer["feature_age_ms"]["batch"]) == (NOW_MS - 5_000, 5_000)
+    assert answer["degraded"] == []
+    assert service.reader.reads == 1
+
+
+@pytest.mark.parametrize("what", ["nothing", "stale", "damaged", "down"])
+def test_without_batch_features_there_is_an_answer_that_says_so(
+    service: Service, what: str
+) -> None:
+    model = FixedModel()
+    model.batch_columns = BATCH_NAMES
+    service.models.model = model
+    if what == "nothing":
+        service.remember_user("u-1", NOW_MS - 60_000)
+    else:
+        remember_habits(service, "u-1", NOW_MS + 1 if what == "stale" else NOW_MS, 1)
+    if what == "damaged":
+        service.reader.complete = b"junk"
+    service.reader.is_down = what == "down"
+    answer = service.predict(user_id="u-1")
+    assert (
+        answer["degraded"]
+        == {
+            "nothing": ["batch_features_missing"],
+            "stale": ["batch_features_stale"],
+            "damaged": ["batch_features_unreadable"],
+            "down": ["online_store_unavailable", "batch_features_unavailable"],
+        }[what]
+    )
+    assert {name: answer["features"][name] for name in BATCH_NAMES} == dict.fromkeys(BATCH_NAMES)
+    assert answer["batch_as_of_ms"] is None
+
+
+def test_features_show_those_of_the_day_with_their_age(service: Service) -> None:
+    remember_habits(service, "u-1", NOW_MS - 5_000, 9)
+    response = service.client.get("/features/u-1")
+    contract.FeaturesAnswer.model_validate_json(response.content)
+    assert response.json()["batch"] == {
+        "as_of_ms": NOW_MS - 5_000,
+        "age_ms": 5_000,
+        "degraded": [],
+        "features": dict.fromkeys(BATCH_NAMES, 9),
+    }
+    service.now_ms = NOW_MS - 5_000 + BATCH_AGE_MS_MAX + 1
+    assert service.client.get("/features/u-1").json()["batch"] == {
+        "as_of_ms": None,
+        "age_ms": None,
+        "degraded": ["batch_features_stale"],
+        "features": dict.fromkeys(BATCH_NAMES),
+    }
 
 
 def test_features_of_an_unknown_user_are_not_found(service: Service) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from features.batch import BATCH_NAMES
 from schemas import topics
 from schemas.codec import decode_decision, encode_feature_row
 from schemas.dead_letter import read_dead_letter
@@ -15,7 +16,14 @@ from scoring.heuristic import HEURISTIC
 from scoring.metrics import build_metrics
 from scoring.policy import Policy
 from tests.builders import NOW_MS
-from tests.scoring_fakes import FixedModel, FixedSource, MemorySink, MemoryStore, feature_row
+from tests.scoring_fakes import (
+    FixedModel,
+    FixedSource,
+    MemoryBatchReader,
+    MemorySink,
+    MemoryStore,
+    feature_row,
+)
 
 
 class Bench:
@@ -24,6 +32,7 @@ class Bench:
     def __init__(self) -> None:
         self.models = FixedSource(HEURISTIC)
         self.store = MemoryStore()
+        self.batch_reader = MemoryBatchReader()
         self.sink = MemorySink()
         self.registry = CollectorRegistry()
         self._clock: Iterator[int] = iter(range(NOW_MS, NOW_MS + 1_000))
@@ -31,6 +40,7 @@ class Bench:
             models=self.models,
             policy=Policy(review_threshold=0.5, block_threshold=0.9),
             store=self.store,
+            batch_reader=self.batch_reader,
             sink=self.sink,
             clock_ms=lambda: next(self._clock),
             metrics=build_metrics(self.registry),
@@ -177,3 +187,29 @@ def test_a_batch_has_one_model_even_if_it_changes_meanwhile(bench: Bench) -> Non
     bench.models.model = model
     bench.score(*(record(feature_row(f"t-{at}"), offset=at) for at in range(50)))
     assert model.calls == [50]
+
+
+def test_a_repeat_keeps_the_batch_features_of_the_first_decision(bench: Bench) -> None:
+    bench.models.model = FixedModel(0.2, batch_columns=BATCH_NAMES)
+    bench.batch_reader.complete = b"%d" % NOW_MS
+    bench.score(record(feature_row("t-1"), offset=0))
+    bench.batch_reader.is_away = True
+    bench.score(record(feature_row("t-1"), offset=1), record(feature_row("t-2"), offset=2))
+    first, repeat, other = bench.sink.records
+    assert first.value is not None
+    assert other.value is not None
+    assert repeat.value == first.value
+    decision = decode_decision(first.value)
+    assert (decision.batch_as_of_ms, decision.degraded) == (NOW_MS, ())
+    assert decision.features[BATCH_NAMES[0]] == 0
+    degraded = decode_decision(other.value)
+    assert (degraded.batch_as_of_ms, degraded.degraded) == (None, ("batch_features_unavailable",))
+    assert degraded.features[BATCH_NAMES[0]] is None
+    assert bench.batch_reader.calls == [["u-1"], ["u-1"]]
+    assert bench.count("scoring_degraded_total", missing="batch_features_unavailable") == 1
+
+
+def test_a_model_without_batch_features_asks_for_none(bench: Bench) -> None:
+    bench.models.model = FixedModel(0.2)
+    bench.score(record(feature_row("t-1")))
+    assert bench.batch_reader.calls == []

@@ -2,6 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from features.batch import BATCH_NAMES, NO_HISTORY
+from features.batch_values import MISSING, BatchValues, unknown
 from schemas.codec import decode_decision, encode_decision
 from schemas.decision import Decision, Offset
 from schemas.feature_row import FeatureRow
@@ -16,7 +18,12 @@ POLICY = Policy(review_threshold=0.5, block_threshold=0.9)
 
 
 def decide_row(
-    row: FeatureRow, model: Model, *, degraded: tuple[str, ...] = (), now_ms: int = NOW_MS
+    row: FeatureRow,
+    model: Model,
+    *,
+    degraded: tuple[str, ...] = (),
+    now_ms: int = NOW_MS,
+    batch: BatchValues | None = None,
 ) -> Decision:
     return decide(
         row,
@@ -25,6 +32,7 @@ def decide_row(
         features_offset=Offset(partition=2, offset=7),
         now_ms=now_ms,
         degraded=degraded,
+        batch=batch,
     )
 
 
@@ -119,3 +127,73 @@ def test_an_empty_batch_is_no_decision() -> None:
 def test_offsets_that_do_not_match_the_rows_are_a_bug() -> None:
     with pytest.raises(ValueError, match=r"shorter|longer"):
         decide_many([feature_row()], model=HEURISTIC, policy=POLICY, features_offsets=[], now_ms=0)
+
+
+# --- batch features --------------------------------------------------------------------
+
+COLUMNS = BATCH_NAMES[1:3]
+KNOWN = BatchValues({**NO_HISTORY, COLUMNS[0]: 12.5, COLUMNS[1]: 2}, NOW_MS - 7, None)
+
+
+def test_what_a_model_takes_of_batch_features_is_scored_and_said() -> None:
+    model = FixedModel(0.2, batch_columns=COLUMNS)
+    row = feature_row()
+    decision = decide_row(row, model, batch=KNOWN)
+    assert decision.features == {**row.features, COLUMNS[0]: 12.5, COLUMNS[1]: 2}
+    assert model.rows[0].features == decision.features
+    assert (decision.batch_as_of_ms, decision.degraded) == (NOW_MS - 7, ())
+    assert decode_decision(encode_decision(decision)) == decision
+    assert row.features.keys().isdisjoint(COLUMNS)
+
+
+def test_a_model_that_takes_none_scores_the_row_alone() -> None:
+    decision = decide_row(feature_row(), FixedModel(0.2), batch=KNOWN)
+    assert decision.features == feature_row().features
+    assert (decision.batch_as_of_ms, decision.degraded) == (None, ())
+
+
+@pytest.mark.parametrize("batch", [None, unknown(MISSING)], ids=["unread", "missing"])
+def test_without_batch_features_a_model_scores_nulls_and_says_why(
+    batch: BatchValues | None,
+) -> None:
+    model = FixedModel(0.2, batch_columns=COLUMNS)
+    decision = decide_row(feature_row(), model, batch=batch, degraded=("else",))
+    assert {name: decision.features[name] for name in COLUMNS} == dict.fromkeys(COLUMNS)
+    word = "batch_features_unavailable" if batch is None else "batch_features_missing"
+    assert (decision.batch_as_of_ms, decision.degraded) == (None, ("else", word))
+
+
+def test_in_a_mixed_batch_each_row_has_its_own_users_values_and_a_rule_has_none() -> None:
+    rows = [
+        feature_row("t-0"),
+        feature_row("t-1", definition_digest="another"),
+        feature_row("t-2"),
+    ]
+    batch = [replace_value(KNOWN, at) for at in range(3)]
+    decisions = decide_many(
+        rows,
+        model=FixedModel(0.2, batch_columns=COLUMNS),
+        policy=POLICY,
+        features_offsets=[Offset(0, 0)] * 3,
+        now_ms=NOW_MS,
+        batch=batch,
+    )
+    assert [d.features.get(COLUMNS[1]) for d in decisions] == [0, None, 2]
+    assert [d.batch_as_of_ms for d in decisions] == [NOW_MS - 7, None, NOW_MS - 7]
+    assert [d.degraded for d in decisions] == [(), ("definition_digest_mismatch",), ()]
+
+
+def replace_value(values: BatchValues, count: int) -> BatchValues:
+    return values._replace(features={**values.features, COLUMNS[1]: count})
+
+
+def test_batch_features_that_do_not_match_the_rows_are_a_bug() -> None:
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        decide_many(
+            [feature_row()],
+            model=FixedModel(0.2, batch_columns=COLUMNS),
+            policy=POLICY,
+            features_offsets=[Offset(0, 0)],
+            now_ms=0,
+            batch=[],
+        )

@@ -1,0 +1,65 @@
+"""Reads the archive's snapshots of users, the table that `feature_store` writes, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+
+from features.batch import BATCH_NAMES, BATCH_VIEW
+from training.archive.store import mapped
+from training.errors import NoArchiveError
+from training.parity_batch import SnapshotRow
+
+
+class ArchivedSnapshots:
+    """The table of snapshots as it is when it is first asked for.
+
+    Where there is no such table, nobody was in any snapshot.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Name the archive; nothing is opened before the first call."""
+        self._url = f"{url.rstrip('/')}/{BATCH_VIEW}"
+        self._rows: ds.Dataset | None = None
+
+    def read(self, first_ms: int, last_ms: int) -> Iterator[SnapshotRow]:
+        """Give the rows of all snapshots from one time to another, both included.
+
+        Args:
+            first_ms: of the oldest snapshot, ms since 1970 UTC.
+            last_ms: of the newest snapshot, ms since 1970 UTC.
+
+        Raises:
+            ArchiveUnreachableError: the storage failed.
+        """
+        rows = self._open()
+        if rows is None:
+            return
+        wanted = (pc.field("event_time") >= _time(first_ms)) & (
+            pc.field("event_time") <= _time(last_ms)
+        )
+        for batch in rows.to_batches(
+            columns=["user_id", "event_time", *BATCH_NAMES], filter=wanted
+        ):
+            users, times, *columns = (column.to_pylist() for column in batch.columns)
+            for user_id, time, *values in zip(users, times, *columns, strict=True):
+                snapshot_ms = round(time.timestamp() * 1_000)
+                features = dict(zip(BATCH_NAMES, values, strict=True))
+                yield SnapshotRow(user_id, snapshot_ms, features)
+
+    def _open(self) -> ds.Dataset | None:
+        if self._rows is None:
+            try:
+                with mapped(self._url):
+                    self._rows = DeltaTable(self._url).to_pyarrow_dataset()
+            except NoArchiveError:
+                return None
+        return self._rows
+
+
+def _time(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms / 1_000, UTC)
