@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
+from requests.adapters import HTTPAdapter
 from typer.testing import CliRunner, Result
 
 from features.batch import BATCH_NAMES
@@ -23,12 +25,12 @@ from schemas.label import Label
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LIMITS, transaction
-from tests.relay import Relay, relay_to
 from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
 from training.archive.columns import Record, to_batches
 from training.archive.store import ArchiveTable
 from training.dataset_log import REPORT_FILE, STATISTICS_FILE, TABLE_FILE, experiment_name
+from training.errors import ModelRegistryUnreachableError
 from training.mlflow_runs import TAG_UNFINISHED, UNFINISHED_MS_MAX
 from training.train import clear_unfinished
 from training.versions import ModelVersion, ModelVersions
@@ -88,17 +90,22 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> Archived:
     return Archived(url)
 
 
-@pytest.fixture
-def settings(mlflow_server: Services, archived: Archived, tmp_path: Path) -> Settings:
-    """A registered model of this test's own; the archive is everybody's."""
-    return mlflow_server.settings.model_copy(
+def settings_of(services: Services, archived: Archived, directory: Path) -> Settings:
+    """A registered model of its own; the archive is everybody's."""
+    return services.settings.model_copy(
         update={
             "model_name": unique_name("model"),
             "archive_url": archived.url,
-            "data_dir": tmp_path / "data",
+            "data_dir": directory,
             "topic_partitions": 1,
         }
     )
+
+
+@pytest.fixture
+def settings(mlflow_server: Services, archived: Archived, tmp_path: Path) -> Settings:
+    """A registered model of this test's own."""
+    return settings_of(mlflow_server, archived, tmp_path / "data")
 
 
 def weir(settings: Settings, *arguments: str) -> Result:
@@ -135,18 +142,29 @@ def nothing_is_left(settings: Settings) -> None:
     assert runs_of(settings) == []
 
 
-@pytest.fixture
-def trained(settings: Settings) -> ModelVersion:
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained once, for the tests that only look."""
+
+    settings: Settings
+    version: ModelVersion
+
+
+@pytest.fixture(scope="module")
+def trained(
+    mlflow_server: Services, archived: Archived, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    settings = settings_of(mlflow_server, archived, tmp_path_factory.mktemp("data"))
     done = train(settings, "--from", FROM, "--until", UNTIL)
     assert done.exit_code == 0, done.output
     (version,) = versions_of(settings)
-    return version
+    return Trained(settings, version)
 
 
 def test_a_version_names_its_data_set_and_anyone_makes_its_very_rows_again(
-    settings: Settings, trained: ModelVersion, tmp_path: Path
+    trained: Trained, tmp_path: Path
 ) -> None:
-    tags = trained.tags
+    settings, tags = trained.settings, trained.version.tags
     made_of = json.loads(tags["dataset_version"])
     assert (made_of["first_ms"], made_of["end_ms"]) == (START_MS, START_MS + 30 * DAY_MS)
     assert json.loads(made_of["archive"])["features"] == {"0": ROWS}
@@ -160,52 +178,48 @@ def test_a_version_names_its_data_set_and_anyone_makes_its_very_rows_again(
     assert paths == {TABLE_FILE, REPORT_FILE, STATISTICS_FILE}
     assert all(TAG_UNFINISHED not in run.data.tags for run in runs_of(settings))
 
-    report = Path(client.download_artifacts(trained.run_id, REPORT_FILE, str(tmp_path)))
+    report = Path(client.download_artifacts(trained.version.run_id, REPORT_FILE, str(tmp_path)))
     again = train(settings, "--dataset", str(report))
     assert again.exit_code == 0, again.output
     assert f"data set known as run {dataset.info.run_id}" in again.output
-    second, _ = versions_of(settings)
+    second = versions_of(settings)[0]
     for name in ("dataset_digest", "dataset_run_id", "trees_digest"):
         assert second.tags[name] == tags[name]
 
 
 def test_the_page_of_a_version_links_its_data_set_and_so_does_that_of_its_run(
-    settings: Settings, trained: ModelVersion
+    trained: Trained,
 ) -> None:
+    settings, version = trained.settings, trained.version
     client = mlflow.MlflowClient(settings.mlflow_tracking_uri)
-    page = client.get_model_version(settings.model_name, trained.version).description
-    run_id = trained.tags["dataset_run_id"]
+    page = client.get_model_version(settings.model_name, version.version).description
+    run_id = version.tags["dataset_run_id"]
     experiment = client.get_run(run_id).info.experiment_id
-    digest = trained.tags["dataset_version_digest"]
+    digest = version.tags["dataset_version_digest"]
     assert f"[{digest}](#/experiments/{experiment}/runs/{run_id})" in page
     assert "from 2026-02-16 00:00 up to 2026-03-18 00:00 UTC" in page
-    (used,) = client.get_run(trained.run_id).inputs.dataset_inputs
+    (used,) = client.get_run(version.run_id).inputs.dataset_inputs
     assert used.dataset.digest == digest
 
 
-def test_batch_features_are_columns_of_its_vectors(
-    settings: Settings, trained: ModelVersion
-) -> None:
-    signature = ModelVersions.from_settings(settings).artifact(trained, "weir/signature.json")
+def test_batch_features_are_columns_of_its_vectors(trained: Trained) -> None:
+    versions = ModelVersions.from_settings(trained.settings)
+    signature = versions.artifact(trained.version, "weir/signature.json")
     assert signature is not None
     assert set(BATCH_NAMES) <= set(VectorSpec.from_signature(signature).columns)
 
 
-def test_without_options_it_takes_the_newest_days_that_are_old_enough(settings: Settings) -> None:
-    done = train(settings, "--days", "10")
+def test_of_the_newest_days_those_that_are_old_enough_and_what_was_chosen_is_in_the_report(
+    settings: Settings,
+) -> None:
+    done = train(settings, "--days", "20", "--choose")
     assert done.exit_code == 0, done.output
     (version,) = versions_of(settings)
     made_of = json.loads(version.tags["dataset_version"])
     # The archive ends within its last day; seven days before that, whole days begin to count.
     assert made_of["end_ms"] == START_MS + (DAYS - 8) * DAY_MS
-    assert made_of["first_ms"] == made_of["end_ms"] - 10 * DAY_MS
-    assert int(version.tags["dataset_rows"]) == 10 * PER_DAY
-
-
-def test_what_the_forest_was_chosen_from_is_in_its_report(settings: Settings) -> None:
-    done = train(settings, "--from", FROM, "--until", UNTIL, "--choose")
-    assert done.exit_code == 0, done.output
-    (version,) = versions_of(settings)
+    assert made_of["first_ms"] == made_of["end_ms"] - 20 * DAY_MS
+    assert int(version.tags["dataset_rows"]) == 20 * PER_DAY
     body = ModelVersions.from_settings(settings).artifact(version, "evaluation/report.json")
     report = json.loads(body or b"")
     assert len(report["tried"]) == 9
@@ -265,11 +279,10 @@ def test_a_data_set_of_one_class_is_refused_and_leaves_nothing(
 
 
 def test_a_report_that_this_archive_does_not_bear_out_is_refused_and_leaves_nothing(
-    settings: Settings, trained: ModelVersion, tmp_path: Path
+    settings: Settings, trained: Trained, tmp_path: Path
 ) -> None:
-    versions = ModelVersions.from_settings(settings)
-    report = json.loads(versions.artifact(trained, REPORT_FILE) or b"")
-    fresh = settings.model_copy(update={"model_name": unique_name("model")})
+    versions = ModelVersions.from_settings(trained.settings)
+    report = json.loads(versions.artifact(trained.version, REPORT_FILE) or b"")
     path = tmp_path / "report.json"
     for changes, said in (
         ({"rows_digest": "0" * 16}, "came out with other rows"),
@@ -278,34 +291,40 @@ def test_a_report_that_this_archive_does_not_bear_out_is_refused_and_leaves_noth
         ({"version": None}, "is no report of a data set"),
     ):
         path.write_text(json.dumps({**report, **changes}))
-        fails(train(fresh, "--dataset", str(path)), said)
+        fails(train(settings, "--dataset", str(path)), said)
     path.write_text("{")
-    fails(train(fresh, "--dataset", str(path)), "is no report of a data set")
-    nothing_is_left(fresh)
+    fails(train(settings, "--dataset", str(path)), "is no report of a data set")
+    nothing_is_left(settings)
 
 
 # --- MLflow that goes away ---------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Fragile:
-    """An MLflow that can go away: by its relay for who trains, by its door for who looks."""
+@dataclass
+class Connection:
+    """What MLflow's client reaches its server by."""
 
-    relay: Relay
-    settings: Settings
-    door: Settings
+    is_cut: bool = False
+
+    def cut(self) -> None:
+        self.is_cut = True
 
 
 @pytest.fixture
-def fragile(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fragile]:
+def connection(monkeypatch: pytest.MonkeyPatch) -> Connection:
+    """For MLflow's client alone; who looks has another one."""
     # Trying again for long is for the real world.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    address = urlsplit(settings.mlflow_tracking_uri)
-    assert address.hostname is not None
-    assert address.port is not None
-    with relay_to(address.hostname, address.port) as relay:
-        uri = f"http://127.0.0.1:{relay.port}"
-        yield Fragile(relay, settings.model_copy(update={"mlflow_tracking_uri": uri}), settings)
+    connection = Connection()
+    original = HTTPAdapter.send
+
+    def send(*arguments: Any, **named: Any) -> Any:
+        if connection.is_cut:
+            raise requests.ConnectionError("connection refused")
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    return connection
 
 
 def before(monkeypatch: pytest.MonkeyPatch, method: str, happens: Callable[[], None]) -> None:
@@ -321,25 +340,25 @@ def before(monkeypatch: pytest.MonkeyPatch, method: str, happens: Callable[[], N
     monkeypatch.setattr(mlflow.MlflowClient, method, called)
 
 
-@pytest.mark.parametrize("method", ["create_model_version", "log_artifacts", "log_inputs"])
+@pytest.mark.parametrize("method", ["create_model_version", "log_artifacts"])
 def test_what_a_dead_mlflow_kept_is_taken_away_by_a_later_training(
-    fragile: Fragile, monkeypatch: pytest.MonkeyPatch, method: str
+    settings: Settings, connection: Connection, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    before(monkeypatch, method, fragile.relay.cut)
-    result = train(fragile.settings, "--from", FROM, "--until", UNTIL)
-    fails(result, "did not take the", fragile.settings.mlflow_tracking_uri)
+    before(monkeypatch, method, connection.cut)
+    result = train(settings, "--from", FROM, "--until", UNTIL)
+    fails(result, "did not take the", settings.mlflow_tracking_uri)
+    connection.is_cut = False
     # Nobody was there to be told.
-    left = runs_of(fragile.door)
-    assert versions_of(fragile.door) == []
+    left = runs_of(settings)
+    assert versions_of(settings) == []
     assert left
     assert all(run.data.tags[TAG_UNFINISHED] == "yes" for run in left)
-    fragile.relay.restore()
     begun_ms = [run.info.start_time for run in left]
     an_hour_after_ms = min(begun_ms) + UNFINISHED_MS_MAX
-    assert clear_unfinished(fragile.settings, now_ms=an_hour_after_ms - 1) == []
-    swept = clear_unfinished(fragile.settings, now_ms=max(begun_ms) + UNFINISHED_MS_MAX)
+    assert clear_unfinished(settings, now_ms=an_hour_after_ms - 1) == []
+    swept = clear_unfinished(settings, now_ms=max(begun_ms) + UNFINISHED_MS_MAX)
     assert set(swept) == {run.info.run_id for run in left}
-    nothing_is_left(fragile.door)
+    nothing_is_left(settings)
 
 
 def test_a_version_whose_answer_was_lost_is_taken_away_with_its_run_and_data_set(
@@ -373,9 +392,8 @@ def _refuses(*_: object, **__: object) -> None:
     raise MlflowException("the server went away")
 
 
-def test_runs_that_a_version_names_lose_the_tag_and_stay(
-    settings: Settings, trained: ModelVersion
-) -> None:
+def test_runs_that_a_version_names_lose_the_tag_and_stay(trained: Trained) -> None:
+    settings = trained.settings
     # As if MLflow had died between the version and the last request.
     client = mlflow.MlflowClient(settings.mlflow_tracking_uri)
     runs = runs_of(settings)
@@ -391,12 +409,11 @@ def test_an_alias_that_cannot_be_moved_leaves_a_whole_version_that_nobody_points
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ModelVersions, "promote", _unmoved)
-    with pytest.raises(KeyboardInterrupt):
-        train(settings, "--from", FROM, "--until", UNTIL)
+    fails(train(settings, "--from", FROM, "--until", UNTIL), "the server went away")
     (version,) = versions_of(settings)
     assert (version.tags["status"], version.aliases) == ("registered", ())
     assert version.tags["reason"].startswith("there is no champion yet")
 
 
 def _unmoved(*_: object, **__: object) -> None:
-    raise KeyboardInterrupt
+    raise ModelRegistryUnreachableError("the server went away")
