@@ -1,5 +1,6 @@
-"""A model that may become champion: fitted on the older rows, judged on the newer.
+"""A model that may become champion: fitted on the older rows, judged on the newest.
 
+Its parameters may be chosen first, by the newest of the older rows; those are then fitted as well.
 What is judged is what is registered: the forest is not grown again on all rows, so its figures are
 its own, and later versions can be compared with it on rows it has not seen. Pure.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +19,13 @@ from sklearn.ensemble import RandomForestClassifier
 
 from features.definitions import DEFINITION_DIGEST
 from features.vector import VectorSpec
+from training.choose import Choice, choose_parameters
 from training.compiled import CompiledModel, compile_forest, predict_compiled
-from training.dataset import Split, encode_table, vector_spec
+from training.dataset import encode_table, vector_spec
 from training.evaluate import Comparison, Evaluation, Thresholds, compare, evaluate
 from training.fit import ForestParameters, fit_forest
-from training.promotion import FRAUDS_MIN, Verdict, judge_challenger, judge_first
+from training.promotion import FRAUDS_MIN, Verdict, judge_challenger, judge_first, not_comparable
+from training.split import Split
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ class Candidate:
         forest: the estimator.
         compiled: the form that scores.
         spec: of its vectors.
+        choice: what it was grown by, and what else was tried.
         fitted: the rows it was fitted on.
         test: newer rows.
         scores: its scores of `test`, by the compiled trees.
@@ -45,6 +50,7 @@ class Candidate:
     forest: RandomForestClassifier
     compiled: CompiledModel
     spec: VectorSpec
+    choice: Choice
     fitted: pd.DataFrame
     test: pd.DataFrame
     scores: Scores
@@ -79,30 +85,38 @@ def fit_candidate(
     parameters: ForestParameters,
     thresholds: Thresholds,
     seed: int,
+    grid: Sequence[ForestParameters] = (),
     jobs: int = 1,
 ) -> Candidate:
-    """Fit on the older rows, compile, and judge on the newer.
+    """Fit on the older rows, compile, and judge on the newest.
 
-    Where the older rows are of one kind only, all rows are fitted and nothing is judged.
+    With a grid, parameters are chosen first: fitted on the train part, tried on the validation
+    part. Then, and without a grid at once, both parts are fitted, so that no row is lost to a
+    choice that is made already; the test part is for judging alone. Where the older rows are of
+    one kind only, all rows are fitted and nothing is judged.
 
     Args:
-        split: both parts with ``is_fraud``; together of both kinds.
-        parameters: of the forest.
+        split: its parts with ``is_fraud``; together of both kinds.
+        parameters: of the forest; with a grid, what is taken if the rows cannot tell.
         thresholds: of the policy.
         seed: equal seeds and rows give equal candidates.
+        grid: what to choose from; empty chooses nothing.
         jobs: threads to grow the forest with.
 
     Raises:
         CompiledModelMismatchError: the compiled trees score otherwise.
     """
-    fitted, test = split.train, split.test
+    choice = Choice(parameters)
+    if grid:
+        choice = choose_parameters(split, grid, otherwise=parameters, seed=seed, jobs=jobs)
+    fitted, test = split.fitted, split.test
     if fitted["is_fraud"].nunique() < 2:
         logger.warning(
             "the older %d rows are of one kind; all are fitted, none judged", len(fitted)
         )
         fitted, test = pd.concat([fitted, test]), test.iloc[:0]
     spec = vector_spec(fitted)
-    forest = fit_forest(fitted, spec, parameters=parameters, seed=seed, jobs=jobs)
+    forest = fit_forest(fitted, spec, parameters=choice.parameters, seed=seed, jobs=jobs)
     compiled = compile_forest(forest, spec, encode_table(fitted, spec), seed=seed)
     is_judged = test["is_fraud"].nunique() == 2
     scores = _scored(compiled.trees, spec, test)
@@ -110,6 +124,7 @@ def fit_candidate(
         forest=forest,
         compiled=compiled,
         spec=spec,
+        choice=choice,
         fitted=fitted,
         test=test,
         scores=scores,
@@ -155,6 +170,8 @@ def contest(
     """
     if isinstance(champion, str):
         return judge_first(candidate.evaluation, why_first=champion), None
+    if absent := [name for name in champion.spec.columns if name not in candidate.test]:
+        return not_comparable(champion.version, absent=absent), None
     is_new = (candidate.test["event_time_ms"] > champion.fitted_until_ms).to_numpy()
     rows = candidate.test[is_new]
     frauds = int(rows["is_fraud"].sum())

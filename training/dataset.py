@@ -1,4 +1,4 @@
-"""From feature rows and labels to a data set: what counts, what is refused, the splits.
+"""From feature rows and labels to a data set: what counts, what is refused.
 
 Pure: the log's own newest time is the clock. A report of fraud needs time to come in, so no
 transaction younger than the maturity counts: neither as legitimate, nor as fraud, since the young
@@ -6,8 +6,6 @@ ones that are reported already are no fair sample of the young.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -33,29 +31,6 @@ MATURITY_MS = 7 * 24 * 60 * 60 * 1000
 merchant features, for the same reason."""
 NULL_SHARE_MAX = 0.1
 """The largest share of a column's rows that may have no value."""
-SPLIT_SEED = 42
-"""The seed of the stratified split."""
-STRATIFIED_SHARES = (0.70, 0.15)
-"""Of the rows to learn from and those to choose by; the rest is to judge by."""
-TEST_SHARE = 0.2
-"""The newest part of the rows, by event time, that a model is judged on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Rows to learn from, and the newer rows to judge by."""
-
-    train: pd.DataFrame
-    test: pd.DataFrame
-
-
-@dataclass(frozen=True, slots=True)
-class ThreeWaySplit:
-    """Rows to learn from, to choose parameters by, and to judge by."""
-
-    train: pd.DataFrame
-    validation: pd.DataFrame
-    test: pd.DataFrame
 
 
 def join_labels(
@@ -156,28 +131,6 @@ def check_label_times(table: pd.DataFrame, labels: pd.DataFrame) -> None:
         )
 
 
-def split_stratified(table: pd.DataFrame, *, seed: int = SPLIT_SEED) -> ThreeWaySplit:
-    """Divide the rows 70/15/15 at random, with the same share of fraud in each part.
-
-    Rows of one user end up in different parts, and rows to learn from may be newer than rows to
-    judge by: it flatters a model of fraud. To compare models, split by time.
-
-    Args:
-        table: with ``is_fraud``.
-        seed: equal tables and seeds give equal parts.
-    """
-    rng = np.random.default_rng(seed)
-    parts: tuple[list[int], list[int], list[int]] = ([], [], [])
-    for is_fraud in (False, True):
-        at = rng.permutation(np.flatnonzero(table["is_fraud"].to_numpy(dtype=bool) == is_fraud))
-        first = round(len(at) * STRATIFIED_SHARES[0])
-        second = first + round(len(at) * STRATIFIED_SHARES[1])
-        for part, chosen in zip(parts, np.split(at, [first, second]), strict=True):
-            part.extend(chosen.tolist())
-    train, validation, test = (table.iloc[sorted(part)] for part in parts)
-    return ThreeWaySplit(train, validation, test)
-
-
 def statistics(table: pd.DataFrame) -> pd.DataFrame:
     """Describe each column of numbers: one row a column.
 
@@ -200,18 +153,6 @@ def statistics(table: pd.DataFrame) -> pd.DataFrame:
             "mean_legitimate": numbers[~is_fraud].mean(),
         }
     )
-
-
-def split_by_time(table: pd.DataFrame, *, test_share: float = TEST_SHARE) -> Split:
-    """Cut a table at a moment: no row to learn from is newer than a row to judge by.
-
-    Args:
-        table: ordered by event time.
-        test_share: the newest part, above 0 and below 1; rows of equal time stay together.
-    """
-    first_test_ms = table["event_time_ms"].iloc[int(len(table) * (1 - test_share))]
-    is_test = table["event_time_ms"] >= first_test_ms
-    return Split(train=table[~is_test], test=table[is_test])
 
 
 def vector_spec(table: pd.DataFrame) -> VectorSpec:

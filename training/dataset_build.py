@@ -1,7 +1,7 @@
 """A data set by date: feature rows of the archive, joined in time with labels and batch features.
 
 Owns what a data set's version is made of, and that the same version gives the same bytes. Called
-by `weir dataset`.
+by `weir dataset` and by `weir train`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import json
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ from training.archive.read import (
     ArchiveVersion,
     archive_version,
     archived_feature_rows,
+    archived_newest_ms,
     archived_observations,
     archived_transactions,
     count_repeats,
@@ -39,9 +41,9 @@ from training.dataset import (
     newest_ms,
     statistics,
 )
-from training.errors import EmptyRangeError
+from training.errors import DatasetReportError, EmptyRangeError
 from training.feature_store import feature_refs, join_in_time, open_store
-from training.lineage import code_version
+from training.lineage import code_version, table_digest
 from training.read_log import TRANSACTION_COLUMNS
 
 COLUMNS: Final = (
@@ -87,7 +89,7 @@ class DatasetVersion:
         return json.dumps(asdict(self), indent=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dataset:
     """A data set in memory.
 
@@ -104,6 +106,11 @@ class Dataset:
     repeats: int
     immature: int
 
+    @cached_property
+    def rows_digest(self) -> str:
+        """16 hexadecimal digits over the rows, see `training.lineage.table_digest`."""
+        return table_digest(self.table)
+
     def parquet(self) -> bytes:
         """Give the table as a Parquet file; the version is in its metadata."""
         table = pa.Table.from_pandas(self.table, preserve_index=False)
@@ -117,6 +124,7 @@ class Dataset:
         frauds = int(self.table["is_fraud"].sum())
         figures = {
             "digest": self.version.digest,
+            "rows_digest": self.rows_digest,
             "rows": len(self.table),
             "frauds": frauds,
             "fraud_share": frauds / len(self.table),
@@ -202,6 +210,84 @@ def build_dataset(
         repeats=count_repeats(url, first_ms=first_ms, end_ms=end_ms, version=archive),
         immature=len(rows) - len(table),
     )
+
+
+def newest_dataset(settings: Settings, *, days: int, maturity_ms: int = MATURITY_MS) -> Dataset:
+    """Make the data set of the newest days, all of whose rows are old enough to count.
+
+    ::
+
+        archive   ------------------------------------------------->|  newest time
+        range          [ day | day | ... | day )<---- maturity ---->|
+
+    Whole days (UTC), so that it is the same until another day has matured.
+
+    Args:
+        settings: where the archive is.
+        days: how many, at least 1.
+        maturity_ms: as for `build_dataset`.
+
+    Raises:
+        NoArchiveError, NoFeatureRowsError, OneClassError, NullShareError, FutureFeaturesError,
+        RowCountError: as `build_dataset`.
+    """
+    archive = archive_version(settings.archive_url, partitions=settings.topic_partitions)
+    newest = archived_newest_ms(settings.archive_url, version=archive)
+    end_ms = (newest + 1 - maturity_ms) // DAY_MS * DAY_MS
+    return build_dataset(
+        settings,
+        first_ms=end_ms - days * DAY_MS,
+        end_ms=end_ms,
+        archive=archive,
+        maturity_ms=maturity_ms,
+    )
+
+
+def rebuild_dataset(settings: Settings, report: str) -> Dataset:
+    """Make the very rows of an earlier data set again.
+
+    Its version may differ in the version of the code alone; its rows do not differ.
+
+    Args:
+        settings: where the archive is; one made anew from the logs will do.
+        report: what `Dataset.report` gave.
+
+    Raises:
+        DatasetReportError: this is no such report, it is of other feature definitions, or the
+            rows came out otherwise.
+        NoArchiveError: rows or labels have not been archived.
+    """
+    try:
+        found = json.loads(report)
+        version = DatasetVersion(**found["version"])
+        rows_digest = str(found["rows_digest"])
+        archive = ArchiveVersion.from_json(version.archive)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DatasetReportError(
+            f"this is no report of a data set ({error!r:.100}); `weir dataset build` prints one, "
+            "and MLflow keeps it as dataset/report.json"
+        ) from error
+    if version.definition_digest != DEFINITION_DIGEST:
+        raise DatasetReportError(
+            f"the data set {version.digest} follows feature definitions "
+            f"{version.definition_digest}, this code computes {DEFINITION_DIGEST}; use the code "
+            f"that made it, {version.code_version}"
+        )
+    again = build_dataset(
+        settings,
+        first_ms=version.first_ms,
+        end_ms=version.end_ms,
+        archive=archive,
+        maturity_ms=version.maturity_ms,
+    )
+    if again.rows_digest != rows_digest:
+        raise DatasetReportError(
+            f"the data set {version.digest} came out with other rows ({again.rows_digest}, not "
+            f"{rows_digest}): the archive does not reach as far as it did, or code "
+            f"{version.code_version} joined otherwise; `weir archive status` and "
+            "`weir archive verify` tell"
+        )
+    return again
 
 
 def _join(

@@ -5,6 +5,7 @@
     WeirError
     ├── TrainingDataError                 what was read cannot become a model; read its text
     │   ├── NoFeatureRowsError            nothing to learn from
+    │   ├── DatasetReportError            an earlier data set cannot be made again from its report
     │   ├── EmptyRangeError               a data set of no time at all was asked for
     │   ├── FutureFeaturesError           features of a time after their label was observed
     │   ├── NullShareError                a column without a value too often
@@ -56,6 +57,10 @@ class NoEarlierChampionError(PromotionError):
 
 class OtherDefinitionsVersionError(PromotionError):
     """The version was fitted on other feature definitions; the scorer would refuse it."""
+
+
+class DatasetReportError(TrainingDataError):
+    """An earlier data set cannot be made again from its report; the text says why."""
 
 
 class EmptyRangeError(TrainingDataError):

@@ -5,6 +5,7 @@ Pure: figures in, a verdict in words out. Knows no registry; `train` carries the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,6 +80,20 @@ def judge_challenger(comparison: Comparison | None, *, champion: str, frauds: in
     if difference.low > 0:
         return Verdict(promotes=True, reason=f"better by more than noise: {said}")
     return Verdict(promotes=False, reason=f"not better by more than noise: {said}")
+
+
+def not_comparable(champion: str, *, absent: Sequence[str]) -> Verdict:
+    """Refuse a version whose rows lack what the champion scores by.
+
+    Args:
+        champion: its version.
+        absent: columns of the champion's vectors that the rows do not have.
+    """
+    return Verdict(
+        promotes=False,
+        reason=f"champion version {champion} scores by {', '.join(absent)}, which these rows do "
+        "not have: they cannot be compared; train on a data set",
+    )
 
 
 def shown(figure: Interval) -> str:

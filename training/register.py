@@ -6,29 +6,22 @@ Who is champion is `versions`'. Called by `train`; `scoring.registry` reads what
 
 from __future__ import annotations
 
-import http.client
-import logging
-import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import mlflow
 import mlflow.sklearn
 import sklearn
-from mlflow.exceptions import MlflowException
+from mlflow.entities import DatasetInput
 from sklearn.ensemble import RandomForestClassifier
 
 from features.definitions import DEFINITION_DIGEST
 from training.compiled import CompiledModel
 from training.errors import ModelRegistryUnreachableError
+from training.mlflow_runs import FAILURES, check_reachable, experiment_id, open_client, whole_run
 
-logger = logging.getLogger(__name__)
-
-HEALTH_TIMEOUT_S = 5.0
-"""Longest wait, s, for the server to say that it is there."""
 FILES = {"weir/trees.tl": "trees", "weir/signature.json": "signature", "weir/golden.json": "golden"}
 """Artifact to attribute of `CompiledModel`."""
 
@@ -57,26 +50,8 @@ class ModelRegistry:
         self._model_name = model_name
 
     def check_reachable(self) -> None:
-        """Fail early, before minutes of work: MLflow's own client retries for minutes.
-
-        Blocks: at most 5 s.
-
-        Raises:
-            ModelRegistryUnreachableError: there is no MLflow server at the address.
-        """
-        parts = urlsplit(self._tracking_uri)
-        connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=HEALTH_TIMEOUT_S
-        )
-        try:
-            connection.request("GET", f"{parts.path.rstrip('/')}/health")
-            status = connection.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(repr(error)) from error
-        finally:
-            connection.close()
-        if status != http.HTTPStatus.OK:
-            raise self._unreachable(f"/health answers {status}")
+        """Fail early, before minutes of work; see `training.mlflow_runs.check_reachable`."""
+        check_reachable(self._tracking_uri)
 
     def register(
         self,
@@ -87,12 +62,14 @@ class ModelRegistry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Mapping[str, bytes],
+        inputs: Sequence[DatasetInput] = (),
+        description: str = "",
     ) -> RegisteredModelVersion:
         """Log a run with its model and files, and register that as a new version.
 
         Delivery: the version is made last, in one request with all its tags, after every file of
-        ``weir/`` was read back. Whatever fails before takes the run away again.
-        Blocks: some seconds; each request is bounded by MLflow's own settings.
+        ``weir/`` was read back. Whatever fails takes run and version away again.
+        Blocks: some seconds; where MLflow goes away meanwhile, up to two minutes.
 
         Args:
             forest: the estimator, for people.
@@ -101,24 +78,24 @@ class ModelRegistry:
             metrics: of the run.
             tags: of the version, besides the digests of definitions and trees.
             files: further artifacts, by path.
+            inputs: data sets that the run's page names.
+            description: of the version, in Markdown, shown on its page.
 
         Raises:
             ModelRegistryUnreachableError: MLflow failed; the champion is what it was before.
         """
-        self.check_reachable()
-        _say_less()
+        client = open_client(self._tracking_uri)
         try:
-            client = mlflow.MlflowClient(self._tracking_uri)
-            run_id: str = client.create_run(self._experiment(client)).info.run_id
-            try:
+            with whole_run(client, experiment_id(client, self._model_name), tags={}) as run_id:
                 _log_values(client, run_id, params=params, metrics=metrics)
+                if inputs:
+                    client.log_inputs(run_id, list(inputs))
                 self._log_files(client, run_id, forest, compiled, files)
                 client.set_terminated(run_id)
-                version = self._create_version(client, run_id, compiled, tags)
-            except BaseException:
-                _take_away(client, run_id)
-                raise
-        except MlflowException as error:
+                version = self._create_version(
+                    client, run_id, compiled, tags, description=description
+                )
+        except FAILURES as error:
             raise self._unreachable(str(error)) from error
         return RegisteredModelVersion(
             name=self._model_name,
@@ -159,6 +136,8 @@ class ModelRegistry:
         run_id: str,
         compiled: CompiledModel,
         tags: Mapping[str, str],
+        *,
+        description: str,
     ) -> str:
         if not client.search_registered_models(f"name = '{self._model_name}'"):
             client.create_registered_model(self._model_name)
@@ -166,6 +145,7 @@ class ModelRegistry:
             self._model_name,
             source=f"runs:/{run_id}/model",
             run_id=run_id,
+            description=description or None,
             tags={
                 **tags,
                 "definition_digest": DEFINITION_DIGEST,
@@ -173,12 +153,6 @@ class ModelRegistry:
             },
         )
         return str(version.version)
-
-    def _experiment(self, client: mlflow.MlflowClient) -> str:
-        found = client.get_experiment_by_name(self._model_name)
-        if found is not None:
-            return str(found.experiment_id)
-        return str(client.create_experiment(self._model_name))
 
     def _unreachable(self, why: str) -> ModelRegistryUnreachableError:
         return ModelRegistryUnreachableError(
@@ -198,21 +172,6 @@ def _log_values(
         client.log_param(run_id, key, param)
     for key, value in metrics.items():
         client.log_metric(run_id, key, value)
-
-
-def _take_away(client: mlflow.MlflowClient, run_id: str) -> None:
-    try:
-        client.set_terminated(run_id, status="FAILED")
-        client.delete_run(run_id)
-    except MlflowException as error:
-        # What led here is raised; a run without a version is seen by nobody who loads models.
-        logger.warning("run %s stays without a version: %s", run_id, str(error)[:200])
-
-
-def _say_less() -> None:
-    # Progress bars and addresses on standard output are for whoever calls us to print.
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 
 
 def _write_model(forest: RandomForestClassifier, directory: Path) -> None:

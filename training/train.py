@@ -1,4 +1,4 @@
-"""Entry point of training: feature log and labels in, a version out, champion if it is better.
+"""Entry point of training: labelled rows in, a version out, champion if it is better.
 
     python -m training.train
 
@@ -13,8 +13,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import pandas as pd
@@ -22,17 +23,26 @@ import pandas as pd
 from schemas.errors import WeirError
 from schemas.settings import Settings
 from schemas.transaction import Limits
-from training import plots
+from training import version_record
 from training.archive.read import archived_feature_rows, archived_labels
 from training.candidate import Candidate, Opponent, contest, fit_candidate, opponent
-from training.dataset import MATURITY_MS, join_labels, split_by_time
+from training.dataset import MATURITY_MS, join_labels
+from training.dataset_build import Dataset
+from training.dataset_log import (
+    LoggedDataset,
+    dataset_files,
+    dataset_input,
+    experiment_name,
+    logged_dataset,
+)
 from training.evaluate import Comparison, Thresholds
 from training.fit import ForestParameters
-from training.lineage import code_version, table_digest
-from training.promotion import DECIDING_FIGURE, Verdict, shown
+from training.mlflow_runs import FAILURES, check_reachable, open_client, sweep_unfinished
+from training.promotion import Verdict
 from training.read_log import read_feature_rows, read_labels
 from training.register import ModelRegistry, RegisteredModelVersion
-from training.versions import ModelVersions
+from training.split import split_by_time
+from training.versions import REGISTERED, TAG_REASON, TAG_STATUS, ModelVersions
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +56,23 @@ ParityCheck = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train, whatever the rows are.
+
+    Attributes:
+        parameters: of the forest; with a grid, what is taken if the rows cannot tell.
+        grid: what parameters are chosen from, on the validation rows; empty chooses nothing.
+        seed: of forest, golden rows and draws: equal rows and seeds give equal models.
+        parity: asked before a promotion, which it refuses; None asks nothing.
+    """
+
+    parameters: ForestParameters = field(default_factory=ForestParameters)
+    grid: tuple[ForestParameters, ...] = ()
+    seed: int = SEED
+    parity: ParityCheck | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingOutcome:
     """What came of a training.
 
@@ -53,32 +80,56 @@ class TrainingOutcome:
         version: registered, whether or not it was promoted.
         verdict: whether it is the champion now, and why.
         blocked: it was good enough, and parity was not 0.
+        dataset: where the data set is that it was fitted on; None if it was fitted on the log.
     """
 
     version: RegisteredModelVersion
     verdict: Verdict
     blocked: bool
+    dataset: LoggedDataset | None = None
+
+
+def train_on_dataset(
+    settings: Settings, make: Callable[[], Dataset], *, plan: Plan | None = None
+) -> TrainingOutcome:
+    """Make a data set, train on it, log it, register the result, and promote it if it is better.
+
+    Delivery: the data set is logged when the model is ready for it, just before the version; if
+    that cannot be registered the data set's run goes as well, unless it was there before.
+
+    Args:
+        settings: where archive and MLflow are, and what the model and its aliases are called.
+        make: makes the data set; called once MLflow has answered.
+        plan: how to train; None for the defaults.
+
+    Raises:
+        ModelRegistryUnreachableError: MLflow does not answer; asked before anything is made.
+        TrainingDataError, NoArchiveError: what ``make`` raises.
+        CompiledModelMismatchError: the compiled trees score otherwise; nothing is registered.
+    """
+    check_reachable(settings.mlflow_tracking_uri)
+    dataset = make()
+    about = {"maturity_ms": dataset.version.maturity_ms}
+    return train_on(dataset.table, settings, plan=plan or Plan(), about=about, dataset=dataset)
 
 
 def train_and_register(
     settings: Settings,
     *,
-    parameters: ForestParameters | None = None,
+    plan: Plan | None = None,
     maturity_ms: int = MATURITY_MS,
     keep_immature: bool = False,
-    seed: int = SEED,
-    parity: ParityCheck | None = None,
     source: Source = "log",
 ) -> TrainingOutcome:
     """Train on everything in the logs, register the result, and promote it if it is better.
 
+    The quick path: no batch features, and no data set that could be made again by name.
+
     Args:
         settings: where Kafka and MLflow are, and what the model and its aliases are called.
-        parameters: of the forest.
+        plan: how to train; None for the defaults.
         maturity_ms: age, ms, from which on a row without a label is legitimate.
         keep_immature: keep younger rows without a label, as legitimate.
-        seed: equal logs and seeds give equal models.
-        parity: asked before a promotion, which it refuses; None asks nothing.
         source: where rows and labels are read.
 
     Raises:
@@ -89,37 +140,29 @@ def train_and_register(
         ModelRegistryUnreachableError: MLflow does not answer.
         CompiledModelMismatchError: the compiled trees score otherwise; nothing is registered.
     """
-    ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name).check_reachable()
+    check_reachable(settings.mlflow_tracking_uri)
     rows, labels = read_training_data(settings, source)
     table = join_labels(rows, labels, maturity_ms=maturity_ms, keep_immature=keep_immature)
-    return train_on(
-        table,
-        settings,
-        parameters=parameters or ForestParameters(),
-        seed=seed,
-        about={"maturity_ms": maturity_ms, "keep_immature": keep_immature},
-        parity=parity,
-    )
+    about = {"maturity_ms": maturity_ms, "keep_immature": keep_immature}
+    return train_on(table, settings, plan=plan or Plan(), about=about)
 
 
 def train_on(
     table: pd.DataFrame,
     settings: Settings,
     *,
-    parameters: ForestParameters,
-    seed: int,
+    plan: Plan,
     about: Mapping[str, object],
-    parity: ParityCheck | None = None,
+    dataset: Dataset | None = None,
 ) -> TrainingOutcome:
     """Train on a labelled table, register the result, and promote it if it is better.
 
     Args:
-        table: as `training.dataset.join_labels` gives it.
+        table: as `training.dataset.join_labels` gives it, or the data set's.
         settings: as for `train_and_register`.
-        parameters: of the forest.
-        seed: of forest, golden rows and draws.
-        about: what else to say of the data set, as parameters of the run.
-        parity: as for `train_and_register`.
+        plan: how to train.
+        about: what else to say of the rows, as parameters of the run.
+        dataset: logged with the version, which names it; None if the table is none.
 
     Raises:
         ModelRegistryUnreachableError: MLflow does not answer.
@@ -129,27 +172,105 @@ def train_on(
     thresholds = Thresholds(review=settings.review_threshold, block=settings.block_threshold)
     champion = read_opponent(versions)
     candidate = fit_candidate(
-        split_by_time(table), parameters=parameters, thresholds=thresholds, seed=seed, jobs=_jobs()
+        split_by_time(table),
+        parameters=plan.parameters,
+        thresholds=thresholds,
+        seed=plan.seed,
+        grid=plan.grid,
+        jobs=os.cpu_count() or 1,
     )
-    verdict, comparison = contest(candidate, champion, thresholds=thresholds, seed=seed)
-    wrong = parity() if parity is not None and verdict.promotes else None
+    verdict, comparison = contest(candidate, champion, thresholds=thresholds, seed=plan.seed)
+    wrong = plan.parity() if plan.parity is not None and verdict.promotes else None
     if wrong is not None:
         verdict = Verdict(promotes=False, reason=f"parity is not 0: {wrong}; {verdict.reason}")
-    lineage = _lineage(table, candidate)
-    registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
-    version = registry.register(
-        candidate.forest,
-        candidate.compiled,
-        params={**asdict(parameters), "seed": seed, **about, **lineage},
-        metrics=_metrics(table, candidate, comparison),
-        tags={**lineage, "parameters": json.dumps({**asdict(parameters), "seed": seed})},
-        files=_files(candidate, verdict, comparison),
-    )
+    with _logged(settings, dataset) as logged:
+        version = _register(
+            settings,
+            table,
+            candidate,
+            verdict,
+            comparison,
+            seed=plan.seed,
+            about=about,
+            dataset=dataset,
+            logged=logged,
+        )
     if verdict.promotes:
         versions.promote(version.version, reason=verdict.reason)
     else:
         versions.name_challenger(version.version, reason=verdict.reason)
-    return TrainingOutcome(version, verdict, blocked=wrong is not None)
+    return TrainingOutcome(version, verdict, blocked=wrong is not None, dataset=logged)
+
+
+@contextmanager
+def _logged(settings: Settings, dataset: Dataset | None) -> Iterator[LoggedDataset | None]:
+    if dataset is None:
+        yield None
+        return
+    with logged_dataset(settings, dataset) as logged:
+        yield logged
+
+
+def _register(
+    settings: Settings,
+    table: pd.DataFrame,
+    candidate: Candidate,
+    verdict: Verdict,
+    comparison: Comparison | None,
+    *,
+    seed: int,
+    about: Mapping[str, object],
+    dataset: Dataset | None,
+    logged: LoggedDataset | None,
+) -> RegisteredModelVersion:
+    lineage = version_record.lineage(table, candidate)
+    files = version_record.files(candidate, verdict, comparison)
+    inputs, description = [], ""
+    if dataset is not None and logged is not None:
+        lineage |= version_record.dataset_lineage(dataset, logged)
+        files |= dataset_files(dataset)
+        inputs = [dataset_input(settings, dataset)]
+        description = version_record.description(dataset, logged)
+    parameters = {**asdict(candidate.choice.parameters), "seed": seed}
+    # Whole from its first moment, should the alias not move any more.
+    status = {TAG_STATUS: REGISTERED, TAG_REASON: verdict.reason}
+    registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
+    return registry.register(
+        candidate.forest,
+        candidate.compiled,
+        params={**parameters, **about, **lineage},
+        metrics=version_record.figures(table, candidate, comparison),
+        tags={**lineage, **status, "parameters": json.dumps(parameters)},
+        files=files,
+        inputs=inputs,
+        description=description,
+    )
+
+
+def clear_unfinished(settings: Settings, *, now_ms: int) -> list[str]:
+    """Take away the runs of trainings that could not take them away themselves.
+
+    Args:
+        settings: where MLflow is.
+        now_ms: the clock, ms since 1970 UTC; only what was begun an hour ago is taken away.
+
+    Returns:
+        The ids of the runs.
+
+    Raises:
+        ModelRegistryUnreachableError: MLflow does not answer.
+    """
+    client = open_client(settings.mlflow_tracking_uri)
+    versions = ModelVersions.from_settings(settings).all()
+    named = {version.run_id for version in versions}
+    named |= {version.tags.get("dataset_run_id", "") for version in versions}
+    names = (settings.model_name, experiment_name(settings))
+    try:
+        return sweep_unfinished(client, names, referenced=frozenset(named), now_ms=now_ms)
+    except FAILURES as error:
+        # It can wait for the next training; this one will say itself what is wrong with MLflow.
+        logger.warning("what earlier trainings left was not looked for: %.200s", error)
+        return []
 
 
 def read_training_data(settings: Settings, source: Source) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -183,66 +304,6 @@ def read_opponent(versions: ModelVersions) -> Opponent | str:
     )
 
 
-def _lineage(table: pd.DataFrame, candidate: Candidate) -> dict[str, str]:
-    """Say where a version comes from; the digests of definitions and trees are added to it."""
-    evaluation = candidate.evaluation
-    figure = shown(evaluation.figures[DECIDING_FIGURE]) if evaluation else "not judged"
-    return {
-        "code_version": code_version(),
-        "dataset_digest": table_digest(table),
-        "dataset_rows": str(len(table)),
-        "dataset_frauds": str(int(table["is_fraud"].sum())),
-        "dataset_from_ms": str(int(table["event_time_ms"].min())),
-        "dataset_until_ms": str(int(table["event_time_ms"].max())),
-        "fitted_rows": str(len(candidate.fitted)),
-        "fitted_until_ms": str(candidate.fitted_until_ms),
-        "vector_digest": candidate.spec.digest,
-        DECIDING_FIGURE: figure,
-    }
-
-
-def _metrics(
-    table: pd.DataFrame, candidate: Candidate, comparison: Comparison | None
-) -> dict[str, float]:
-    metrics = {"rows": float(len(table)), "frauds": float(table["is_fraud"].sum())}
-    if candidate.evaluation is not None:
-        metrics |= candidate.evaluation.as_metrics()
-    if comparison is not None:
-        difference = comparison.difference[DECIDING_FIGURE]
-        metrics |= {
-            f"difference_{DECIDING_FIGURE}": difference.value,
-            f"difference_{DECIDING_FIGURE}_low": difference.low,
-            f"difference_{DECIDING_FIGURE}_high": difference.high,
-        }
-    return metrics
-
-
-def _files(
-    candidate: Candidate, verdict: Verdict, comparison: Comparison | None
-) -> dict[str, bytes]:
-    evaluation = candidate.evaluation
-    report = {
-        "promotes": verdict.promotes,
-        "reason": verdict.reason,
-        "evaluation": asdict(evaluation) if evaluation else None,
-        "comparison": asdict(comparison) if comparison else None,
-    }
-    importances = candidate.forest.feature_importances_
-    files = {
-        "evaluation/report.json": json.dumps(report, indent=1).encode(),
-        "evaluation/importance.png": plots.importance(candidate.spec.columns, importances),
-    }
-    if evaluation is not None:
-        judged = (candidate.test, candidate.scores)
-        files["evaluation/precision_recall.png"] = plots.precision_recall(*judged)
-        files["evaluation/calibration.png"] = plots.calibration(*judged)
-    return files
-
-
-def _jobs() -> int:
-    return os.cpu_count() or 1
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; print the version, or what is wrong.
 
@@ -255,7 +316,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--maturity-ms", type=int, default=MATURITY_MS)
     parser.add_argument("--keep-immature", action="store_true")
     parser.add_argument("--seed", type=int, default=SEED)
-    parser.add_argument("--from", dest="source", choices=("log", "archive"), default="log")
+    parser.add_argument("--source", choices=("log", "archive"), default="log")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     given = {
@@ -268,7 +329,7 @@ def main(arguments: list[str] | None = None) -> int:
             settings,
             maturity_ms=options.maturity_ms,
             keep_immature=options.keep_immature,
-            seed=options.seed,
+            plan=Plan(seed=options.seed),
             source=options.source,
         )
     except WeirError as error:

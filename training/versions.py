@@ -29,12 +29,15 @@ VERSIONS_MAX: Final = 1_000
 ANSWER_S_MAX: Final = 10.0
 
 TAG_STATUS: Final = "status"
-"""champion, challenger, archived or rolled back. For people: the alias says who decides."""
+"""registered, champion, challenger, archived or rolled back. For people: who decides the alias
+says."""
 TAG_REPLACED: Final = "replaced"
 """The version that was champion before this one; where a rollback goes."""
 TAG_REASON: Final = "reason"
 """Why it was promoted, or not."""
 
+REGISTERED = "registered"
+"""Whole, and nobody has pointed at it yet."""
 CHAMPION, CHALLENGER, ARCHIVED, ROLLED_BACK = "champion", "challenger", "archived", "rolled back"
 
 

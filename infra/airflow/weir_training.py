@@ -1,5 +1,7 @@
 """An Airflow DAG that trains once a day: first parity, then a version, champion if it is better.
 
+Trained is on a data set of the newest 90 days that are old enough, which the version names.
+
 Copy or link it into Airflow's folder of DAGs. It only calls the command `weir`, so Airflow's
 environment and ours never meet. Tasks are tried again a bounded number of times; a training that
 failed half-way has left no version, so trying again is safe.
@@ -43,8 +45,8 @@ with DAG(
     train = BashOperator(
         task_id="train",
         # Parity was checked by the task before.
-        bash_command=f"{WEIR} train --skip-parity",
-        doc="Fit, judge against the champion, register; promote only what is better.",
+        bash_command=f"{WEIR} train --skip-parity --days=90",
+        doc="Make a data set, fit, judge against the champion, register; promote only if better.",
     )
     models = BashOperator(
         task_id="models",

@@ -41,24 +41,30 @@ def build(
     from training.archive.read import ArchiveVersion  # noqa: PLC0415
     from training.dataset_build import build_dataset  # noqa: PLC0415
     from training.dataset_log import log_dataset  # noqa: PLC0415
+    from training.mlflow_runs import check_reachable  # noqa: PLC0415
 
     settings = archive_settings()
+    if log:
+        # Before minutes of work that would have nowhere to go.
+        check_reachable(settings.mlflow_tracking_uri)
     archive = None
     if version_of is not None:
         report = json.loads(version_of.read_text(encoding="utf-8"))
         archive = ArchiveVersion.from_json(report["version"]["archive"])
     dataset = build_dataset(
-        settings, first_ms=_ms(from_day), end_ms=_ms(until_day), archive=archive
+        settings, first_ms=day_ms(from_day), end_ms=day_ms(until_day), archive=archive
     )
     typer.echo(dataset.report())
     if out is not None:
         out.write_bytes(dataset.parquet())
         say(f"wrote {out}")
     if log:
-        say(f"logged as run {log_dataset(settings, dataset)}")
+        logged = log_dataset(settings, dataset)
+        say(f"{'logged' if logged.is_new else 'known'} as run {logged.run_id}")
 
 
-def _ms(day: datetime) -> int:
+def day_ms(day: datetime) -> int:
+    """The first moment of a day, UTC, in ms since 1970."""
     return int(day.replace(tzinfo=UTC).timestamp()) * 1_000
 
 

@@ -41,6 +41,10 @@ def test_it_trains_only_after_parity(dag: Any) -> None:
     assert dag.get_task("train").upstream_task_ids == {"parity"}
 
 
+def test_it_trains_on_a_data_set_whose_days_move_on(dag: Any) -> None:
+    assert dag.get_task("train").bash_command.endswith(" train --skip-parity --days=90")
+
+
 def test_every_task_is_tried_again_a_bounded_number_of_times(dag: Any) -> None:
     for task in dag.tasks:
         assert task.retries == 3

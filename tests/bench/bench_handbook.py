@@ -5,12 +5,13 @@ model: train on 7 days, leave 7 days for the labels, test on 7 days, four times,
 
     weir up
     weir replay ../shared/handbook/transactions.parquet --columns handbook
-    PYTHONPATH=. .venv/bin/python tests/bench/bench_handbook.py archive .weir/archive
+    PYTHONPATH=. .venv/bin/python tests/bench/bench_handbook.py dataset .weir/archive
 
-reads rows and labels from the archive, as `weir train --from archive` does: the whole path, from
-the stream to the model. ``export FILE`` reads a table of `weir export features` instead, and
-``fold FILE`` first makes such a table by the pure fold, without Kafka and Flink; both take the
-labels from the handbook's own table.
+makes the data set of all four months from the archive, as `weir train` does, labels and batch
+features joined by Feast: the whole path, from the stream to the model. ``archive DIRECTORY`` reads
+rows and labels alone, as `weir train --source archive` does. ``export FILE`` reads a table of
+`weir export features` instead, and ``fold FILE`` first makes such a table by the pure fold, without
+Kafka and Flink; both take the labels from the handbook's own table.
 
 Input: the handbook's transactions, which carry no licence and are not part of the project;
 ``--handbook`` says where they are. Takes a minute of one core for the published inputs, two for
@@ -33,13 +34,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS, FEATURE_NAMES
 from features.on_demand import on_demand_features
 from features.state import MerchantState, UserState
 from features.vector import AMOUNT_COLUMN, VectorSpec
 from schemas.label import Label
+from schemas.settings import Settings
 from training.archive.read import archived_feature_rows, archived_labels
 from training.dataset import encode_table, join_labels
+from training.dataset_build import build_dataset
 from training.evaluate import Thresholds, evaluate
 from training.fit import ForestParameters, fit_forest
 
@@ -73,7 +77,11 @@ PUBLISHED_INPUTS = (
 )
 """The fifteen inputs of the handbook, by our names."""
 
-INPUTS = {"published": PUBLISHED_INPUTS, "weir": (AMOUNT_COLUMN, *FEATURE_NAMES)}
+INPUTS = {
+    "published": PUBLISHED_INPUTS,
+    "weir": (AMOUNT_COLUMN, *FEATURE_NAMES),
+    "weir and batch": (AMOUNT_COLUMN, *FEATURE_NAMES, *BATCH_NAMES),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,21 @@ def archived(url: str) -> pd.DataFrame:
     return join_labels(archived_feature_rows(url), archived_labels(url), keep_immature=True)
 
 
+def built(url: str, transactions: pd.DataFrame) -> pd.DataFrame:
+    """Make the data set of all days there are; print what it is."""
+    first_day = int(transactions["event_time_ms"].min()) // DAY_MS
+    last_day = int(transactions["event_time_ms"].max()) // DAY_MS
+    dataset = build_dataset(
+        Settings(archive_url=url),
+        first_ms=first_day * DAY_MS,
+        # So late that every report is known; and no row is too young, as for an archive.
+        end_ms=(last_day + 1 + WEEK_DAYS) * DAY_MS,
+        maturity_ms=0,
+    )
+    print(json.dumps(json.loads(dataset.report())), flush=True)
+    return dataset.table
+
+
 def checked(table: pd.DataFrame, transactions: pd.DataFrame) -> pd.DataFrame:
     """Refuse a table that is not of all the handbook's transactions; order it by their numbers."""
     ids = set(transactions["transaction_id"])
@@ -213,7 +236,7 @@ def judge(fold: Fold, inputs: tuple[str, ...]) -> dict[str, Any]:
 def main() -> int:
     """Judge both sets of inputs; print a line a fold, then the means."""
     parser = argparse.ArgumentParser(description="Model quality on the handbook's protocol.")
-    parser.add_argument("source", choices=("archive", "export", "fold"))
+    parser.add_argument("source", choices=("dataset", "archive", "export", "fold"))
     parser.add_argument("place", help="the archive's address, or the table's file")
     parser.add_argument("--handbook", type=Path, default=HANDBOOK)
     parser.add_argument("--inputs", choices=sorted(INPUTS), action="append")
@@ -221,12 +244,15 @@ def main() -> int:
     transactions = handbook_transactions(options.handbook)
     if options.source == "fold":
         folded(transactions).to_parquet(options.place)
-    if options.source == "archive":
+    if options.source == "dataset":
+        table = checked(built(options.place, transactions), transactions)
+    elif options.source == "archive":
         table = checked(archived(options.place), transactions)
     else:
         table = checked(exported(Path(options.place), transactions), transactions)
     means: dict[str, dict[str, float]] = {}
-    for inputs in options.inputs or INPUTS:
+    there = [name for name, columns in INPUTS.items() if set(columns) <= set(table.columns)]
+    for inputs in options.inputs or there:
         lines = []
         for fold in folds(table):
             lines.append(judge(fold, INPUTS[inputs]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -31,7 +32,7 @@ def test_a_logged_data_set_reads_back_with_its_version(
     mlflow_server: Services, tmp_path: Path
 ) -> None:
     settings = settings_of(mlflow_server)
-    run_id = log_dataset(settings, DATASET)
+    run_id = log_dataset(settings, DATASET).run_id
     client = mlflow.MlflowClient(settings.mlflow_tracking_uri)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -40,6 +41,18 @@ def test_a_logged_data_set_reads_back_with_its_version(
     assert run.data.metrics == {"rows": 2, "frauds": 1, "repeats": 3, "immature": 4}
     kept = client.download_artifacts(run_id, TABLE_FILE, str(tmp_path))
     assert Path(kept).read_bytes() == DATASET.parquet()
+
+
+def test_an_equal_data_set_is_logged_once_and_one_with_other_rows_anew(
+    mlflow_server: Services,
+) -> None:
+    settings = settings_of(mlflow_server)
+    first = log_dataset(settings, DATASET)
+    again = log_dataset(settings, DATASET)
+    assert (first.is_new, again.is_new) == (True, False)
+    assert again.run_id == first.run_id
+    other = replace(DATASET, table=DATASET.table.assign(amount_minor=[2.0, 3.0]))
+    assert log_dataset(settings, other).run_id != first.run_id
 
 
 def test_a_data_set_that_cannot_be_logged_leaves_no_run(

@@ -30,10 +30,10 @@ from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
 from tests.topic_tail import Tail, tail
 from tests.worker_process import running_worker
-from training.dataset import split_by_time
 from training.errors import ModelRegistryUnreachableError
 from training.fit import ForestParameters
-from training.train import TrainingOutcome, train_on
+from training.split import split_by_time
+from training.train import Plan, TrainingOutcome, train_on
 from training.versions import ModelVersions
 
 # MLflow warns of type hints of its own when it writes a model.
@@ -64,14 +64,13 @@ def train(
     *,
     parity: Callable[[], str | None] | None = None,
 ) -> TrainingOutcome:
-    return train_on(
-        table, settings, parameters=parameters, seed=3, about={"maturity_ms": 0}, parity=parity
-    )
+    plan = Plan(parameters=parameters, seed=3, parity=parity)
+    return train_on(table, settings, plan=plan, about={"maturity_ms": 0})
 
 
 def shuffled(table: pd.DataFrame) -> pd.DataFrame:
     """Labels that mean nothing where a model learns them, and are true where it is judged."""
-    older = split_by_time(table).train.index
+    older = split_by_time(table).fitted.index
     worse = table.copy()
     order = np.random.default_rng(5).permutation(len(older))
     worse.loc[older, "is_fraud"] = table.loc[older, "is_fraud"].to_numpy()[order]

@@ -20,7 +20,7 @@ from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.topics import FEATURES, LABELS
 from training.archive.store import ArchiveTable
 from training.archive.tables import DAY
-from training.errors import NoFeatureRowsError
+from training.errors import ArchiveUnreachableError, NoArchiveError, NoFeatureRowsError
 from training.read_log import LABEL_COLUMNS, TRANSACTION_COLUMNS
 
 _PLACE = [("log_partition", "ascending"), ("log_offset", "ascending")]
@@ -171,6 +171,21 @@ def archived_observations(url: str, *, version: ArchiveVersion | None = None) ->
     )
 
 
+def archived_newest_ms(url: str, *, version: ArchiveVersion | None = None) -> int:
+    """Give the newest time that rows or labels speak of, ms since 1970 UTC; 0 if there are none.
+
+    Raises:
+        NoArchiveError: nothing has been archived yet.
+    """
+    times = ((FEATURES, "event_time_ms"), (LABELS, "observed_time_ms"))
+    newest_ms = 0
+    for name, column in times:
+        columns = [column, *(place for place, _ in _PLACE)]
+        found = pc.max(_read(url, name, columns, _wanted(name, version))[column]).as_py()
+        newest_ms = max(newest_ms, found or 0)
+    return newest_ms
+
+
 def count_repeats(
     url: str, *, first_ms: int, end_ms: int, version: ArchiveVersion | None = None
 ) -> int:
@@ -206,7 +221,18 @@ def _wanted(name: str, version: ArchiveVersion | None) -> Any:
 
 
 def _read(url: str, name: str, columns: Sequence[str], wanted: Any) -> pa.Table:
-    rows = ArchiveTable(url, name).dataset().to_table(columns=list(columns), filter=wanted)
+    dataset = ArchiveTable(url, name).dataset()
+    try:
+        rows = dataset.to_table(columns=list(columns), filter=wanted)
+    except FileNotFoundError as error:
+        raise NoArchiveError(
+            f"a file of the archive table {url.rstrip('/')}/{name} is missing: {error!s:.200}; "
+            "`weir archive rebuild` makes the table anew from the logs"
+        ) from error
+    except OSError as error:
+        raise ArchiveUnreachableError(
+            f"the archive table {url.rstrip('/')}/{name} could not be read: {error!r:.300}"
+        ) from error
     return rows.sort_by(_PLACE)
 
 

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.batch import BATCH_NAMES
 from features.definitions import DEFINITION_DIGEST
 from tests.model_files import trained, training_table
 from training.candidate import Candidate, Opponent, contest, fit_candidate, opponent
-from training.dataset import split_by_time
 from training.evaluate import Thresholds
 from training.fit import ForestParameters
+from training.split import split_by_time
 
 THRESHOLDS = Thresholds(review=0.5, block=0.9)
 FOREST = ForestParameters(trees=20, depth_max=6)
@@ -35,7 +36,7 @@ def champion(candidate: Candidate, **changes: object) -> Opponent:
 def shuffled(table: pd.DataFrame) -> pd.DataFrame:
     """The table with labels that mean nothing in its older part."""
     rng = np.random.default_rng(SEED)
-    older = split_by_time(table).train.index
+    older = split_by_time(table).fitted.index
     worse = table.copy()
     worse.loc[older, "is_fraud"] = rng.permutation(table.loc[older, "is_fraud"].to_numpy())
     return worse
@@ -96,6 +97,30 @@ def test_only_rows_that_the_champion_has_not_seen_are_compared(good: Candidate) 
     assert none is None
     assert not verdict.promotes
     assert "only 0 frauds are newer" in verdict.reason
+
+
+def test_a_champion_that_scores_by_what_the_rows_lack_is_not_compared(good: Candidate) -> None:
+    spec = replace(good.spec, columns=(*good.spec.columns, *BATCH_NAMES[:1]))
+    verdict, none = contest(good, champion(good, spec=spec), thresholds=THRESHOLDS, seed=SEED)
+    assert none is None
+    assert not verdict.promotes
+    assert f"version 3 scores by {BATCH_NAMES[0]}, which" in verdict.reason
+
+
+def test_with_a_grid_the_chosen_parameters_are_fitted_on_what_they_were_chosen_by_too(
+    table: pd.DataFrame, good: Candidate
+) -> None:
+    split = split_by_time(table)
+    stump = replace(FOREST, depth_max=1)
+    chosen = fit_candidate(
+        split, parameters=stump, thresholds=THRESHOLDS, seed=SEED, grid=(stump, FOREST)
+    )
+    assert chosen.choice.parameters == FOREST
+    assert [parameters for parameters, _ in chosen.choice.tried] == [stump, FOREST]
+    assert chosen.fitted.index.tolist() == split.fitted.index.tolist()
+    # As if these had been asked for: the test rows are judged once, by the one that was chosen.
+    assert chosen.compiled.trees == good.compiled.trees
+    assert chosen.evaluation == good.evaluation
 
 
 def test_where_the_older_rows_are_of_one_kind_all_are_fitted_and_none_judged(

@@ -11,8 +11,6 @@ from training.dataset import (
     check_null_share,
     encode_table,
     join_labels,
-    split_by_time,
-    split_stratified,
     statistics,
     vector_spec,
 )
@@ -131,28 +129,6 @@ def test_features_later_than_their_label_are_refused_with_their_count(
         check_label_times(table, known)
 
 
-def stratified_table(frauds: int, rows_in_all: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"event_time_ms": range(rows_in_all), "is_fraud": [n < frauds for n in range(rows_in_all)]}
-    )
-
-
-def test_a_stratified_split_keeps_the_share_of_fraud_and_every_row_once() -> None:
-    split = split_stratified(stratified_table(100, 1_000))
-    parts = (split.train, split.validation, split.test)
-    assert [len(part) for part in parts] == [700, 150, 150]
-    assert [int(part["is_fraud"].sum()) for part in parts] == [70, 15, 15]
-    assert sorted(pd.concat(parts)["event_time_ms"]) == list(range(1_000))
-
-
-def test_a_stratified_split_is_the_same_each_time_and_another_with_another_seed() -> None:
-    table = stratified_table(100, 1_000)
-    first, second, other = (split_stratified(table, seed=seed).test for seed in (42, 42, 43))
-    pd.testing.assert_frame_equal(first, second)
-    pd.testing.assert_frame_equal(first, split_stratified(table).test)
-    assert first["event_time_ms"].tolist() != other["event_time_ms"].tolist()
-
-
 def test_statistics_describe_each_column_of_numbers() -> None:
     table = pd.DataFrame(
         {
@@ -174,13 +150,6 @@ def test_statistics_describe_each_column_of_numbers() -> None:
         "mean_fraud": 1.0,
         "mean_legitimate": 2.5,
     }
-
-
-def test_the_test_part_is_newer_than_all_it_is_learnt_from_and_ties_stay_together() -> None:
-    table = pd.DataFrame({"event_time_ms": [1, 2, 3, 4, 5, 6, 7, 8, 8, 8]})
-    split = split_by_time(table, test_share=0.2)
-    assert split.train["event_time_ms"].tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert split.test["event_time_ms"].tolist() == [8, 8, 8]
 
 
 def test_a_table_is_encoded_exactly_as_its_rows_are_when_they_are_scored() -> None:

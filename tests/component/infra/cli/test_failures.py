@@ -105,3 +105,28 @@ def test_a_replay_that_cannot_be_says_why(options: list[str], part: str, table: 
 
 def test_an_unknown_kind_of_decision_is_refused() -> None:
     assert_one_line(weir("decisions", "--kind", "DENY"), "APPROVE, REVIEW, BLOCK")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train"],
+        ["train", "--days", "30"],
+        ["train", "--from", "2026-10-01", "--until", "2026-11-01"],
+        ["train", "--source", "log"],
+        ["train", "--source", "archive"],
+        ["dataset", "build", "--from", "2026-10-01", "--until", "2026-11-01"],
+    ],
+    ids=" ".join,
+)
+def test_an_mlflow_that_is_away_is_told_before_anything_is_read(
+    command: list[str], closed_port: int, tmp_path: Path
+) -> None:
+    # Neither Kafka nor an archive is there: they would be missed next.
+    result = weir(*command, WEIR_DATA_DIR=tmp_path, WEIR_MLFLOW_PORT=closed_port)
+    assert_one_line(result, "MLflow does not answer", f"127.0.0.1:{closed_port}", "weir up")
+
+
+def test_train_refuses_options_that_do_not_go_together(tmp_path: Path) -> None:
+    result = weir("train", "--from", "2026-10-01", WEIR_DATA_DIR=tmp_path)
+    assert_one_line(result, "--from and --until go together")
