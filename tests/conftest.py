@@ -10,6 +10,9 @@ import re
 from collections.abc import Iterator
 
 import hypothesis
+
+# Before Feast: importing that makes counters of one name one, in all registries of the process.
+import prometheus_client  # noqa: F401
 import pytest
 
 from tests import services

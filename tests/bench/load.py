@@ -22,8 +22,8 @@ from schemas.topics import LIBRDKAFKA_PARTITIONER
 WAKE_S = 0.0005
 """Shortest sleep of the sender, s: what it may be late by; that counts as latency."""
 SENDER = {"linger.ms": 5, "acks": "all"}
-"""How it sends: as producers do by default (Java's since Kafka 4.0 as well as librdkafka's), without
-losing anything. What an event waits for its batch is part of its latency."""
+"""How it sends: with the default linger of librdkafka and, since Kafka 4.0, of Java, without losing
+anything. What an event waits for its batch is part of its latency."""
 
 
 @dataclass(frozen=True)

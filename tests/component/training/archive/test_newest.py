@@ -5,7 +5,7 @@ from pathlib import Path
 from features.definitions import DAY_MS
 from schemas.topics import FEATURES
 from tests.builders import NOW_MS
-from tests.unit.training.archive.test_read import archive, row, rows
+from tests.component.training.archive.test_read import archive, row, rows
 from training.archive.newest import newest_event_ms
 
 
