@@ -76,15 +76,27 @@ def compact() -> None:
 
 def rebuild() -> None:
     """Empty the archive and fill it again from the logs; a running archiver takes part."""
-    from training.archive.archiver import archive_to_end  # noqa: PLC0415 - slow to import
-    from training.archive.store import ArchiveTable  # noqa: PLC0415
-    from training.errors import ArchiveConflictError  # noqa: PLC0415
+    from training.archive.store import ArchiveTable  # noqa: PLC0415 - slow to import
 
     settings = archive_settings()
     for name in TABLES:
         table = ArchiveTable(settings.archive_url, name)
         table.open_or_create()
         table.empty(list(end_offsets(settings.kafka_bootstrap, name)))
+    fill(settings)
+    status()
+
+
+def fill(settings: Settings) -> None:
+    """Archive all that is in the logs now; a running archiver takes part.
+
+    Raises:
+        ArchiveConflictError: the other archiver wins again and again.
+        LogUnreachableError: Kafka does not answer.
+    """
+    from training.archive.archiver import archive_to_end  # noqa: PLC0415 - slow to import
+    from training.errors import ArchiveConflictError  # noqa: PLC0415
+
     for attempt in range(ATTEMPTS_MAX):
         try:
             archive_to_end(settings)
@@ -94,7 +106,6 @@ def rebuild() -> None:
             if attempt == ATTEMPTS_MAX - 1:
                 raise
             time.sleep(ATTEMPT_S)
-    status()
 
 
 def verify(*, as_json: AsJson = False) -> None:

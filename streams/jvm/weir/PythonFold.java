@@ -3,7 +3,6 @@ package weir;
 import java.util.Objects;
 
 import org.apache.flink.api.common.functions.OpenContext;
-import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
@@ -40,9 +39,7 @@ public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<
 
     @Override
     public void open(OpenContext context) throws Exception {
-        ListStateDescriptor<byte[]> descriptor =
-                new ListStateDescriptor<>(entity + "-journal", KeyedFrames.FRAME_TYPE);
-        Journal journal = new Journal(getRuntimeContext().getListState(descriptor));
+        Journal journal = new Journal(getRuntimeContext().getListState(Journal.descriptor(entity)));
         python = new PythonInterpreter(
                 PythonInterpreterConfig.newBuilder()
                         .setPythonExec(pythonExecutable)
