@@ -9,13 +9,12 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
 
 from features.definitions import DEFINITION_DIGEST
-from infra.cli.archive import fill
+from infra.cli.archive import fill, moment
 from infra.cli.backfill_run import fold
 from infra.cli.kafka_log import end_offsets
 from infra.cli.stack import say
@@ -218,13 +217,9 @@ def _print(report: BackfillReport) -> None:
         f"{report.different:,} differ"
     )
     for name, since_ms in report.complete_since_ms.items():
-        say(f"{name} is complete since {_moment(since_ms)}")
+        say(f"{name} is complete since {moment(since_ms)}")
     if report.is_seeded:
         say("Redis and the velocity job have their states; `weir up` goes on from there")
-
-
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1_000, tz=UTC).isoformat(timespec="milliseconds")
 
 
 def register(app: typer.Typer) -> None:

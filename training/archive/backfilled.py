@@ -45,6 +45,21 @@ MERCHANT_ORDER_FIRST: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
+class BackfillStatus:
+    """What the table of backfilled rows holds.
+
+    Attributes:
+        rows: it holds.
+        definition_digest: of its rows.
+        complete_since_ms: see `complete_since_ms`; empty if the definitions are not the present.
+    """
+
+    rows: int
+    definition_digest: str
+    complete_since_ms: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What the features that both definitions have say, old and new.
 
@@ -190,6 +205,24 @@ def compare_with_old(url: str, rows: pa.Table) -> Comparison:
         compared += len(ours)
         different += int((~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))).sum())
     return Comparison(compared, different)
+
+
+def backfill_status(url: str) -> BackfillStatus | None:
+    """Say what the table of backfilled rows holds; None if there is none, or none of its rows.
+
+    Raises:
+        ArchiveUnreachableError: the storage failed.
+    """
+    try:
+        rows = ArchiveTable(url, BACKFILLED).dataset()
+    except NoArchiveError:
+        return None
+    table = rows.to_table(columns=["definition_digest", "event_time_ms"])
+    if not len(table):
+        return None
+    digest = table["definition_digest"][0].as_py()
+    since = complete_since_ms(pc.min(table["event_time_ms"]).as_py())
+    return BackfillStatus(len(table), digest, since if digest == DEFINITION_DIGEST else {})
 
 
 def complete_since_ms(first_event_ms: int) -> dict[str, int]:
