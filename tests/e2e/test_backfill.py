@@ -197,7 +197,7 @@ def weir(stack: Stack, *arguments: str) -> dict[str, Any]:
             "PYTHONPATH": str(stack.layout.repo),
         },
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3_000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -190,13 +190,15 @@ def compare_with_old(url: str, rows: pa.Table) -> Comparison:
     folded what the stream folded, in its order.
     """
     places = pd.MultiIndex.from_frame(rows.select(["log_partition", "log_offset"]).to_pandas())
-    columns = [*FEATURE_NAMES, "log_partition", "log_offset"]
     wanted = pc.field("is_readable") & (pc.field("definition_digest") != DEFINITION_DIGEST)
-    old = ArchiveTable(url, FEATURES).dataset().to_table(columns=columns, filter=wanted)
+    dataset = ArchiveTable(url, FEATURES).dataset()
+    # A table gets the column of a feature that was added with the first row that has it.
+    names = [name for name in FEATURE_NAMES if name in dataset.schema.names]
+    old = dataset.to_table(columns=[*names, "log_partition", "log_offset"], filter=wanted)
     at = pd.MultiIndex.from_frame(old.select(["log_partition", "log_offset"]).to_pandas())
     old = old.take(pa.array(at.get_indexer(places)))
     compared = different = 0
-    for name in FEATURE_NAMES:
+    for name in names:
         theirs = old[name].to_numpy().astype(np.float64)
         ours = rows[name].to_numpy().astype(np.float64)
         # A column without any value is of a feature that the old definitions had not.

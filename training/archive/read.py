@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.topics import FEATURES, LABELS
 from training.archive.store import ArchiveTable
-from training.archive.tables import BACKFILLED, DAY
+from training.archive.tables import BACKFILLED, DAY, SCHEMAS
 from training.errors import NoArchiveError, NoFeatureRowsError
 from training.read_log import LABEL_COLUMNS, TRANSACTION_COLUMNS
 
@@ -243,8 +243,14 @@ def _wanted(name: str, version: ArchiveVersion | None) -> Any:
 
 
 def _read(url: str, name: str, columns: Sequence[str], wanted: Any) -> pa.Table:
-    rows = ArchiveTable(url, name).dataset().to_table(columns=list(columns), filter=wanted)
-    return rows.sort_by(_PLACE)
+    dataset = ArchiveTable(url, name).dataset()
+    # A table gets the column of a feature that was added with the first row that has it.
+    known = [column for column in columns if column in dataset.schema.names]
+    rows = dataset.to_table(columns=known, filter=wanted).sort_by(_PLACE)
+    for column in columns:
+        if column not in known:
+            rows = rows.append_column(column, pa.nulls(len(rows), SCHEMAS[name].field(column).type))
+    return rows.select(list(columns))
 
 
 def _first_of_each(rows: pa.Table) -> pd.DataFrame:

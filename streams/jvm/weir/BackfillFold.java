@@ -56,9 +56,13 @@ public final class BackfillFold
                         .setPythonExec(pythonExecutable)
                         .setExcType(PythonInterpreterConfig.ExecType.MULTI_THREAD)
                         .build());
-        python.exec("from streams.backfill_stages import open_backfill_stage");
-        stage = (PyObject) python.invoke(
-                "open_backfill_stage", entity, settings, definitionDigest, seedsOnlineState);
+        // Not by invoke: it drops one reference to the function too many, and a second task in this
+        // process, after the first has ended, would call whatever lies there by then.
+        python.set("arguments", new Object[] {entity, settings, definitionDigest, seedsOnlineState});
+        python.exec(
+                "from streams.backfill_stages import open_backfill_stage\n"
+                        + "stage = open_backfill_stage(*arguments)");
+        stage = (PyObject) python.get("stage");
     }
 
     /** The answer is as {@link UserFold#emit} takes it apart. */
