@@ -63,12 +63,17 @@ def start_of(settings: Settings) -> Start:
     checkpoint = newest_checkpoint(checkpoints_dir(settings))
     if checkpoint is not None:
         return Start(checkpoint.resolve().as_uri())
+    return seed_of(settings) or Start()
+
+
+def seed_of(settings: Settings) -> Start | None:
+    """What a backfill by the present definitions made to start from, used or not; None: nothing."""
     seed = _seed_file(settings)
     if not seed.exists():
-        return Start()
+        return None
     written = json.loads(seed.read_text(encoding="utf-8"))
     if written["definition_digest"] != DEFINITION_DIGEST:
-        return Start()
+        return None
     offsets = {
         topic: {int(partition): offset for partition, offset in of_topic.items()}
         for topic, of_topic in written["next_offsets"].items()

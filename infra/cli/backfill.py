@@ -23,7 +23,15 @@ from schemas.errors import RetryableError, WeirError
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
 from schemas.transaction import Limits
-from streams.cluster import GROUP_ID, checkpoints_dir, install_seed, job_state, noted_digest
+from streams.cluster import (
+    GROUP_ID,
+    Start,
+    checkpoints_dir,
+    install_seed,
+    job_state,
+    noted_digest,
+    seed_of,
+)
 
 ANSWER_S_MAX: Final = 10.0
 
@@ -113,12 +121,13 @@ def run_backfill(stack: Stack, *, say: Callable[[str], object]) -> BackfillRepor
     seeds = noted_digest(settings) != DEFINITION_DIGEST
     backfilled.folded_rows(settings.archive_url, until=None)
     fill(settings)
-    everything = backfilled.folded_rows(settings.archive_url, until=None)
-    if not seeds and backfilled.is_backfilled(settings.archive_url, everything):
+    # What lies behind an earlier seed is the velocity job's to compute, if it has not yet.
+    earlier = (seed_of(settings) or Start()).next_offsets
+    offsets = _committed(settings) if seeds else earlier
+    folded = backfilled.folded_rows(settings.archive_url, until=offsets.get(TRANSACTIONS))
+    if not seeds and backfilled.is_backfilled(settings.archive_url, folded):
         return _nothing()
     _check_flink(settings)
-    offsets = _committed(settings) if seeds else {}
-    folded = backfilled.folded_rows(settings.archive_url, until=offsets.get(TRANSACTIONS))
     labels = backfilled.folded_labels(settings.archive_url, until=offsets.get(LABELS))
     say(f"folding {len(folded):,} transactions and {len(labels):,} labels")
     scratch = checkpoints_dir(settings).parent / "backfill"
@@ -150,7 +159,7 @@ def run_backfill(stack: Stack, *, say: Callable[[str], object]) -> BackfillRepor
         first_event_ms=first_event_ms,
         complete_since_ms=backfilled.complete_since_ms(first_event_ms),
         is_seeded=seeds,
-        next_offsets=offsets,
+        next_offsets=offsets if seeds else {},
     )
     metadata = {"weir.backfill": json.dumps(asdict(report))}
     ArchiveTable(settings.archive_url, BACKFILLED).replace(rows, metadata=metadata)
@@ -174,7 +183,7 @@ def _check_flink(settings: Settings) -> None:
         )
 
 
-def _committed(settings: Settings) -> dict[str, dict[int, int]]:
+def _committed(settings: Settings) -> Mapping[str, Mapping[int, int]]:
     """Where the old job's newest checkpoint has read to: what comes later the new job will do."""
     from confluent_kafka import Consumer, KafkaException, TopicPartition  # noqa: PLC0415
 

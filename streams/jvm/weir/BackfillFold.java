@@ -56,8 +56,7 @@ public final class BackfillFold
                         .setPythonExec(pythonExecutable)
                         .setExcType(PythonInterpreterConfig.ExecType.MULTI_THREAD)
                         .build());
-        // Not by invoke: it drops one reference to the function too many, and a second task in this
-        // process, after the first has ended, would call whatever lies there by then.
+        // Not by invoke, see PythonFold.
         python.set("arguments", new Object[] {entity, settings, definitionDigest, seedsOnlineState});
         python.exec(
                 "from streams.backfill_stages import open_backfill_stage\n"

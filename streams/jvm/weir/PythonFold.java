@@ -45,8 +45,12 @@ public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<
                         .setPythonExec(pythonExecutable)
                         .setExcType(PythonInterpreterConfig.ExecType.MULTI_THREAD)
                         .build());
-        python.exec("from streams.operators import open_stage");
-        stage = (PyObject) python.invoke("open_stage", entity, settings, journal);
+        // Not by invoke: PEMJA 0.5.7 then drops one reference to the function too many, and whoever
+        // opens a stage in this process after this one was closed calls what lies there by then.
+        python.set("arguments", new Object[] {entity, settings, journal});
+        python.exec(
+                "from streams.operators import open_stage\nstage = open_stage(*arguments)");
+        stage = (PyObject) python.get("stage");
     }
 
     @Override
