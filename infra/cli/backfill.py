@@ -7,8 +7,10 @@ of what it says.
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -130,18 +132,14 @@ def run_backfill(stack: Stack, *, say: Callable[[str], object]) -> BackfillRepor
     _check_flink(settings)
     labels = backfilled.folded_labels(settings.archive_url, until=offsets.get(LABELS))
     say(f"folding {len(folded):,} transactions and {len(labels):,} labels")
-    scratch = checkpoints_dir(settings).parent / "backfill"
-    savepoint = checkpoints_dir(settings).parent / f"seed-{DEFINITION_DIGEST}"
-    for left in (scratch, savepoint) if seeds else (scratch,):
-        shutil.rmtree(left, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    scratch, savepoint = _directories(settings, seeds=seeds)
     try:
         values = fold(
             stack,
             folded=folded,
             labels=labels,
             scratch=scratch,
-            savepoint=savepoint if seeds else None,
+            savepoint=savepoint,
         )
         limits = Limits.from_settings(settings)
         rows = backfilled.backfilled_rows(values, folded, limits=limits)
@@ -163,9 +161,25 @@ def run_backfill(stack: Stack, *, say: Callable[[str], object]) -> BackfillRepor
     )
     metadata = {"weir.backfill": json.dumps(asdict(report))}
     ArchiveTable(settings.archive_url, BACKFILLED).replace(rows, metadata=metadata)
-    if seeds:
+    if savepoint is not None:
         install_seed(settings, savepoint=savepoint, next_offsets=offsets)
     return report
+
+
+def _directories(settings: Settings, *, seeds: bool) -> tuple[Path, Path | None]:
+    """Make a scratch directory, and name one for the savepoint, which Flink makes.
+
+    Their names are new: the job of a backfill that was killed may still be running, and must not
+    write where this one does. What earlier ones have left is deleted.
+    """
+    root = checkpoints_dir(settings).parent
+    old = [*root.glob("backfill-*"), *(root.glob("seed-*") if seeds else ())]
+    for left in old:
+        shutil.rmtree(left, ignore_errors=True)
+    token = uuid.uuid4().hex[:12]
+    scratch = root / f"backfill-{token}"
+    scratch.mkdir(parents=True)
+    return scratch, root / f"seed-{token}" if seeds else None
 
 
 def _check_flink(settings: Settings) -> None:
