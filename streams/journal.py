@@ -12,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
-_SNAPSHOT = b"S"
+SNAPSHOT = b"S"
+"""What an entry that is a whole state begins with."""
 _LENGTH = struct.Struct(">i")
 _JOURNAL_BYTES_MIN = 4_096
 """Below this many bytes of entries a journal is never compacted."""
@@ -110,7 +111,7 @@ class JournaledStates(Generic[S]):
         """Make durable that ``entry`` was folded into ``live.state``."""
         live.entries_bytes += len(entry)
         if live.entries_bytes > max(live.snapshot_bytes, _JOURNAL_BYTES_MIN):
-            snapshot = _SNAPSHOT + live.state.encode()
+            snapshot = SNAPSHOT + live.state.encode()
             store.replace(snapshot)
             live.snapshot_bytes = len(snapshot)
             live.entries_bytes = 0
@@ -127,7 +128,7 @@ class JournaledStates(Generic[S]):
     def _restore(self, journal: bytes) -> Live[S]:
         snapshot_bytes = 0
         entries = _split(journal)
-        if entries and entries[0].startswith(_SNAPSHOT):
+        if entries and entries[0].startswith(SNAPSHOT):
             snapshot_bytes = len(entries[0])
             state = self._decode(entries.pop(0)[1:])
         else:

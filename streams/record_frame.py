@@ -86,12 +86,17 @@ def encode_record(
     value: bytes | None,
     headers_bytes: bytes,
     timestamp_ms: int = -1,
+    partition: int = _NO_PARTITION,
+    offset: int = _NO_OFFSET,
 ) -> bytes:
-    """The frame of a record to produce; without a timestamp Kafka's client sets its own."""
+    """The frame of a record to produce; without a timestamp Kafka's client sets its own.
+
+    With partition and offset it is the frame of a record as it was consumed.
+    """
     head = _HEAD.pack(
         _MAGIC,
-        _NO_PARTITION,
-        _NO_OFFSET,
+        partition,
+        offset,
         timestamp_ms,
         len(topic),
         _NULL if key is None else len(key),

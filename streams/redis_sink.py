@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import redis
@@ -109,6 +109,14 @@ class OnlineSink:
             self._dirty.popitem(last=False)
             self.dropped_total += 1
 
+    def write_now(self, states: Mapping[str, OnlineState]) -> None:
+        """Write these states and wait for Redis; for a sink whose thread was not started.
+
+        Raises:
+            redis.RedisError: Redis did not take them all.
+        """
+        self._write(states)
+
     def _run(self) -> None:
         while not self._stop.wait(self._flush_s):
             self._flush()
@@ -141,7 +149,7 @@ class OnlineSink:
                 self._dirty.popitem(last=False)
                 self.dropped_total += 1
 
-    def _write(self, batch: dict[str, OnlineState]) -> None:
+    def _write(self, batch: Mapping[str, OnlineState]) -> None:
         client = self._client or self._open()
         pipeline = client.pipeline(transaction=False)
         for key, state in batch.items():

@@ -7,18 +7,17 @@ import logging
 
 from schemas.settings import Settings
 from streams import velocity_job
-from streams.cluster import JOB_NAME, checkpoints_dir, newest_checkpoint
+from streams.cluster import JOB_NAME, start_of
 
 log = logging.getLogger(__name__)
 
 
 def submit(settings: Settings) -> None:
     """Submit the job and return as soon as the cluster has accepted it."""
-    checkpoint = newest_checkpoint(checkpoints_dir(settings))
-    restore_from = None if checkpoint is None else checkpoint.resolve().as_uri()
-    log.info("submitting %s from %s", JOB_NAME, restore_from or "the beginning of the topics")
-    env = velocity_job.environment(settings, restore_from=restore_from)
-    velocity_job.build(env, settings)
+    start = start_of(settings)
+    log.info("submitting %s from %s", JOB_NAME, start.restore_from or "the beginning of the topics")
+    env = velocity_job.environment(settings, restore_from=start.restore_from)
+    velocity_job.build(env, settings, next_offsets=start.next_offsets)
     env.execute_async(JOB_NAME)
 
 

@@ -8,6 +8,7 @@ operators are Python, called from there (``operators.py``). Submitted by ``submi
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from pyflink.common import Configuration
@@ -16,9 +17,7 @@ from pyflink.java_gateway import get_gateway
 
 from schemas import topics
 from schemas.settings import Settings
-from streams.cluster import JOB_NAME
-
-GROUP_ID = "weir-velocity"
+from streams.cluster import GROUP_ID, JOB_NAME, MERCHANT_UID, USER_UID
 
 _DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 _FETCH_WAIT_MS = 4
@@ -35,8 +34,6 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
         restore_from: path of a retained checkpoint or savepoint; None starts with empty state
             at the beginning of the topics.
     """
-    host, _, port = settings.flink_rest_url.removeprefix("http://").partition(":")
-    configuration = Configuration()
     options = {
         "execution.attached": "false",
         "pipeline.name": JOB_NAME,
@@ -52,6 +49,20 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
     }
     if restore_from is not None:
         options["execution.state-recovery.path"] = restore_from
+    return remote_environment(settings, options)
+
+
+def remote_environment(
+    settings: Settings, options: Mapping[str, str]
+) -> StreamExecutionEnvironment:
+    """An execution environment of the session cluster at ``settings.flink_rest_url``.
+
+    Args:
+        settings: the cluster's address.
+        options: Flink's, by name.
+    """
+    host, _, port = settings.flink_rest_url.removeprefix("http://").partition(":")
+    configuration = Configuration()
     for name, value in options.items():
         configuration.set_string(name, value)
     gateway = get_gateway()
@@ -63,33 +74,53 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
     )
 
 
-def build(env: StreamExecutionEnvironment, settings: Settings) -> None:
-    """Put the graph into ``env``."""
+def build(
+    env: StreamExecutionEnvironment,
+    settings: Settings,
+    *,
+    next_offsets: Mapping[str, Mapping[int, int]],
+) -> None:
+    """Put the graph into ``env``.
+
+    Args:
+        env: of the cluster.
+        settings: of the deployment.
+        next_offsets: by topic and partition the first offset to read, unless the restored state
+            says so itself; the beginning for what is not named.
+    """
     glue = get_gateway().jvm.weir
     # The Python that PEMJA starts inside the TaskManager; by default the first one on its PATH.
     arguments = settings.model_dump_json(), sys.executable
     keyed = _keyed_in_place if settings.flink_parallelism == 1 else _keyed
-    by_merchant = keyed(_source(env, settings)).process(
+    by_merchant = keyed(_source(env, settings, next_offsets)).process(
         glue.UserFold(*arguments, topics.LABELS), glue.KeyedFrames.TYPE
     )
-    by_merchant.name("user velocity").uid("user-velocity")
+    by_merchant.name("user velocity").uid(USER_UID)
     records = keyed(by_merchant).process(glue.MerchantFold(*arguments), glue.KeyedFrames.FRAME_TYPE)
-    records.name("merchant risk").uid("merchant-risk")
+    records.name("merchant risk").uid(MERCHANT_UID)
     _sink(records, settings)
 
 
-def _source(env: StreamExecutionEnvironment, settings: Settings) -> Any:
+def _source(
+    env: StreamExecutionEnvironment,
+    settings: Settings,
+    next_offsets: Mapping[str, Mapping[int, int]],
+) -> Any:
     """Transactions and labels as ``(key, record frame)``: one source, so one thread reads both."""
     jvm = get_gateway().jvm
     kafka = jvm.org.apache.flink.connector.kafka.source
-    initializer = kafka.enumerator.initializer.OffsetsInitializer
+    starts = {
+        f"{topic}/{partition}": str(offset)
+        for topic, of_topic in next_offsets.items()
+        for partition, offset in of_topic.items()
+    }
     key_fields = {topics.TRANSACTIONS: "user_id", topics.LABELS: "merchant_id"}
     source = (
         kafka.KafkaSource.builder()
         .setBootstrapServers(settings.kafka_bootstrap)
         .setGroupId(GROUP_ID)
         .setTopics(_java_strings(*key_fields))
-        .setStartingOffsets(initializer.earliest())
+        .setStartingOffsets(jvm.weir.StartOffsets.of(starts))
         .setDeserializer(jvm.weir.KeyedRecordDeserializer(key_fields))
         .setProperty("partition.discovery.interval.ms", "10000")
         .setProperty("commit.offsets.on.checkpoint", "true")

@@ -16,6 +16,7 @@
     │   └── OtherDefinitionsVersionError  the scorer would refuse it
     ├── CompiledModelMismatchError        the compiled trees do not score as the model does
     ├── NoArchiveError                    nothing has been archived yet
+    ├── BackfillMismatchError             a backfill gave other rows than it was to compute
     ├── RowCountError                     a join in time gave back other rows than it was asked for
     ├── OtherLogError                     the archive goes beyond the end of the log
     └── RetryableError
@@ -89,6 +90,10 @@ class OtherLogError(WeirError):
 
 class RowCountError(WeirError):
     """A join in time gave back more or fewer rows than it was asked for; nothing was made of it."""
+
+
+class BackfillMismatchError(WeirError):
+    """A backfill gave other rows than it was to compute; nothing was written."""
 
 
 class OnlineStoreUnreachableError(RetryableError):

@@ -25,6 +25,7 @@ Place: TypeAlias = tuple[int, int]
 
 DIFFERENCES_KEPT: Final = 10
 
+_NOT_YET: Final = "not in its definitions"
 _USER_NAMES: Final = tuple(feature.name for feature in USER_FEATURES)
 _MERCHANT_NAMES: Final = tuple(feature.name for feature in MERCHANT_FEATURES)
 _ON_DEMAND_NAMES: Final = FEATURE_NAMES[len(_USER_NAMES) + len(_MERCHANT_NAMES) :]
@@ -112,6 +113,7 @@ def audit(
     transactions: Mapping[Place, int] | None = None,
     is_compared: Callable[[FeatureRow], bool] = lambda _: True,
     recomputed: Recomputed | None = None,
+    is_backfilled: bool = False,
 ) -> ParityReport:
     """Recompute the features of all rows and compare.
 
@@ -130,11 +132,14 @@ def audit(
         is_compared: rows to compare; all are folded.
         recomputed: filled with what was computed for the compared rows, and with the last
             values of all entities. Where a label came late, with the row's own values.
+        is_backfilled: rows of other definitions have backfilled rows beside them; of theirs, the
+            features that these definitions have, too, are compared.
 
     Raises:
-        OtherDefinitionsError: a row carries another definition digest than this code's.
+        OtherDefinitionsError: a row carries another definition digest than this code's, and
+            nothing was backfilled.
     """
-    audit_run = _Audit(is_compared, recomputed, transactions)
+    audit_run = _Audit(is_compared, recomputed, transactions, is_backfilled=is_backfilled)
     for row in rows:
         audit_run.add(row)
     audit_run.finish_users()
@@ -175,10 +180,13 @@ class _Audit:
         is_compared: Callable[[FeatureRow], bool],
         recomputed: Recomputed | None,
         transactions: Mapping[Place, int] | None,
+        *,
+        is_backfilled: bool,
     ) -> None:
         self.report = ParityReport()
         self._is_compared = is_compared
         self._recomputed = recomputed
+        self._is_backfilled = is_backfilled
         self._transactions = {} if transactions is None else transactions
         self._users: dict[str, _User] = defaultdict(_User)
         self._visits: dict[str, list[_Visit]] = defaultdict(list)
@@ -186,11 +194,11 @@ class _Audit:
 
     def add(self, row: FeatureRow) -> None:
         """Take the next row of the log; fold it when its user's earlier rows are folded."""
-        if row.definition_digest != DEFINITION_DIGEST:
+        if row.definition_digest != DEFINITION_DIGEST and not self._is_backfilled:
             raise OtherDefinitionsError(
                 f"row of {row.transaction.transaction_id} follows definitions "
-                f"{row.definition_digest}, this code {DEFINITION_DIGEST}; replay the "
-                "transactions through the running system first"
+                f"{row.definition_digest}, this code {DEFINITION_DIGEST}; run "
+                "`weir backfill` first"
             )
         origin = (row.origin.partition, row.origin.offset)
         self._origins.add(origin)
@@ -264,7 +272,8 @@ class _Audit:
             on_demand = Values({**on_demand_features(transaction.event_time_ms)}, (), 0)
             self._compare(row, on_demand, _ON_DEMAND_NAMES)
             if self._recomputed is not None:
-                self._recomputed.add(transaction, values, on_demand.features)
+                is_old = row.definition_digest != DEFINITION_DIGEST
+                self._recomputed.add(transaction, values, on_demand.features, is_old=is_old)
         self._visits[transaction.merchant_id].append(
             _Visit(
                 sequence=row.merchant_sequence,
@@ -325,6 +334,9 @@ class _Audit:
             numbers = {
                 name: None if isinstance(value, str) else value for name, value in served.items()
             }
+            numbers |= {
+                name: values.features[name] for name, value in served.items() if value == _NOT_YET
+            }
             marks = visit.approximate & served.keys()
             self._recomputed.complete(visit.transaction_id, numbers, marks)
         elif self._recomputed is not None:
@@ -341,10 +353,12 @@ class _Audit:
         recomputed: Values,
     ) -> int:
         """Count and keep the values that differ, or are marked approximate on one side only."""
-        self.report.checked += len(names)
         marks = recomputed.approximate
         different = 0
         for name, value in zip(names, logged, strict=True):
+            if value == _NOT_YET:
+                continue
+            self.report.checked += 1
             ours = recomputed.features[name]
             if value == ours and (name in logged_marks) == (name in marks):
                 continue
@@ -372,7 +386,8 @@ def _by_merchant(labels: Iterable[LoggedLabel]) -> dict[str, list[LoggedLabel]]:
 
 
 def _logged(row: FeatureRow, names: tuple[str, ...]) -> tuple[Value | str, ...]:
-    return tuple(row.features.get(name, "absent") for name in names)
+    lacking = "absent" if row.definition_digest == DEFINITION_DIGEST else _NOT_YET
+    return tuple(row.features.get(name, lacking) for name in names)
 
 
 def _came_late(logged: LoggedLabel, visit: _Visit) -> bool:

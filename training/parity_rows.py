@@ -18,6 +18,7 @@ def compare_training_rows(
     *,
     ends: FeatureEnds,
     held: FeatureEnds | None = None,
+    has_old: bool = True,
 ) -> SurfaceReport:
     """Compare the rows that a training would fit on, value by value, the amount included.
 
@@ -27,6 +28,7 @@ def compare_training_rows(
         ends: how far the feature log was recomputed; rows from there on are newer.
         held: how far the table has copied the feature log, by partition; what lies beyond is
             newer rather than missing. None: to its end.
+        has_old: whether the table should have rows for those of other definitions.
     """
     report = SurfaceReport()
     limits = rows["log_partition"].map(dict(ends)).fillna(0)
@@ -36,6 +38,7 @@ def compare_training_rows(
     report.extra = int((~is_known & ~is_newer).sum())
     known = rows[is_known]
     present = set(known["transaction_id"])
+    present |= set() if has_old else recomputed.old
     absent = [each for each in recomputed.ids() if each not in present]
     to_come = sum(_is_beyond(recomputed.places[each], held) for each in absent) if held else 0
     report.missing = len(absent) - to_come

@@ -43,11 +43,13 @@ class Recomputed:
         entities: last values by entity and id.
         flat: the features of all transactions, one after the other in the order of
             ``FEATURE_NAMES``; NaN is no value. `position` says where each lies.
+        old: transactions whose row is of other definitions; the values are of the present ones.
         places: where a transaction's row lies in the feature log, as far as the reader said so.
     """
 
     flat: "array[float]" = field(default_factory=lambda: array("d"))
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    old: set[str] = field(default_factory=set)
 
     entities: dict[Entity, dict[str, EntityValues]] = field(
         default_factory=lambda: {"user": {}, "merchant": {}}
@@ -65,10 +67,17 @@ class Recomputed:
         return transaction_id in self._at
 
     def add(
-        self, transaction: Transaction, of_user: Values, on_demand: Mapping[str, Value]
+        self,
+        transaction: Transaction,
+        of_user: Values,
+        on_demand: Mapping[str, Value],
+        *,
+        is_old: bool = False,
     ) -> None:
         """Take in what the user's side and the event itself give; the merchant's comes later."""
         at = self._at[transaction.transaction_id] = len(self._at)
+        if is_old:
+            self.old.add(transaction.transaction_id)
         self.flat.extend([nan] * _WIDTH)
         self._put(at, 0, of_user.features)
         self._put(at, _ON_DEMAND_FIRST, on_demand)

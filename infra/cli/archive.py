@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from infra.cli.kafka_log import end_offsets
 from infra.cli.stack import say
 from infra.local.stack import Stack
 from schemas.settings import Settings
-from training.archive.tables import TABLES
+from training.archive.tables import BACKFILLED, TABLES
 
 out = Console(soft_wrap=True)
 
@@ -50,16 +51,39 @@ def archive_settings() -> Settings:
 
 def status(*, as_json: AsJson = False) -> None:
     """Say how many rows and files the archive has, and how far it is behind the logs."""
-    found = [_status_of(archive_settings(), name) for name in TABLES]
+    from training.archive.backfilled import backfill_status  # noqa: PLC0415 - slow to import
+
+    settings = archive_settings()
+    found = [_status_of(settings, name) for name in TABLES]
+    backfilled = backfill_status(settings.archive_url)
     if as_json:
         for one in found:
             typer.echo(json.dumps(asdict(one)))
+        if backfilled is not None:
+            typer.echo(json.dumps({"name": BACKFILLED, **asdict(backfilled)}))
         return
     table = Table("table", "rows", "files", "version", "behind the log")
     for one in found:
         cells = (one.rows, one.files, one.version, one.behind)
         table.add_row(one.name, *(f"{cell:,}" for cell in cells))
     out.print(table)
+    if backfilled is not None:
+        say(
+            f"{BACKFILLED}: {backfilled.rows:,} rows of the definitions "
+            f"{backfilled.definition_digest}"
+        )
+        for name, since_ms in backfilled.complete_since_ms.items():
+            say(f"{name} is complete since {moment(since_ms)}")
+
+
+def moment(time_ms: int) -> str:
+    """A time for people, UTC.
+
+    Examples:
+        >>> moment(1_795_392_000_123)
+        '2026-11-23T00:00:00.123+00:00'
+    """
+    return datetime.fromtimestamp(time_ms / 1_000, tz=UTC).isoformat(timespec="milliseconds")
 
 
 def compact() -> None:
@@ -76,15 +100,27 @@ def compact() -> None:
 
 def rebuild() -> None:
     """Empty the archive and fill it again from the logs; a running archiver takes part."""
-    from training.archive.archiver import archive_to_end  # noqa: PLC0415 - slow to import
-    from training.archive.store import ArchiveTable  # noqa: PLC0415
-    from training.errors import ArchiveConflictError  # noqa: PLC0415
+    from training.archive.store import ArchiveTable  # noqa: PLC0415 - slow to import
 
     settings = archive_settings()
     for name in TABLES:
         table = ArchiveTable(settings.archive_url, name)
         table.open_or_create()
         table.empty(list(end_offsets(settings.kafka_bootstrap, name)))
+    fill(settings)
+    status()
+
+
+def fill(settings: Settings) -> None:
+    """Archive all that is in the logs now; a running archiver takes part.
+
+    Raises:
+        ArchiveConflictError: the other archiver wins again and again.
+        LogUnreachableError: Kafka does not answer.
+    """
+    from training.archive.archiver import archive_to_end  # noqa: PLC0415 - slow to import
+    from training.errors import ArchiveConflictError  # noqa: PLC0415
+
     for attempt in range(ATTEMPTS_MAX):
         try:
             archive_to_end(settings)
@@ -94,7 +130,6 @@ def rebuild() -> None:
             if attempt == ATTEMPTS_MAX - 1:
                 raise
             time.sleep(ATTEMPT_S)
-    status()
 
 
 def verify(*, as_json: AsJson = False) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import cache, partial
 from typing import Final
 
-from features.definitions import Entity
+from features.definitions import DEFINITION_DIGEST, Entity
 from features.vector import VectorSpec
 from infra.cli.kafka_log import Record, read_log
 from infra.cli.online_states import OnlineStates
@@ -164,7 +164,16 @@ def _audited(
         transactions=transactions,
         is_compared=is_compared,
         recomputed=recomputed,
+        is_backfilled=_is_backfilled(settings),
     )
+
+
+def _is_backfilled(settings: Settings) -> bool:
+    # Imported here: pandas takes a second that a look at the feature log should not wait for.
+    from training.archive.backfilled import backfill_status  # noqa: PLC0415
+
+    status = backfill_status(settings.archive_url)
+    return status is not None and status.definition_digest == DEFINITION_DIGEST
 
 
 def _rows(
@@ -223,8 +232,8 @@ def _training_rows(
     try:
         rows = read_feature_rows(settings.kafka_bootstrap)
     except NoFeatureRowsError:
-        return SurfaceReport(missing=len(recomputed))
-    return compare_training_rows(rows, recomputed, ends=ends)
+        return SurfaceReport(missing=len(recomputed) - len(recomputed.old))
+    return compare_training_rows(rows, recomputed, ends=ends, has_old=False)
 
 
 def _archived_rows(

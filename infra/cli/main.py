@@ -4,6 +4,7 @@ import typer
 
 from infra.cli import (
     archive,
+    backfill,
     dataset,
     decisions,
     demo,
@@ -32,6 +33,7 @@ for module in (
     parity,
     decisions,
     archive,
+    backfill,
     dataset,
     features,
     training,

@@ -20,7 +20,7 @@ from schemas.codec import decode_label, decode_transaction
 from schemas.errors import InvalidEventError
 from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from schemas.transaction import Limits
-from training.archive.tables import DAY, SCHEMAS
+from training.archive.tables import BACKFILLED, DAY, SCHEMAS
 
 _DAY_MS: Final = 86_400_000
 _NAMES: Final = frozenset(FEATURE_NAMES)
@@ -46,7 +46,7 @@ def to_batches(topic: str, records: Sequence[Record], *, limits: Limits) -> list
     """Give the archived rows of some records: those that can be read, then the others.
 
     Args:
-        topic: one of `training.archive.tables.TABLES`.
+        topic: one of `training.archive.tables.TABLES`, or `BACKFILLED`.
         records: of that topic, any partitions.
         limits: what the deployment accepts of others.
     """
@@ -236,5 +236,6 @@ _COLUMNS: Final[Mapping[str, Callable[[Sequence[Any]], Columns]]] = {
     TRANSACTIONS: _transactions,
     LABELS: _labels,
     FEATURES: _feature_rows,
+    BACKFILLED: _feature_rows,
     DECISIONS: _decisions,
 }

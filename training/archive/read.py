@@ -1,7 +1,8 @@
 """Reads the archive into the tables that training works with, in the shape of `training.read_log`.
 
-Owns which rows count: the first of each transaction by log offset. The archive itself keeps every
-record, so that it is the log.
+Owns which rows count: the first of each transaction by log offset, of the present definitions. Of
+a transaction whose row in the log is of other definitions, the row that a backfill computed stands
+in its place. The archive itself keeps every record, so that it is the log.
 """
 
 from __future__ import annotations
@@ -19,16 +20,19 @@ import pyarrow.compute as pc
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.topics import FEATURES, LABELS
 from training.archive.store import ArchiveTable
-from training.archive.tables import DAY
+from training.archive.tables import BACKFILLED, DAY, SCHEMAS
 from training.errors import ArchiveUnreachableError, NoArchiveError, NoFeatureRowsError
 from training.read_log import LABEL_COLUMNS, TRANSACTION_COLUMNS
 
 _PLACE = [("log_partition", "ascending"), ("log_offset", "ascending")]
+_IS_PRESENT = pc.field("definition_digest") == DEFINITION_DIGEST
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveVersion:
     """How far the archive went: by table and partition, the first offset that is not in it.
+
+    Of backfilled rows, the offset is that of the log's rows which they stand for.
 
     Offsets of the log, not versions of the Delta tables: an archive that was made anew from the
     log has other versions and the same rows.
@@ -73,12 +77,16 @@ def archive_version(url: str, *, partitions: int) -> ArchiveVersion:
         NoArchiveError: nothing has been archived yet.
     """
     tables = [ArchiveTable(url, name) for name in (FEATURES, LABELS)]
-    return ArchiveVersion(
-        {
-            table.name: {number: table.next_offset(number) for number in range(partitions)}
-            for table in tables
-        }
-    )
+    ends = {
+        table.name: {number: table.next_offset(number) for number in range(partitions)}
+        for table in tables
+    }
+    places = _backfilled(url, ["log_partition", "log_offset"], None)
+    if places is not None and len(places):
+        last = places.group_by("log_partition").aggregate([("log_offset", "max")])
+        columns = last["log_partition"].to_pylist(), last["log_offset_max"].to_pylist()
+        ends[BACKFILLED] = {number: offset + 1 for number, offset in zip(*columns, strict=True)}
+    return ArchiveVersion(ends)
 
 
 def archived_feature_rows(
@@ -101,9 +109,8 @@ def archived_feature_rows(
         NoFeatureRowsError: there is no row of the present definitions.
     """
     columns = [*TRANSACTION_COLUMNS, *FEATURE_NAMES, "log_partition", "log_offset"]
-    wanted = _wanted(FEATURES, version) & (pc.field("definition_digest") == DEFINITION_DIGEST)
     # A repeat may name another time than the first row: choose by time after the first is found.
-    table = _first_of_each(_read(url, FEATURES, columns, wanted))
+    table = _first_of_each(present_rows(url, columns, version=version))
     inside = table["event_time_ms"].between(
         -(2**63) if first_ms is None else first_ms,
         2**63 - 1 if end_ms is None else end_ms - 1,
@@ -197,11 +204,42 @@ def count_repeats(
         end_ms: first event time no longer included.
         version: leave out what came later than this; None for everything.
     """
-    wanted = _wanted(FEATURES, version) & (pc.field("definition_digest") == DEFINITION_DIGEST)
     columns = ["transaction_id", "event_time_ms", *(name for name, _ in _PLACE)]
-    table = _read(url, FEATURES, columns, wanted).to_pandas()
+    table = present_rows(url, columns, version=version).to_pandas()
     is_repeat = table.duplicated("transaction_id", keep="first")
     return int((is_repeat & table["event_time_ms"].between(first_ms, end_ms - 1)).sum())
+
+
+def present_rows(
+    url: str, columns: Sequence[str], *, version: ArchiveVersion | None = None
+) -> pa.Table:
+    """Read all rows of the present definitions, logged or backfilled, in the order of the log.
+
+    Args:
+        url: of the archive.
+        columns: to read; ``log_partition`` and ``log_offset`` among them.
+        version: leave out what came later than this; None for everything.
+
+    Raises:
+        NoArchiveError: nothing has been archived yet.
+    """
+    logged = _read(url, FEATURES, columns, _wanted(FEATURES, version) & _IS_PRESENT)
+    backfilled = _backfilled(url, columns, version)
+    if backfilled is None or not len(backfilled):
+        return logged
+    return pa.concat_tables([logged, backfilled.cast(logged.schema)]).sort_by(_PLACE)
+
+
+def _backfilled(
+    url: str, columns: Sequence[str], version: ArchiveVersion | None
+) -> pa.Table | None:
+    if version is not None and BACKFILLED not in version.next_offsets:
+        return None
+    try:
+        ArchiveTable(url, BACKFILLED).dataset()
+    except NoArchiveError:
+        return None
+    return _read(url, BACKFILLED, columns, _wanted(BACKFILLED, version) & _IS_PRESENT)
 
 
 def archived_days(url: str, name: str) -> list[str]:
@@ -222,8 +260,10 @@ def _wanted(name: str, version: ArchiveVersion | None) -> Any:
 
 def _read(url: str, name: str, columns: Sequence[str], wanted: Any) -> pa.Table:
     dataset = ArchiveTable(url, name).dataset()
+    # A table gets the column of a feature that was added with the first row that has it.
+    known = [column for column in columns if column in dataset.schema.names]
     try:
-        rows = dataset.to_table(columns=list(columns), filter=wanted)
+        rows = dataset.to_table(columns=known, filter=wanted).sort_by(_PLACE)
     except FileNotFoundError as error:
         raise NoArchiveError(
             f"a file of the archive table {url.rstrip('/')}/{name} is missing: {error!s:.200}; "
@@ -233,7 +273,10 @@ def _read(url: str, name: str, columns: Sequence[str], wanted: Any) -> pa.Table:
         raise ArchiveUnreachableError(
             f"the archive table {url.rstrip('/')}/{name} could not be read: {error!r:.300}"
         ) from error
-    return rows.sort_by(_PLACE)
+    for column in columns:
+        if column not in known:
+            rows = rows.append_column(column, pa.nulls(len(rows), SCHEMAS[name].field(column).type))
+    return rows.select(list(columns))
 
 
 def _first_of_each(rows: pa.Table) -> pd.DataFrame:

@@ -38,7 +38,7 @@ class ArchiveTable:
     """One table of the archive.
 
     Attributes:
-        name: the topic's name.
+        name: the topic's name, or `training.archive.tables.BACKFILLED`.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -46,7 +46,7 @@ class ArchiveTable:
 
         Args:
             url: of the archive: a directory, or an object store's address.
-            name: one of `training.archive.tables.TABLES`.
+            name: one of `training.archive.tables.SCHEMAS`.
         """
         self.name = name
         self._url = f"{url.rstrip('/')}/{name}"
@@ -128,6 +128,32 @@ class ArchiveTable:
                 mode="overwrite",
                 schema_mode="overwrite",
                 commit_properties=_offsets(self.name, dict.fromkeys(partitions, 0)),
+            )
+
+    def replace(self, rows: pa.Table, *, metadata: Mapping[str, str]) -> None:
+        """Let the table hold these rows and no others, in one commit; make it if there is none.
+
+        Delivery: all or nothing; doing it again changes nothing that a reader sees.
+
+        Args:
+            rows: of the table's schema.
+            metadata: what the commit says of itself. For people: the log of commits is cleaned.
+
+        Raises:
+            ArchiveConflictError: somebody else is writing the table.
+            ArchiveUnreachableError: the storage failed.
+        """
+        self._delta = None
+        with mapped(self._url):
+            write_deltalake(
+                self._url,
+                rows,
+                mode="overwrite",
+                schema_mode="overwrite",
+                partition_by=[DAY],
+                configuration=CONFIGURATION,
+                writer_properties=_WRITER,
+                commit_properties=CommitProperties(custom_metadata=dict(metadata)),
             )
 
     def compact(self, *, keep_hours: int) -> Mapping[str, Any]:

@@ -16,6 +16,10 @@ from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 TABLES: Final = (TRANSACTIONS, LABELS, FEATURES, DECISIONS)
 """The archived topics; each table is called like its topic."""
 
+BACKFILLED: Final = "backfilled_features"
+"""Feature rows of the present definitions that no log holds: what `weir backfill` computed for rows
+of other definitions. Each lies at the place, and says the clock, of the row that it stands for."""
+
 DAY: Final = "event_date"
 """The column by which tables are partitioned: the day of the event time, UTC. A record that cannot
 be read has no event time; the day is then that of Kafka's timestamp."""
@@ -108,5 +112,6 @@ SCHEMAS: Final = {
     LABELS: pa.schema([*_LABEL, *_PLACE]),
     FEATURES: pa.schema([*_FEATURE_ROW, *_PLACE]),
     DECISIONS: pa.schema([*_DECISION, *_PLACE]),
+    BACKFILLED: pa.schema([*_FEATURE_ROW, *_PLACE]),
 }
 """The columns of each table. Times are ms since 1970 UTC, money is minor units."""

@@ -6,6 +6,7 @@ import java.util.Collections;
 import java.util.List;
 
 import org.apache.flink.api.common.state.ListState;
+import org.apache.flink.api.common.state.ListStateDescriptor;
 
 /**
  * The durable entries of the key that is being processed, as Python calls them.
@@ -18,6 +19,11 @@ public final class Journal {
 
     Journal(ListState<byte[]> entries) {
         this.entries = entries;
+    }
+
+    /** Where the job, and the savepoint that it may start from, keep the journals of an entity. */
+    static ListStateDescriptor<byte[]> descriptor(String entity) {
+        return new ListStateDescriptor<>(entity + "-journal", KeyedFrames.FRAME_TYPE);
     }
 
     /** All entries in order, each behind its length as a big-endian i32. */

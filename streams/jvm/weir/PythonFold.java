@@ -3,7 +3,6 @@ package weir;
 import java.util.Objects;
 
 import org.apache.flink.api.common.functions.OpenContext;
-import org.apache.flink.api.common.state.ListStateDescriptor;
 import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
@@ -40,16 +39,18 @@ public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<
 
     @Override
     public void open(OpenContext context) throws Exception {
-        ListStateDescriptor<byte[]> descriptor =
-                new ListStateDescriptor<>(entity + "-journal", KeyedFrames.FRAME_TYPE);
-        Journal journal = new Journal(getRuntimeContext().getListState(descriptor));
+        Journal journal = new Journal(getRuntimeContext().getListState(Journal.descriptor(entity)));
         python = new PythonInterpreter(
                 PythonInterpreterConfig.newBuilder()
                         .setPythonExec(pythonExecutable)
                         .setExcType(PythonInterpreterConfig.ExecType.MULTI_THREAD)
                         .build());
-        python.exec("from streams.operators import open_stage");
-        stage = (PyObject) python.invoke("open_stage", entity, settings, journal);
+        // Not by invoke: PEMJA 0.5.7 then drops one reference to the function too many, and whoever
+        // opens a stage in this process after this one was closed calls what lies there by then.
+        python.set("arguments", new Object[] {entity, settings, journal});
+        python.exec(
+                "from streams.operators import open_stage\nstage = open_stage(*arguments)");
+        stage = (PyObject) python.get("stage");
     }
 
     @Override

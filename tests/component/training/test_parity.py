@@ -20,6 +20,7 @@ from training.parity import (
     audit,
     fingerprint,
 )
+from training.recomputed import Recomputed
 
 START_MS = NOW_MS - 14 * DAY_MS
 FEATURES_PER_ROW = 26
@@ -185,3 +186,25 @@ def test_a_row_of_another_transaction_than_its_record_is_a_mismatch(events: list
     report = audit(rows, labels=logged_labels(events), transactions=said)
     assert report.mismatched == 1
     assert report.differences[0].transaction_id == rows[7].transaction.transaction_id
+
+
+def test_rows_of_other_definitions_are_compared_in_what_both_have_once_they_are_backfilled(
+    events: list[Event],
+) -> None:
+    def old(row: FeatureRow) -> FeatureRow:
+        features = {**row.features, "of_those_days": 1}
+        del features["user_amount_sum_7d"], features["merchant_fraud_rate_1d_delay_7d"]
+        return replace(row, features=features, definition_digest="of-last-year")
+
+    whole = rows_of(events)
+    rows = [*map(old, whole[:40]), *whole[40:]]
+    recomputed = Recomputed()
+    report = audit(rows, labels=logged_labels(events), recomputed=recomputed, is_backfilled=True)
+    assert report.is_clean
+    assert report.checked == len(rows) * FEATURES_PER_ROW - 40 * 2
+    assert recomputed.old == {row.transaction.transaction_id for row in rows[:40]}
+    for row in whole:
+        assert recomputed.features(row.transaction.transaction_id) == row.features
+    wrong = replace(rows[3], features={**rows[3].features, "user_amount_sum_1h": -1})
+    report = audit([*rows[:3], wrong, *rows[4:]], labels=logged_labels(events), is_backfilled=True)
+    assert report.mismatched == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from deltalake import DeltaTable, write_deltalake
 
 from schemas.codec import encode_feature_row, encode_label
 from schemas.feature_row import FeatureRow
@@ -166,3 +167,13 @@ def test_compaction_keeps_the_rows_and_the_offsets(tmp_path: Path) -> None:
 def test_no_archive_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(NoArchiveError, match=f"{tmp_path}.*WEIR_ARCHIVE_URL"):
         archived_feature_rows(str(tmp_path))
+
+
+def test_a_feature_that_no_archived_row_has_yet_has_no_values(tmp_path: Path) -> None:
+    archive(tmp_path, FEATURES, rows(row("t-1", count=1)))
+    url = f"{tmp_path}/{FEATURES}"
+    older = DeltaTable(url).to_pyarrow_table().drop_columns(["user_amount_sum_7d"])
+    write_deltalake(url, older, mode="overwrite", schema_mode="overwrite")
+    found = archived_feature_rows(str(tmp_path))
+    assert found["user_amount_sum_7d"].isna().all()
+    assert found["user_transaction_count_5m"].tolist() == [1]

@@ -1,0 +1,18 @@
+package weir;
+
+import java.io.IOException;
+import java.io.OutputStream;
+
+import org.apache.flink.api.common.serialization.Encoder;
+import org.apache.flink.api.java.tuple.Tuple2;
+
+/** Writes the bytes of a backfill's rows, which are JSON, a line each. */
+public final class LineEncoder implements Encoder<Tuple2<String, byte[]>> {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public void encode(Tuple2<String, byte[]> row, OutputStream stream) throws IOException {
+        stream.write(row.f1);
+        stream.write('\n');
+    }
+}
