@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.training.archive.test_backfilled import archive, recomputed, row
 
 from features.definitions import DEFINITION_DIGEST
 from infra.cli import backfill
@@ -21,6 +20,7 @@ from infra.local.stack import Stack
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
 from streams.cluster import Start, check_definitions, noted_digest, start_of
+from tests.component.training.archive.test_backfilled import archive, recomputed, row
 from training.archive.read import archived_feature_rows
 from training.errors import NoArchiveError, NoFeatureRowsError
 
