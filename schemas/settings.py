@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     )
 
     materialize_poll_s: PositiveInt = Field(
-        default=60,
+        default=600,
         description="How often, in seconds, the materializer looks whether a snapshot is due.",
     )
     materialize_delay_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
