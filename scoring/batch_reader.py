@@ -14,11 +14,9 @@ from typing import Any
 
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from features.online_store import batch_fields, complete_key, entity_key
-from scoring.decision_store import CIRCUIT_OPEN_MS, is_outage
+from scoring.decision_store import CIRCUIT_OPEN_MS, connect_for_one_caller, is_outage
 from scoring.errors import OnlineStoreUnavailableError
 from scoring.ports import StoredBatch
 
@@ -119,16 +117,7 @@ def connect_batch_reader(
         clock_ms: a clock that never goes back, ms.
         failures: counts the calls that failed.
     """
-    timeout_s = timeout_ms / 1000
-    client = Redis.from_url(
-        redis_url,
-        # As for the decision store: one caller at a time, and one more try, at once, for a
-        # connection that died with a restarted Redis.
-        single_connection_client=True,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 1),
-    )
+    client = connect_for_one_caller(redis_url, timeout_ms=timeout_ms)
     return RedisBatchReader(
         client, project=project, timeout_ms=timeout_ms, clock_ms=clock_ms, failures=failures
     )

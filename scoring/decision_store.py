@@ -251,8 +251,21 @@ def connect_decision_store(
         clock_ms: a clock that never goes back, ms.
         metrics: where failures are counted.
     """
+    client = connect_for_one_caller(redis_url, timeout_ms=timeout_ms)
+    return RedisDecisionStore(
+        client, ttl_s=ttl_s, timeout_ms=timeout_ms, clock_ms=clock_ms, metrics=metrics
+    )
+
+
+def connect_for_one_caller(redis_url: str, *, timeout_ms: int) -> Redis:
+    """Make a client with one connection, for one caller at a time. Connects at the first call.
+
+    Args:
+        redis_url: ``redis://host:port/db``.
+        timeout_ms: limit of connecting and of each answer, ms.
+    """
     timeout_s = timeout_ms / 1000
-    client = Redis.from_url(
+    return Redis.from_url(
         redis_url,
         # One caller at a time needs no pool; the pool's bookkeeping costs a tenth of the worker.
         single_connection_client=True,
@@ -261,9 +274,6 @@ def connect_decision_store(
         # The client's default is three retries with seconds of backoff. One, at once, is for
         # a connection that died with a restarted Redis.
         retry=Retry(NoBackoff(), 1),
-    )
-    return RedisDecisionStore(
-        client, ttl_s=ttl_s, timeout_ms=timeout_ms, clock_ms=clock_ms, metrics=metrics
     )
 
 

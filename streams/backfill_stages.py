@@ -9,8 +9,6 @@ computes by other definitions than were asked for. Runs inside the TaskManager, 
 from collections import deque
 from typing import Protocol, TypeVar
 
-import redis
-
 from features.definitions import DEFINITION_DIGEST, Entity
 from features.state import MerchantState, UserState
 from schemas.errors import WeirError
@@ -19,7 +17,7 @@ from schemas.transaction import Limits
 from streams.backfill_frames import PLACE_BYTES, FoldPlace
 from streams.journal import SNAPSHOT, JournaledStates
 from streams.record_frame import InboundRecord
-from streams.redis_sink import OnlineSink
+from streams.redis_sink import OnlineSink, open_sink
 from streams.stages import MerchantStage, UserStage
 
 _REDIS_S_MAX = 10.0
@@ -186,7 +184,11 @@ def open_backfill_stage(
         )
     parsed = Settings.model_validate_json(settings)
     limits = Limits.from_settings(parsed)
-    online = SeededOnline(_sink(entity, parsed)) if seeds_online_state else None
+    online = (
+        SeededOnline(open_sink(entity, parsed, redis_s_max=_REDIS_S_MAX))
+        if seeds_online_state
+        else None
+    )
     if entity == "user":
         return UserBackfill(limits=limits, online=online)
     return MerchantBackfill(limits=limits, online=online)
@@ -210,21 +212,6 @@ def _refused(record: bytes) -> RefusedRecordError:
         f"the record at offset {parsed.offset} of {parsed.topic.decode()} partition "
         f"{parsed.partition} was folded once and is refused now; set WEIR_CURRENCY and the other "
         "limits as they were"
-    )
-
-
-def _sink(entity: Entity, settings: Settings) -> OnlineSink:
-    def connect() -> redis.Redis:
-        return redis.Redis.from_url(
-            settings.redis_url, socket_timeout=_REDIS_S_MAX, socket_connect_timeout=_REDIS_S_MAX
-        )
-
-    return OnlineSink(
-        entity,
-        connect=connect,
-        project=settings.feast_project,
-        flush_ms=settings.online_flush_ms,
-        keys_max=settings.online_buffer_keys_max,
     )
 
 

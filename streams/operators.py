@@ -9,13 +9,11 @@ import gc
 import sys
 import time
 
-import redis
-
 from features.definitions import Entity
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from streams.journal import JournalStore
-from streams.redis_sink import OnlineSink
+from streams.redis_sink import open_sink
 from streams.stages import MerchantStage, UserStage
 
 _LIVE_KEYS_MAX = 200_000
@@ -49,7 +47,7 @@ class StageOperator:
 
     def __init__(self, entity: Entity, settings: Settings, journal: JournalStore) -> None:
         self._journal = journal
-        self._sink = _sink(entity, settings)
+        self._sink = open_sink(entity, settings, redis_s_max=_REDIS_S_MAX)
         self._stage = _STAGES[entity](
             limits=Limits.from_settings(settings),
             live_keys_max=_LIVE_KEYS_MAX,
@@ -78,21 +76,6 @@ def open_stage(entity: Entity, settings: str, journal: JournalStore) -> StageOpe
     sys.setswitchinterval(_SWITCH_S)
     gc.set_threshold(*_GC_THRESHOLDS)
     return StageOperator(entity, Settings.model_validate_json(settings), journal)
-
-
-def _sink(entity: Entity, settings: Settings) -> OnlineSink:
-    def connect() -> redis.Redis:
-        return redis.Redis.from_url(
-            settings.redis_url, socket_timeout=_REDIS_S_MAX, socket_connect_timeout=_REDIS_S_MAX
-        )
-
-    return OnlineSink(
-        entity,
-        connect=connect,
-        project=settings.feast_project,
-        flush_ms=settings.online_flush_ms,
-        keys_max=settings.online_buffer_keys_max,
-    )
 
 
 def _now_ms() -> int:

@@ -16,6 +16,7 @@ import redis
 from features import online_store
 from features.definitions import Entity
 from features.state import Values
+from schemas.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -200,3 +201,26 @@ class OnlineSink:
             )
         self._was_down = True
         self._client = None
+
+
+def open_sink(entity: Entity, settings: Settings, *, redis_s_max: float) -> OnlineSink:
+    """Make the sink of a deployment; its thread starts with `OnlineSink.start`.
+
+    Args:
+        entity: whose states.
+        settings: of the deployment.
+        redis_s_max: how long the sink's thread waits for connecting and for an answer, s.
+    """
+
+    def connect() -> redis.Redis:
+        return redis.Redis.from_url(
+            settings.redis_url, socket_timeout=redis_s_max, socket_connect_timeout=redis_s_max
+        )
+
+    return OnlineSink(
+        entity,
+        connect=connect,
+        project=settings.feast_project,
+        flush_ms=settings.online_flush_ms,
+        keys_max=settings.online_buffer_keys_max,
+    )
