@@ -166,7 +166,8 @@ $(UV): requirements/bootstrap.txt | system-packages
 
 $(VENV): requirements/services.txt pyproject.toml | $(UV)
 	@echo 'making .venv: services and tools'
-	@[ -x .venv/bin/python ] || $(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" .venv
+	@[ -x .venv/bin/python ] || $(UV) venv --quiet \
+		--python "$$(infra/local/setup/find-python.sh programs)" .venv
 	@$(UV_SYNC) --python .venv/bin/python $<
 	@$(call install_ourselves,.venv)
 	@touch $@
@@ -188,7 +189,8 @@ $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
 
 .venv-bench-%/.made: requirements/bench-%.txt | $(UV)
 	@echo 'making .venv-bench-$*: to compare with'
-	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" $(@D)
+	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet \
+		--python "$$(infra/local/setup/find-python.sh programs)" $(@D)
 	@$(UV_SYNC) --python $(@D)/bin/python $<
 	@touch $@
 

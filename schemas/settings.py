@@ -177,7 +177,7 @@ class Settings(BaseSettings):
         default=500, description="Most feature rows the scorer decides on in one batch."
     )
     scorer_linger_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
-        default=2, description="How long, in ms, the scorer waits for a batch to fill."
+        default=5, description="How long, in ms, the scorer waits for a batch to fill."
     )
     worker_metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=0, description="Port of the scorer's metrics page on this machine; 0 turns it off."

@@ -3,8 +3,9 @@
 Owns the Faust application, the batches, and when offsets move. What happens to a batch is
 `scoring.batch`'s, what is connected is `scoring.wiring`'s.
 
-**Delivery**: at least once, and repeats are identical. An event is acknowledged to Faust, which
-alone lets its offset be committed, when the broker has acknowledged its decision, in log order.
+**Delivery**: at least once, and repeats are identical. A message, which holds what one fetch
+brought of a partition, is acknowledged to Faust, which alone lets its offsets be committed, when
+the broker has acknowledged all its decisions, in log order.
 
 Faust's own ways to do this lose events, read in faust-streaming 0.15.3:
 
@@ -14,9 +15,9 @@ Faust's own ways to do this lose events, read in faust-streaming 0.15.3:
   which also runs when the body raised or was cancelled and the generator is closed. And it looks
   for a batch by timer, which costs its whole ``within`` in latency.
 
-Hence ``noack()``: the agent only hands events over, `score_for_ever` takes all that wait (at most
-``scorer_batch_max``), scores them, and acknowledges them one by one, in order. While a batch is
-with the broker the next one gathers, so batches grow with the load.
+Hence ``noack()``: the agent only hands messages over, `score_for_ever` takes all that wait (at most
+``scorer_batch_max`` rows), scores them, and acknowledges them in order. While a batch is with the
+broker the next one gathers, so batches grow with the load.
 
 **On failure**: an unexpected error ends the process at once, uncommitted; the supervisor starts
 it again and the batch comes again. A rebalance: events of partitions that went away are scored
@@ -52,8 +53,9 @@ COMMIT_INTERVAL_S = 1.0
 """Time between two commits, s: what a crash repeats at most, besides the batch in hand."""
 SESSION_TIMEOUT_S = 10.0
 """How long a dead worker keeps its partitions, s."""
-WAITING_BATCHES_MAX = 4
-"""Batches' worth of events that wait for scoring; past it Faust is not asked for more."""
+BUFFERED_MESSAGES_MAX = 64
+"""Messages, of a batch at most, on their way from a fetch to the agent, which takes them at once;
+a fetch brings 1 MiB of each partition at most."""
 GC_THRESHOLDS = (20_000, 20, 100)
 """A batch leaves no cycles: its objects need not be looked through every 700 of them."""
 EXIT_BUG = 70
@@ -61,42 +63,57 @@ EXIT_BUG = 70
 
 
 class Intake:
-    """Events handed over by Faust's agent, waiting to be scored. One event loop only."""
+    """Messages handed over by Faust's agent, waiting to be scored. One event loop only.
+
+    A message holds the records of one fetch, see `direct_consumer.Fetched`.
+
+    Attributes:
+        wanted: set while a batch is being waited for. Kafka is asked for more only then: what
+            comes while a batch is scored waits in the client, and makes one larger batch.
+    """
 
     def __init__(self, *, batch_max: int, linger_ms: int) -> None:
         """Start empty.
 
         Args:
-            batch_max: most events of one batch.
-            linger_ms: how long `take` waits for more after the first event, ms.
+            batch_max: most rows of one batch.
+            linger_ms: how long `take` waits for more after the first message, ms.
         """
+        self.wanted = asyncio.Event()
         self._batch_max = batch_max
         self._linger_s = linger_ms / 1000
-        self._waiting_max = WAITING_BATCHES_MAX * batch_max
         self._waiting: deque[Any] = deque()
+        self._rows = 0
         self._some = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
 
-    async def put(self, event: Any) -> None:
-        """Hand an event over. Blocks: while ``WAITING_BATCHES_MAX`` batches are waiting."""
-        await self._room.wait()
+    def put(self, event: Any) -> None:
+        """Hand a message over."""
         self._waiting.append(event)
+        self._rows += len(event.message.records)
         self._some.set()
-        if len(self._waiting) >= self._waiting_max:
-            self._room.clear()
 
     async def take(self) -> list[Any]:
-        """Give all that wait, at most a batch, in their order. Blocks: until there is one."""
+        """Give the messages that wait, at most a batch of rows or one message, in their order.
+
+        Blocks: until there is one.
+        """
+        if self._rows < self._batch_max:
+            self.wanted.set()
         await self._some.wait()
-        if self._linger_s and len(self._waiting) < self._batch_max:
+        if self._linger_s and self._rows < self._batch_max:
             await asyncio.sleep(self._linger_s)
-        count = min(len(self._waiting), self._batch_max)
-        events = [self._waiting.popleft() for _ in range(count)]
+        self.wanted.clear()
+        events: list[Any] = []
+        rows = 0
+        while self._waiting:
+            more = len(self._waiting[0].message.records)
+            if events and rows + more > self._batch_max:
+                break
+            events.append(self._waiting.popleft())
+            rows += more
+        self._rows -= rows
         if not self._waiting:
             self._some.clear()
-        if len(self._waiting) < self._waiting_max:
-            self._room.set()
         return events
 
 
@@ -113,28 +130,29 @@ async def score_for_ever(intake: Intake, scorer: BatchScorer, progress: Progress
     """
     while True:
         events = await intake.take()
-        await scorer.score([record_of(event.message) for event in events])
+        records = [record_of(fetched) for event in events for fetched in event.message.records]
+        await scorer.score(records)
         for event in events:
             event.ack()
-        progress.rows += len(events)
+        progress.rows += len(records)
 
 
-def record_of(message: Any) -> Record:
-    """Give a Faust message as a record, nothing decoded."""
+def record_of(fetched: Any) -> Record:
+    """Give aiokafka's record as ours, nothing decoded."""
     return Record(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp_ms=round(message.timestamp * 1000),
-        key=message.key,
-        value=message.value,
-        headers=list(message.headers or ()),
+        topic=fetched.topic,
+        partition=fetched.partition,
+        offset=fetched.offset,
+        timestamp_ms=fetched.timestamp,
+        key=fetched.key,
+        value=fetched.value,
+        headers=list(fetched.headers or ()),
     )
 
 
 def build_app(settings: Settings, channels: Channels) -> faust.App:
     """Make the Faust application, with every default that would hurt set otherwise."""
-    app = faust.App(
+    return faust.App(
         channels.group,
         broker=f"aiokafka://{settings.kafka_bootstrap.replace(',', ';')}",
         datadir=str(settings.data_dir / "scorer"),
@@ -154,10 +172,8 @@ def build_app(settings: Settings, channels: Channels) -> faust.App:
         broker_heartbeat_interval=SESSION_TIMEOUT_S / 5,
         # A stop or a rebalance first waits for what was handed over.
         stream_wait_empty=True,
-        stream_buffer_maxsize=WAITING_BATCHES_MAX * settings.scorer_batch_max,
+        stream_buffer_maxsize=BUFFERED_MESSAGES_MAX,
     )
-    use_direct_consumer(app)
-    return app
 
 
 def attach_scoring(
@@ -173,6 +189,7 @@ def attach_scoring(
     """
     topic = app.topic(channels.features, key_type=bytes, value_type=bytes)
     intake = Intake(batch_max=settings.scorer_batch_max, linger_ms=settings.scorer_linger_ms)
+    use_direct_consumer(app, records_max=settings.scorer_batch_max, wanted=intake.wanted)
     progress = Progress()
     # One: with more, Faust can commit past an event in flight (faust-streaming #606).
     app.agent(topic, name="scorer", concurrency=1)(_hand_over_to(intake))
@@ -208,7 +225,7 @@ def _hand_over_to(intake: Intake) -> Callable[[Any], Any]:
     async def hand_over(stream: Any) -> None:
         try:
             async for event in stream.noack().events():
-                await intake.put(event)
+                intake.put(event)
         except asyncio.CancelledError:
             raise
         except BaseException:

@@ -35,7 +35,7 @@ def main() -> None:
         }
     )
     producer = Producer(
-        {"bootstrap.servers": work.BOOTSTRAP, "linger.ms": 1, "partitioner": "murmur2_random"}
+        {"bootstrap.servers": work.BOOTSTRAP, "linger.ms": 5, "partitioner": "murmur2_random"}
     )
     consumer.subscribe([work.TOPIC_IN])
     committed_s = time.monotonic()

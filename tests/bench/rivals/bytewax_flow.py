@@ -62,5 +62,5 @@ by_merchant = op.key_on(
 complete = op.stateful_map("merchant", by_merchant, merchant_stage)
 decided = op.flat_map_batch("decide", complete, decide)
 kafka.output(
-    "out", decided, brokers=[work.BOOTSTRAP], topic=work.TOPIC_OUT, add_config={"linger.ms": "1"}
+    "out", decided, brokers=[work.BOOTSTRAP], topic=work.TOPIC_OUT, add_config={"linger.ms": "5"}
 )

@@ -28,7 +28,7 @@ app = faust.App(
     topic_disable_leader=True,
     web_enabled=False,
     consumer_auto_offset_reset="earliest",
-    producer_linger=0.001,
+    producer_linger=0.005,
 )
 transactions = app.topic(work.TOPIC_IN, value_serializer="json", key_type=bytes)
 by_merchant = app.topic(f"{work.GROUP}-by-merchant", partitions=PARTITIONS, value_serializer="json")

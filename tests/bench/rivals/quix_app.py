@@ -1,7 +1,7 @@
 """Quix Streams: two stateful stages on RocksDB with changelog topics, a repartition between them.
 
 As its documentation writes it: `apply(..., stateful=True)`, `group_by` for the merchant,
-`to_topic`. At least once, its own commit interval. librdkafka's linger is Weir's, 1 ms.
+`to_topic`. At least once, its own commit interval. librdkafka's linger is Weir's, 5 ms.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
         state_dir=work.STATE_DIR,
         auto_offset_reset="earliest",
         consumer_extra_config={"fetch.wait.max.ms": 20},
-        producer_extra_config={"linger.ms": 1},
+        producer_extra_config={"linger.ms": 5},
         loglevel="WARNING",
     )
     decisions = app.topic(work.TOPIC_OUT, key_serializer="str", value_serializer="json")

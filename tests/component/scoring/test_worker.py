@@ -1,7 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from scoring.batch import Record
 from scoring.errors import DeliveryError
 from scoring.worker import (
-    WAITING_BATCHES_MAX,
     Intake,
     Progress,
     record_of,
@@ -19,23 +17,39 @@ from scoring.worker import (
 
 
 @dataclass
-class FakeMessage:
+class FakeRecord:
     offset: int
     topic: str = "features"
     partition: int = 3
-    timestamp: float = 1_795_478_400.123
+    timestamp: int = 1_795_478_400_123
     key: bytes | None = b"u-1"
     value: bytes | None = b"{}"
-    headers: tuple[tuple[str, bytes], ...] | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class FakeMessage:
+    records: list[FakeRecord]
 
 
 @dataclass
 class FakeEvent:
+    """A message of the records at ``offsets``."""
+
     message: FakeMessage
     acked: list[int]
 
     def ack(self) -> None:
-        self.acked.append(self.message.offset)
+        self.acked += offsets_of(self)
+
+
+def event(*offsets: int, acked: list[int] | None = None) -> FakeEvent:
+    records = [FakeRecord(offset) for offset in offsets]
+    return FakeEvent(FakeMessage(records), [] if acked is None else acked)
+
+
+def offsets_of(*events: FakeEvent) -> list[int]:
+    return [record.offset for each in events for record in each.message.records]
 
 
 @dataclass
@@ -68,14 +82,14 @@ def in_loop(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(scenario())  # type: ignore[arg-type]
 
 
-def test_events_are_acknowledged_in_order_after_their_batch_and_never_before() -> None:
+def test_messages_are_acknowledged_in_order_after_their_batch_and_never_before() -> None:
     acked: list[int] = []
     scorer, progress = FakeScorer(acked), Progress()
 
     async def scenario() -> None:
         intake = Intake(batch_max=3, linger_ms=0)
-        for offset in range(7):
-            await intake.put(FakeEvent(FakeMessage(offset), acked))
+        for offsets in ((0, 1), (2,), (3,), (4, 5), (6,)):
+            intake.put(event(*offsets, acked=acked))
         await run_briefly(intake, scorer, progress)
 
     in_loop(scenario)
@@ -92,7 +106,7 @@ def test_a_batch_that_fails_is_not_acknowledged_and_ends_the_loop() -> None:
     async def scenario() -> None:
         intake = Intake(batch_max=2, linger_ms=0)
         for offset in range(6):
-            await intake.put(FakeEvent(FakeMessage(offset), acked))
+            intake.put(event(offset, acked=acked))
         with pytest.raises(DeliveryError):
             await run_briefly(intake, scorer, Progress())
 
@@ -100,53 +114,59 @@ def test_a_batch_that_fails_is_not_acknowledged_and_ends_the_loop() -> None:
     assert acked == [0, 1]
 
 
-@given(st.integers(1, 5), st.lists(st.integers(1, 9), max_size=8))
-def test_every_event_is_taken_once_in_order_in_batches_no_larger_than_the_limit(
-    batch_max: int, arrivals: list[int]
+@given(st.integers(1, 5), st.lists(st.lists(st.integers(1, 7), max_size=3), max_size=8))
+def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_the_limit(
+    batch_max: int, arrivals: list[list[int]]
 ) -> None:
     taken: list[int] = []
+    total = sum(map(sum, arrivals))
 
     async def scenario() -> None:
         intake = Intake(batch_max=batch_max, linger_ms=0)
 
         async def put_all() -> None:
             at = 0
-            for count in arrivals:
-                for _ in range(count):
-                    await intake.put(at)
-                    at += 1
+            for sizes in arrivals:
+                for size in sizes:
+                    intake.put(event(*range(at, at + size)))
+                    at += size
                 await asyncio.sleep(0)
 
         putting = asyncio.create_task(put_all())
-        while len(taken) < sum(arrivals):
+        while len(taken) < total:
             batch = await intake.take()
-            assert 1 <= len(batch) <= batch_max
-            taken.extend(batch)
+            offsets = offsets_of(*batch)
+            assert len(batch) == 1 or len(offsets) <= batch_max
+            taken.extend(offsets)
         await putting
 
     in_loop(scenario)
-    assert taken == list(range(sum(arrivals)))
+    assert taken == list(range(total))
 
 
-def test_a_full_intake_asks_for_no_more_until_a_batch_is_taken() -> None:
+def test_more_is_wanted_only_while_a_batch_is_waited_for() -> None:
     async def scenario() -> None:
         intake = Intake(batch_max=2, linger_ms=0)
-        room = WAITING_BATCHES_MAX * 2
-        for at in range(room):
-            await intake.put(at)
-        one_more: asyncio.Task[Any] = asyncio.create_task(intake.put(room))
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not one_more.done()
-        assert await intake.take() == [0, 1]
-        await one_more
+        assert not intake.wanted.is_set()
+        taking = asyncio.create_task(intake.take())
+        await asyncio.sleep(0)
+        assert intake.wanted.is_set()
+        intake.put(event(0, 1))
+        intake.put(event(2, 3))
+        assert offsets_of(*await taking) == [0, 1]
+        assert not intake.wanted.is_set()
+
+        # A whole batch waits already.
+        rest = await intake.take()
+        assert offsets_of(*rest) == [2, 3]
+        assert not intake.wanted.is_set()
 
     in_loop(scenario)
 
 
-def test_a_message_becomes_a_record_with_nothing_decoded() -> None:
+def test_a_fetched_record_becomes_ours_with_nothing_decoded() -> None:
     headers = (("a", b"1"), ("a", b"2"))
-    assert record_of(FakeMessage(7, value=b"\xff", headers=headers)) == Record(
+    assert record_of(FakeRecord(7, value=b"\xff", headers=headers)) == Record(
         topic="features",
         partition=3,
         offset=7,
@@ -155,4 +175,4 @@ def test_a_message_becomes_a_record_with_nothing_decoded() -> None:
         value=b"\xff",
         headers=list(headers),
     )
-    assert record_of(FakeMessage(7, value=None)).headers == []
+    assert record_of(FakeRecord(7, value=None)).headers == []
