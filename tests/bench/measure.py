@@ -111,7 +111,12 @@ class Measured:
         }
 
     def _events_used(self) -> int:
-        return self.load.events if self.load.rate_per_s is None else int(self.counts.sum())
+        """How many events were decided while the use of the machine was measured."""
+        if self.load.rate_per_s is None:
+            return self.load.events
+        received_s = self.seen.received_s
+        end_s = self.start_s + self.load.events / self.load.rate_per_s
+        return int(((received_s >= self.start_s + self.warm_s) & (received_s < end_s)).sum())
 
 
 def percentiles_ms(latencies_s: Floats) -> dict[str, float]:

@@ -92,6 +92,7 @@ class RunningRival:
             "BENCH_OUT": f"{self._id}-out",
             "BENCH_GROUP": self._id,
             "BENCH_MODEL": str(model),
+            "BENCH_PARTITIONS": str(stack.settings.topic_partitions),
         }
         self._processes: list[subprocess.Popen[bytes]] = []
 

@@ -6,6 +6,7 @@ At least once; tables in memory, restored from their changelogs.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import faust
 import mode.loop
 import work
 
-PARTITIONS = 4
+PARTITIONS = int(os.environ.get("BENCH_PARTITIONS", "2"))
+"""Of its topics: a table needs to know."""
 
 mode.loop.use("uvloop")
 app = faust.App(
