@@ -18,6 +18,7 @@ from typing import Any
 import faust
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
 
 _WAIT_S = 1.0
 """Longest wait for records, s, before looking whether to stop; as Faust's."""
@@ -66,15 +67,6 @@ class DirectConsumer(Consumer):
     records_max: int
     wanted: asyncio.Event
 
-    async def wait_first(self, *waiting: Any, timeout: Any = None) -> Any:
-        """Await the delivery alone if that is what is waited for, and nothing is suspended."""
-        if len(waiting) == 2 and self.flow_active and self.app.flow_control.is_active():
-            deliver, suspended = waiting
-            suspended.close()
-            await deliver
-            return None
-        return await super().wait_first(*waiting, timeout=timeout)
-
     def ack(self, message: Fetched) -> bool:  # type: ignore[override] # makes all messages itself
         """Note all offsets of a message as done; Faust's commits find them there."""
         if message.acked:
@@ -92,8 +84,7 @@ class DirectConsumer(Consumer):
         done.update(offsets)
         self._acked[tp].extend(offsets)
         self._n_acked += len(offsets)
-        if self._waiting_for_ack is not None and not self._waiting_for_ack.done():
-            self._waiting_for_ack.set_result(None)
+        notify(self._waiting_for_ack)
         return True
 
     async def _drain_messages(self, fetcher: Any) -> None:
@@ -135,7 +126,11 @@ class DirectConsumer(Consumer):
                 return
             first_offset = min(first_offset, read + 1)
         message = Fetched(tp, records, first_offset=first_offset, generation_id=generation_id)
-        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        if self.flow_active and self.app.flow_control.is_active():
+            # Nothing is suspended: the delivery does not have to be given up.
+            await self.callback(message)
+        else:
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
         self._read_offset[tp] = message.offset
 
 

@@ -6,7 +6,6 @@ At least once; tables in memory, restored from their changelogs.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,25 @@ import faust
 import mode.loop
 import work
 
-PARTITIONS = int(os.environ.get("BENCH_PARTITIONS", "2"))
-"""Of its topics: a table needs to know."""
-
 mode.loop.use("uvloop")
 app = faust.App(
     work.GROUP,
     broker=f"kafka://{work.BOOTSTRAP}",
     datadir=work.STATE_DIR,
     store="memory://",
-    topic_partitions=PARTITIONS,
+    topic_partitions=work.PARTITIONS,
     topic_disable_leader=True,
     web_enabled=False,
     consumer_auto_offset_reset="earliest",
     producer_linger=0.005,
 )
 transactions = app.topic(work.TOPIC_IN, value_serializer="json", key_type=bytes)
-by_merchant = app.topic(f"{work.GROUP}-by-merchant", partitions=PARTITIONS, value_serializer="json")
+by_merchant = app.topic(
+    f"{work.GROUP}-by-merchant", partitions=work.PARTITIONS, value_serializer="json"
+)
 decisions = app.topic(work.TOPIC_OUT, value_serializer="json", key_type=bytes)
-users = app.Table("users", default=work.new_user, partitions=PARTITIONS)
-merchants = app.Table("merchants", default=work.new_merchant, partitions=PARTITIONS)
+users = app.Table("users", default=work.new_user, partitions=work.PARTITIONS)
+merchants = app.Table("merchants", default=work.new_merchant, partitions=work.PARTITIONS)
 scorer = work.Scorer()
 
 

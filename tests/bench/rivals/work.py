@@ -35,6 +35,7 @@ BOOTSTRAP = os.environ.get("BENCH_BOOTSTRAP", "")
 TOPIC_IN = os.environ.get("BENCH_IN", "")
 TOPIC_OUT = os.environ.get("BENCH_OUT", "")
 GROUP = os.environ.get("BENCH_GROUP", "")
+PARTITIONS = int(os.environ.get("BENCH_PARTITIONS", "1"))
 STATE_DIR = os.environ.get("BENCH_STATE", "")
 MODEL_DIR = os.environ.get("BENCH_MODEL", "")
 
