@@ -39,6 +39,9 @@ def demo(
         typer.Option(min=1, help="Seconds of measured traffic; without it until Ctrl-C."),
     ] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Transactions a second.")] = 200.0,
+    warm_up: Annotated[
+        float, typer.Option(min=0, help="Seconds of traffic before that, at least.")
+    ] = WARM_UP_MS / 1_000,
     seed: Annotated[int, typer.Option(min=0, help="Chooses people, places and fraud.")] = 1,
     history_days: Annotated[
         int, typer.Option(min=15, help="Days of history for the first model.")
@@ -73,7 +76,15 @@ def demo(
             if not outcome.verdict.promotes:
                 raise UsageError(f"{outcome.verdict.reason}; give it more --history-days")
             version = outcome.version.version
-        _live(settings, tracker, world, version=version, rate=rate, duration_s=duration)
+        _live(
+            settings,
+            tracker,
+            world,
+            version=version,
+            rate=rate,
+            warm_up_s=warm_up,
+            duration_s=duration,
+        )
         summary = tracker.summary(feature_mismatches=_feature_mismatches(settings, tracker.run))
     finally:
         if not was_running and not keep:
@@ -114,6 +125,7 @@ def _live(
     *,
     version: str,
     rate: float,
+    warm_up_s: float,
     duration_s: float | None,
 ) -> None:
     """Live traffic until its time is over, or until Ctrl-C."""
@@ -122,13 +134,14 @@ def _live(
         bootstrap=settings.kafka_bootstrap,
         version=version,
         duration_ms=None if duration_s is None else round(duration_s * 1_000),
+        warm_up_ms=round(warm_up_s * 1_000),
     )
     pages = Addresses(
         flink=settings.flink_rest_url,
         mlflow=settings.mlflow_tracking_uri,
         api=f"http://{settings.api_host}:{settings.api_port}",
     )
-    say(f"live traffic at {rate:g}/s; the first {WARM_UP_MS / 1_000:g} s or more are not measured")
+    say(f"live traffic at {rate:g}/s; the first {warm_up_s:g} s or more are not measured")
     with clock_until_interrupted() as clock, shown(tracker, pages, out) as show:
         events = world.live(start_ms=clock.now_ms() + _START_MS, rate_per_s=rate)
         live_run.go(events, clock=clock, show=show)

@@ -57,7 +57,7 @@ class Rival:
     topics: tuple[str, ...] = ()
 
 
-_BYTEWAX = ("-m", "bytewax.run", "bytewax_flow:flow", "-r", "{state}", "-s", "2", "-b", "0")
+_BYTEWAX = ("-m", "bytewax.run", "bytewax_flow:flow", "-r", "{state}", "-s", "10", "-b", "0")
 RIVALS = (
     Rival("quix", ".venv-bench-quix", ("quix_app.py",)),
     Rival("quix x 2", ".venv-bench-quix", ("quix_app.py",), processes=2),

@@ -21,7 +21,14 @@ SMALL = ("--history-days", "15", "--per-day", "400", "--rate", "50")
 def demo(services: Services, *arguments: str) -> tuple[dict[str, Any], str]:
     """Run it as a user without a terminal; its last line and all it said."""
     done = subprocess.run(
-        [sys.executable, "-m", "infra.cli.main", "demo", "--duration", "5", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "infra.cli.main",
+            "demo",
+            *("--duration", "5", "--warm-up", "5"),
+            *arguments,
+        ],
         check=False,
         capture_output=True,
         text=True,

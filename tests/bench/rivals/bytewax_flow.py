@@ -1,7 +1,7 @@
-"""Bytewax with recovery: `python -m bytewax.run bytewax_flow:flow -r DIR -s 2 -b 0`.
+"""Bytewax with recovery: `python -m bytewax.run bytewax_flow:flow -r DIR -s 10 -b 0`.
 
 As its documentation writes it: `stateful_map` by user, by merchant again, scored in the batches in
-which items travel. State is snapshot into SQLite every 2 s, as often as Weir's checkpoints.
+which items travel. State is snapshot into SQLite every 10 s, as often as Weir's checkpoints.
 """
 
 from __future__ import annotations
