@@ -31,6 +31,9 @@ PARTITIONS = 2
 WARM_UP_EVENTS = 60_000
 """Backlog that a fresh stack decides before anything counts: a JVM compiles what it has run some
 ten thousand times, and until then an event costs twice as much."""
+WARM_UP_RATE_PER_S = 500.0
+WARM_UP_S = 30
+"""Then traffic at a rate: what runs once a fetch has not run often in a backlog of few, large ones."""
 HISTORY_DAYS, HISTORY_PER_DAY = 30, 1_000
 SERVED_S_MAX = 60
 
@@ -70,7 +73,7 @@ class BenchStack:
         """Empty logs and states, keep the champion; nothing happens to a stack that is not ours.
 
         Args:
-            warm_up_events: a backlog to decide first; 0: none.
+            warm_up_events: a backlog to decide first, then traffic at a rate; 0: neither.
         """
         if not self.is_ours:
             return
@@ -87,6 +90,8 @@ class BenchStack:
                 self.load(warm_up_events, rate_per_s=None, population="warm"),
                 drain_s=60 + warm_up_events / 300,
             )
+            events = round(WARM_UP_RATE_PER_S * WARM_UP_S)
+            self.run(self.load(events, rate_per_s=WARM_UP_RATE_PER_S, population="warm"))
 
     def until_served(self) -> None:
         """Wait until the champion decides: what a first event meets is no part of any figure."""
