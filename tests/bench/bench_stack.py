@@ -33,7 +33,7 @@ WARM_UP_EVENTS = 60_000
 ten thousand times, and until then an event costs twice as much."""
 WARM_UP_RATE_PER_S = 500.0
 WARM_UP_S = 30
-"""Then traffic at a rate: what runs once a fetch has not run often in a backlog of few, large ones."""
+"""Then traffic at a rate: a backlog, in few large fetches, seldom runs what small ones run."""
 HISTORY_DAYS, HISTORY_PER_DAY = 30, 1_000
 SERVED_S_MAX = 60
 
