@@ -106,7 +106,8 @@ class LiveRun:
             show: called several times a second with the phase in words.
 
         Raises:
-            NotServedError: within `SERVING_MS_MAX` no decision by the champion.
+            NotServedError: no decision by the champion within `SERVING_MS_MAX`, or within the
+                warm-up if that is longer.
             DeliveryError: Kafka did not take an event.
             KafkaUnreachableError: Kafka has gone.
         """
@@ -141,9 +142,9 @@ class LiveRun:
             if waited_ms >= self.warm_up_ms and is_serving and self._keeps_up():
                 self.tracker.measure_from(clock.now_ms())
                 return True
-            if waited_ms >= SERVING_MS_MAX:
+            if waited_ms >= max(SERVING_MS_MAX, self.warm_up_ms):
                 raise NotServedError(
-                    f"after {SERVING_MS_MAX // 1_000} s {self.tracker.undecided} transactions wait "
+                    f"after {waited_ms // 1_000} s {self.tracker.undecided} transactions wait "
                     f"and model version {self.tracker.model_version} decides, expected "
                     f"{self.version}; see `weir status` and `weir logs scorer`"
                 )
