@@ -57,6 +57,11 @@ class Load:
     seed: int = 5
     topic: str = "transactions"
 
+    @property
+    def length_s(self) -> float:
+        """How long it takes until all are due, s."""
+        return 0.0 if self.rate_per_s is None else self.events / self.rate_per_s
+
     def transactions(self) -> Iterator[tuple[bytes, bytes]]:
         """Each event's key, and its body but for the event time and the closing brace."""
         rng = np.random.default_rng(self.seed)

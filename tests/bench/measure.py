@@ -115,8 +115,8 @@ class Measured:
         if self.load.rate_per_s is None:
             return self.load.events
         received_s = self.seen.received_s
-        end_s = self.start_s + self.load.events / self.load.rate_per_s
-        return int(((received_s >= self.start_s + self.warm_s) & (received_s < end_s)).sum())
+        begin_s, end_s = self.start_s + self.warm_s, self.start_s + self.load.length_s
+        return int(((received_s >= begin_s) & (received_s < end_s)).sum())
 
 
 def percentiles_ms(latencies_s: Floats) -> dict[str, float]:
@@ -160,10 +160,9 @@ def run_load(
         drain_s: how long to wait for the last decision.
         during: called with the start, in this thread, once the load is on its way.
     """
-    length_s = 0.0 if load.rate_per_s is None else load.events / load.rate_per_s
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "seen.npz"
-        until_s = time.time() + 15 + length_s + drain_s
+        until_s = time.time() + 15 + load.length_s + drain_s
         spec = Watch(bootstrap, decisions, load.run, load.events, until_s, str(file))
         watcher = _start("tests.bench.watcher", spec.to_json())
         counts = _Counts(watcher)
@@ -180,7 +179,7 @@ def run_load(
             if load.rate_per_s is None:
                 counts.until(load.events, until_s)
             else:
-                _sleep_until(start_s + length_s)
+                _sleep_until(start_s + load.length_s)
             after = look({**pids(), **ours})
             said = _output(sender, timeout_s=drain_s + 150)
             counts.wait(timeout_s=max(1.0, until_s + 15 - time.time()))

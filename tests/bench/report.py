@@ -109,14 +109,13 @@ def _latency(entry: Entry) -> str:
     rows = []
     for row in entry["rows"]:
         found = row["median"]
-        # One that does not keep up uses all there is: no cost of an event.
-        used = found["cpu_us_per_event"] if found["keeps_up"] else {}
+        used = found["cpu_us_per_event"]
         rows.append(
             [
                 f"{row['rate_per_s']:,.0f}",
                 *latency_cells(found),
                 "yes" if found["keeps_up"] else "no",
-                number(system_us(found)) if used else "",
+                number(system_us(found)),
                 *(number(used.get(name)) for name in ("taskmanager", "scorer", "kafka", "redis")),
                 len(row["runs"]),
             ]
