@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     checkpoint_interval_ms: PositiveInt = Field(
         default=10_000,
         description="Time between Flink checkpoints, in ms; after a failure as much is repeated. "
-        "Each one holds decisions up for 30 to 100 ms.",
+        "Each one holds decisions up for 30 to 120 ms.",
     )
 
     model_name: Name = Field(
