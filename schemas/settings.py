@@ -149,6 +149,11 @@ class Settings(BaseSettings):
     redis_timeout_ms: PositiveInt = Field(
         default=50, description="Longest wait for one Redis call, in ms, before doing without."
     )
+    gather_ms: Annotated[int, Field(ge=0, le=1_000)] = Field(
+        default=20,
+        description="How long, in ms, events gather before the velocity job takes them together: "
+        "shorter is sooner, longer costs fewer processors; 0 takes each at once.",
+    )
     online_flush_ms: PositiveInt = Field(
         default=200,
         description="How long, in ms, state for Redis is gathered before it is written.",
@@ -176,9 +181,6 @@ class Settings(BaseSettings):
 
     scorer_batch_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=500, description="Most feature rows the scorer decides on in one batch."
-    )
-    scorer_linger_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
-        default=5, description="How long, in ms, the scorer waits for a batch to fill."
     )
     worker_metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=0, description="Port of the scorer's metrics page on this machine; 0 turns it off."

@@ -72,16 +72,14 @@ class Intake:
             comes while a batch is scored waits in the client, and makes one larger batch.
     """
 
-    def __init__(self, *, batch_max: int, linger_ms: int) -> None:
+    def __init__(self, *, batch_max: int) -> None:
         """Start empty.
 
         Args:
             batch_max: most rows of one batch.
-            linger_ms: how long `take` waits for more after the first message, ms.
         """
         self.wanted = asyncio.Event()
         self._batch_max = batch_max
-        self._linger_s = linger_ms / 1000
         self._waiting: deque[Any] = deque()
         self._rows = 0
         self._some = asyncio.Event()
@@ -100,8 +98,6 @@ class Intake:
         if self._rows < self._batch_max:
             self.wanted.set()
         await self._some.wait()
-        if self._linger_s and self._rows < self._batch_max:
-            await asyncio.sleep(self._linger_s)
         self.wanted.clear()
         events: list[Any] = []
         rows = 0
@@ -188,7 +184,7 @@ def attach_scoring(
         registry: where metrics are made.
     """
     topic = app.topic(channels.features, key_type=bytes, value_type=bytes)
-    intake = Intake(batch_max=settings.scorer_batch_max, linger_ms=settings.scorer_linger_ms)
+    intake = Intake(batch_max=settings.scorer_batch_max)
     use_direct_consumer(app, records_max=settings.scorer_batch_max, wanted=intake.wanted)
     progress = Progress()
     # One: with more, Faust can commit past an event in flight (faust-streaming #606).

@@ -20,12 +20,12 @@ from schemas.settings import Settings
 from streams.cluster import GROUP_ID, JOB_NAME, MERCHANT_UID, USER_UID
 
 _DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
-_FETCH_WAIT_MS = 4
-"""How long the broker gathers records, unless there are ``_FETCH_BYTES_MIN``. Each fetch wakes a
-dozen threads from here to the decision: events in small groups cost a third of single ones."""
-_FETCH_BYTES_MIN = 65_536
+_GATHERED_BYTES_MAX = 65_536
+"""Events that gather at the broker, bytes: as many are taken at once, however young they are."""
+_FETCH_WAIT_MS = 500
+"""How long a fetch waits at the broker for a first event where events do not gather."""
 _LINGER_MS = 5
-"""How long the sink gathers rows, for the same reason; the default of Kafka's own clients."""
+"""How long the sink holds a row: the rows of events that came together leave together."""
 
 
 def environment(settings: Settings, *, restore_from: str | None) -> StreamExecutionEnvironment:
@@ -126,8 +126,9 @@ def _source(
         .setDeserializer(jvm.weir.KeyedRecordDeserializer(key_fields))
         .setProperty("partition.discovery.interval.ms", "10000")
         .setProperty("commit.offsets.on.checkpoint", "true")
-        .setProperty("fetch.min.bytes", str(_FETCH_BYTES_MIN))
-        .setProperty("fetch.max.wait.ms", str(_FETCH_WAIT_MS))
+        # Each fetch wakes a dozen threads from here to the decision, whatever it brings.
+        .setProperty("fetch.min.bytes", str(_GATHERED_BYTES_MAX if settings.gather_ms else 1))
+        .setProperty("fetch.max.wait.ms", str(settings.gather_ms or _FETCH_WAIT_MS))
         .build()
     )
     strategy = jvm.org.apache.flink.api.common.eventtime.WatermarkStrategy.noWatermarks()

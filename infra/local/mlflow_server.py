@@ -16,6 +16,8 @@ import uvicorn
 
 PROXIED_ARTIFACTS = "mlflow-artifacts:/"
 """Artifact root of new experiments: clients send artifacts through the server."""
+NICENESS = 10
+"""Its answers can wait for decisions: the scorer asks it every two seconds, in a thread."""
 
 
 def main(argv: Sequence[str]) -> None:
@@ -25,6 +27,7 @@ def main(argv: Sequence[str]) -> None:
         argv: directory of database and artifacts, port.
     """
     data_dir, port = Path(argv[0]), int(argv[1])
+    os.nice(NICENESS)
     database = f"sqlite:///{data_dir / 'mlflow.db'}"
     os.environ.update(server_environment(data_dir, port=port))
     # Imported late: MLflow reads these variables while it is imported.

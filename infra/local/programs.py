@@ -30,12 +30,12 @@ CLIENT_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 JOB_MANAGER_OPTIONS = ("-Xms256m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 # Less inlining halves what the compiler has to do in the minute after a start, when it competes
-# with the events for the processors; a warm TaskManager is as fast (docs/measured.md).
-TASK_MANAGER_OPTIONS = (
-    "-XX:+UseG1GC",
-    "-XX:FreqInlineSize=100",
-    "-XX:InlineSmallCode=1000",
-    "-XX:MaxInlineLevel=6",
+# with the events for the processors; a warm JVM is as fast (docs/measured.md).
+LESS_INLINING = ("-XX:FreqInlineSize=100", "-XX:InlineSmallCode=1000", "-XX:MaxInlineLevel=6")
+TASK_MANAGER_OPTIONS = ("-XX:+UseG1GC", *LESS_INLINING)
+KAFKA_OPTIONS = (
+    *("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError"),
+    *LESS_INLINING,
 )
 
 TASK_HEAP_MIB = 832
@@ -167,8 +167,7 @@ def kafka_java(layout: Layout) -> tuple[str, ...]:
 
 def _kafka(settings: Settings, layout: Layout) -> Program:
     command, *arguments = kafka_java(layout)
-    heap = ("-Xms256m", "-Xmx512m", "-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError")
-    options = (*heap, *_archived_classes(layout, "kafka"))
+    options = (*KAFKA_OPTIONS, *_archived_classes(layout, "kafka"))
     properties = str(layout.run / "server.properties")
     return Program(
         name="kafka",

@@ -87,7 +87,7 @@ def test_messages_are_acknowledged_in_order_after_their_batch_and_never_before()
     scorer, progress = FakeScorer(acked), Progress()
 
     async def scenario() -> None:
-        intake = Intake(batch_max=3, linger_ms=0)
+        intake = Intake(batch_max=3)
         for offsets in ((0, 1), (2,), (3,), (4, 5), (6,)):
             intake.put(event(*offsets, acked=acked))
         await run_briefly(intake, scorer, progress)
@@ -104,7 +104,7 @@ def test_a_batch_that_fails_is_not_acknowledged_and_ends_the_loop() -> None:
     scorer = FakeScorer(acked, fails_at_batch=2)
 
     async def scenario() -> None:
-        intake = Intake(batch_max=2, linger_ms=0)
+        intake = Intake(batch_max=2)
         for offset in range(6):
             intake.put(event(offset, acked=acked))
         with pytest.raises(DeliveryError):
@@ -122,7 +122,7 @@ def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_
     total = sum(map(sum, arrivals))
 
     async def scenario() -> None:
-        intake = Intake(batch_max=batch_max, linger_ms=0)
+        intake = Intake(batch_max=batch_max)
 
         async def put_all() -> None:
             at = 0
@@ -146,7 +146,7 @@ def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_
 
 def test_more_is_wanted_only_while_a_batch_is_waited_for() -> None:
     async def scenario() -> None:
-        intake = Intake(batch_max=2, linger_ms=0)
+        intake = Intake(batch_max=2)
         assert not intake.wanted.is_set()
         taking = asyncio.create_task(intake.take())
         await asyncio.sleep(0)
