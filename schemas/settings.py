@@ -156,7 +156,8 @@ class Settings(BaseSettings):
     )
     online_flush_ms: PositiveInt = Field(
         default=200,
-        description="How long, in ms, state for Redis is gathered before it is written.",
+        description="How long, in ms, a user's state is gathered before it is written to Redis; "
+        "a merchant's ten times as long.",
     )
     online_buffer_keys_max: PositiveInt = Field(
         default=50_000,

@@ -41,7 +41,7 @@ class FeatureReader(Protocol):
     """Reads what the feature job has stored online. Called by the API, once a request.
 
     Reads are of the newest folded state: they lag the stream by at most the job's flush
-    interval (``online_flush_ms``), and nothing is cached on the way.
+    interval (``online_flush_ms``, ten of them for a merchant), and nothing is cached on the way.
     """
 
     async def read_entities(

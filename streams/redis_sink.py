@@ -21,6 +21,9 @@ from schemas.settings import Settings
 log = logging.getLogger(__name__)
 
 _BATCH_KEYS_MAX = 256
+_FLUSHES_GATHERED: dict[Entity, int] = {"user": 1, "merchant": 10}
+"""For how many ``online_flush_ms`` an entity's marks coalesce. A merchant's windows end days before
+an event: its state of some seconds ago gives the same values, and it changes all the time."""
 _REST_PER_WORK = 4
 """How long the thread rests after a batch, by the time that the batch took: encoding needs the
 interpreter that the operators need, so under load it gets a fifth of it, and marks coalesce."""
@@ -221,6 +224,6 @@ def open_sink(entity: Entity, settings: Settings, *, redis_s_max: float) -> Onli
         entity,
         connect=connect,
         project=settings.feast_project,
-        flush_ms=settings.online_flush_ms,
+        flush_ms=settings.online_flush_ms * _FLUSHES_GATHERED[entity],
         keys_max=settings.online_buffer_keys_max,
     )

@@ -12,6 +12,7 @@ from features.definitions import (
     CAPS,
     DAY_MS,
     FEATURE_NAMES,
+    MERCHANT_FEATURES,
     Caps,
     Velocity,
     duration_name,
@@ -90,6 +91,11 @@ def test_a_change_of_anything_a_value_depends_on_changes_the_digest(
 def test_a_duration_that_is_not_positive_has_no_name(duration_ms: int) -> None:
     with pytest.raises(ValueError, match="positive"):
         duration_name(duration_ms)
+
+
+def test_the_last_days_of_a_merchant_change_none_of_its_features() -> None:
+    # The job brings a merchant's state online some seconds late because of this.
+    assert all(feature.delay_ms >= DAY_MS for feature in MERCHANT_FEATURES)
 
 
 def test_an_aggregate_of_the_wrong_quantity_is_refused() -> None:
