@@ -46,7 +46,7 @@ TASK_DIRECT_MIB = 128
 NETWORK_MIB = 64
 JVM_OVERHEAD_MIB = 192
 MANAGED_MIB = 128
-"""Managed memory is what RocksDB keeps in memory, and what batch jobs sort in; Python needs none."""
+"""What RocksDB keeps in memory, and what batch jobs sort in; Python needs none of it."""
 TASK_MANAGER_HEAP_MIB = FRAMEWORK_HEAP_MIB + TASK_HEAP_MIB
 TASK_MANAGER_DIRECT_MIB = FRAMEWORK_DIRECT_MIB + TASK_DIRECT_MIB + NETWORK_MIB
 TASK_MANAGER_METASPACE_MIB = 256
