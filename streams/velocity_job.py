@@ -22,8 +22,6 @@ from streams.cluster import GROUP_ID, JOB_NAME, MERCHANT_UID, USER_UID
 _DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 _GATHERED_BYTES_MAX = 65_536
 """Events that gather at the broker, bytes: as many are taken at once, however young they are."""
-_FETCH_WAIT_MS = 500
-"""How long a fetch waits at the broker for a first event where events do not gather."""
 _LINGER_MS = 5
 """How long the sink holds a row: the rows of events that came together leave together."""
 
@@ -117,7 +115,7 @@ def _source(
         for partition, offset in of_topic.items()
     }
     key_fields = {topics.TRANSACTIONS: "user_id", topics.LABELS: "merchant_id"}
-    source = (
+    builder = (
         kafka.KafkaSource.builder()
         .setBootstrapServers(settings.kafka_bootstrap)
         .setGroupId(GROUP_ID)
@@ -126,13 +124,13 @@ def _source(
         .setDeserializer(jvm.weir.KeyedRecordDeserializer(key_fields))
         .setProperty("partition.discovery.interval.ms", "10000")
         .setProperty("commit.offsets.on.checkpoint", "true")
-        # Each fetch wakes a dozen threads from here to the decision, whatever it brings.
-        .setProperty("fetch.min.bytes", str(_GATHERED_BYTES_MAX if settings.gather_ms else 1))
-        .setProperty("fetch.max.wait.ms", str(settings.gather_ms or _FETCH_WAIT_MS))
-        .build()
     )
+    if settings.gather_ms:
+        # Each fetch wakes a dozen threads from here to the decision, whatever it brings.
+        builder.setProperty("fetch.min.bytes", str(_GATHERED_BYTES_MAX))
+        builder.setProperty("fetch.max.wait.ms", str(settings.gather_ms))
     strategy = jvm.org.apache.flink.api.common.eventtime.WatermarkStrategy.noWatermarks()
-    stream = env._j_stream_execution_environment.fromSource(source, strategy, "events")
+    stream = env._j_stream_execution_environment.fromSource(builder.build(), strategy, "events")
     return stream.uid("source-events")
 
 
