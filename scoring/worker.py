@@ -17,7 +17,8 @@ Faust's own ways to do this lose events, read in faust-streaming 0.15.3:
 
 Hence ``noack()``: the agent only hands messages over, `score_for_ever` takes all that wait (at most
 ``scorer_batch_max`` rows), scores them, and acknowledges them in order. While a batch is with the
-broker the next one gathers, so batches grow with the load.
+broker the next one gathers, so batches grow with the load; a small one waits some milliseconds for
+what belongs to it.
 
 **On failure**: an unexpected error ends the process at once, uncommitted; the supervisor starts
 it again and the batch comes again. A rebalance: events of partitions that went away are scored
@@ -56,6 +57,12 @@ SESSION_TIMEOUT_S = 10.0
 BUFFERED_MESSAGES_MAX = 64
 """Messages, of a batch at most, on their way from a fetch to the agent, which takes them at once;
 a fetch brings 1 MiB of each partition at most."""
+REUNITED_WITHIN_S = 0.003
+"""How long the first message of a batch waits for others, s. The broker answers a fetch as soon as
+the first partition of a group of rows is written: without this the rest makes a batch of its own,
+which begins when the first one, some 12 ms later, has been acknowledged."""
+REUNITED_ROWS_MAX = 64
+"""Rows that are a batch worth taking as it is."""
 GC_THRESHOLDS = (20_000, 20, 100)
 """A batch leaves no cycles: its objects need not be looked through every 700 of them."""
 EXIT_BUG = 70
@@ -72,14 +79,16 @@ class Intake:
             comes while a batch is scored waits in the client, and makes one larger batch.
     """
 
-    def __init__(self, *, batch_max: int) -> None:
+    def __init__(self, *, batch_max: int, gather_s: float = 0.0) -> None:
         """Start empty.
 
         Args:
             batch_max: most rows of one batch.
+            gather_s: how long the first message of a small batch waits for others, s.
         """
         self.wanted = asyncio.Event()
         self._batch_max = batch_max
+        self._gather_s = gather_s
         self._waiting: deque[Any] = deque()
         self._rows = 0
         self._some = asyncio.Event()
@@ -98,6 +107,8 @@ class Intake:
         if self._rows < self._batch_max:
             self.wanted.set()
         await self._some.wait()
+        if self._gather_s and self._rows < min(self._batch_max, REUNITED_ROWS_MAX):
+            await asyncio.sleep(self._gather_s)
         self.wanted.clear()
         events: list[Any] = []
         rows = 0
@@ -184,7 +195,10 @@ def attach_scoring(
         registry: where metrics are made.
     """
     topic = app.topic(channels.features, key_type=bytes, value_type=bytes)
-    intake = Intake(batch_max=settings.scorer_batch_max)
+    intake = Intake(
+        batch_max=settings.scorer_batch_max,
+        gather_s=REUNITED_WITHIN_S if settings.gather_ms else 0.0,
+    )
     use_direct_consumer(app, records_max=settings.scorer_batch_max, wanted=intake.wanted)
     progress = Progress()
     # One: with more, Faust can commit past an event in flight (faust-streaming #606).

@@ -15,6 +15,7 @@ from infra.simulation.writer import ANSWER_S_MAX, asked, topic_partitions, unrea
 
 _POLL_S: Final = 0.5
 _BATCH_MAX: Final = 2_000
+_GATHERED_BYTES_MAX: Final = 1_000_000
 _SILENT_POLLS_MAX: Final = 60
 
 
@@ -37,8 +38,15 @@ class Record:
     headers: list[tuple[str, bytes | None]]
 
 
-def open_consumer(bootstrap: str) -> Consumer:
-    """A consumer that only reads where it is told to."""
+def open_consumer(bootstrap: str, *, gather_ms: int = 0) -> Consumer:
+    """A consumer that only reads where it is told to.
+
+    Args:
+        bootstrap: Kafka's address.
+        gather_ms: how long the broker lets records gather before it answers, ms; by default each
+            one comes as soon as it is there.
+    """
+    gathers = {"fetch.min.bytes": _GATHERED_BYTES_MAX} if gather_ms else {}
     return Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -46,8 +54,9 @@ def open_consumer(bootstrap: str) -> Consumer:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
-            "fetch.wait.max.ms": 100,
+            "fetch.wait.max.ms": gather_ms or 100,
             "log_level": 0,
+            **gathers,
         }
     )
 

@@ -52,7 +52,7 @@ class Traffic:
         self, events: Iterator[Event], *, bootstrap: str, on_sent: Callable[[Event], None]
     ) -> None:
         self._events = events
-        self._writer = KafkaEventWriter(bootstrap, linger_ms=0)
+        self._writer = KafkaEventWriter(bootstrap, linger_ms=5)
         self._on_sent = on_sent
         self._clock = WallClock()
         self._failure: BaseException | None = None

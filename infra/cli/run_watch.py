@@ -1,7 +1,9 @@
 """Watches the logs of a running system for one run: feature rows, decisions, dead letters.
 
-A thread with a librdkafka consumer, because its `poll` hands a record over as it arrives; the
-clock is read before anything is decoded. Tells a `RunTracker`; stops at once when that fails.
+A thread with a librdkafka consumer of decisions, because its `poll` hands a record over as it
+arrives; the clock is read before anything is decoded. The other topics are only counted: what is
+in them is fetched twice a second by another consumer, and wakes nobody between. Tells a
+`RunTracker`; stops at once when that fails.
 """
 
 import threading
@@ -18,6 +20,9 @@ from schemas.codec import decode_decision
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, Headers, read_header
 
 _POLL_S: Final = 0.1
+_COUNTED_EACH_MS: Final = 500
+_COUNTED_MAX: Final = 100_000
+"""Records that one look at the counted topics takes; the next look takes what is left."""
 
 
 class RunWatch:
@@ -37,15 +42,12 @@ class RunWatch:
         self._stopped = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="run-watch", daemon=True)
-        self._consumer = open_consumer(bootstrap)
+        self._decisions = open_consumer(bootstrap)
+        self._counted = open_consumer(bootstrap, gather_ms=_COUNTED_EACH_MS)
 
     def __enter__(self) -> Self:
-        places = [
-            TopicPartition(topic, partition, offset)
-            for topic in (DECISIONS, FEATURES, DEAD_LETTERS)
-            for partition, offset in end_offsets(self._bootstrap, topic).items()
-        ]
-        self._consumer.assign(places)
+        self._decisions.assign(self._ends(DECISIONS))
+        self._counted.assign(self._ends(FEATURES, DEAD_LETTERS))
         self._thread.start()
         return self
 
@@ -57,7 +59,8 @@ class RunWatch:
     ) -> None:
         self._stopped.set()
         self._thread.join()
-        self._consumer.close()
+        self._decisions.close()
+        self._counted.close()
 
     def check(self) -> None:
         """Raise what ended the thread, if anything did."""
@@ -66,12 +69,24 @@ class RunWatch:
 
     def _run(self) -> None:
         try:
+            counted_s = time.monotonic()
             while not self._stopped.is_set():
-                message = self._consumer.poll(_POLL_S)
+                message = self._decisions.poll(_POLL_S)
                 if message is not None:
                     self._take(message, received_ms=time.time_ns() / 1e6)
+                if time.monotonic() - counted_s >= _COUNTED_EACH_MS / 1_000:
+                    for message in self._counted.consume(_COUNTED_MAX, 0):
+                        self._take(message, received_ms=time.time_ns() / 1e6)
+                    counted_s = time.monotonic()
         except BaseException as error:  # noqa: BLE001 - `check` raises it where it is waited for
             self._failure = error
+
+    def _ends(self, *topics: str) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic, partition, offset)
+            for topic in topics
+            for partition, offset in end_offsets(self._bootstrap, topic).items()
+        ]
 
     def _take(self, message: Message, *, received_ms: float) -> None:
         if (error := message.error()) is not None:

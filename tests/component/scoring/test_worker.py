@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scoring.batch import Record
 from scoring.errors import DeliveryError
 from scoring.worker import (
+    REUNITED_ROWS_MAX,
     Intake,
     Progress,
     record_of,
@@ -142,6 +143,30 @@ def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_
 
     in_loop(scenario)
     assert taken == list(range(total))
+
+
+def test_a_small_batch_waits_for_what_another_partition_brings_and_a_large_one_does_not() -> None:
+    async def scenario() -> None:
+        gathers = Intake(batch_max=500, gather_s=0.05)
+        taking = asyncio.create_task(gathers.take())
+        gathers.put(event(0))
+        await asyncio.sleep(0.001)
+        assert gathers.wanted.is_set()
+        gathers.put(event(1))
+        assert offsets_of(*await taking) == [0, 1]
+
+        patient = Intake(batch_max=500, gather_s=60)
+        patient.put(event(*range(REUNITED_ROWS_MAX)))
+        assert len(offsets_of(*await asyncio.wait_for(patient.take(), 5))) == REUNITED_ROWS_MAX
+
+        at_once = Intake(batch_max=500)
+        taking = asyncio.create_task(at_once.take())
+        at_once.put(event(0))
+        await asyncio.sleep(0.001)
+        at_once.put(event(1))
+        assert offsets_of(*await taking) == [0]
+
+    in_loop(scenario)
 
 
 def test_more_is_wanted_only_while_a_batch_is_waited_for() -> None:
