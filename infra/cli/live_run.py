@@ -29,6 +29,8 @@ fetch, which a backlog, with its few large ones, has not made them do."""
 SERVING_MS_MAX: Final = 180_000
 """How long the scorer may take to catch up and to decide by the champion; the promise is 10 s."""
 DRAIN_MS_MAX: Final = 30_000
+_LINGER_MS: Final = 5
+"""How long the producer gathers, ms: the default of Kafka's clients. It is part of the latency."""
 _TICK_MS: Final = 250
 _REPORT_S: Final = 10.0
 
@@ -52,7 +54,7 @@ class Traffic:
         self, events: Iterator[Event], *, bootstrap: str, on_sent: Callable[[Event], None]
     ) -> None:
         self._events = events
-        self._writer = KafkaEventWriter(bootstrap, linger_ms=5)
+        self._writer = KafkaEventWriter(bootstrap, linger_ms=_LINGER_MS)
         self._on_sent = on_sent
         self._clock = WallClock()
         self._failure: BaseException | None = None

@@ -21,7 +21,7 @@ from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, Headers, read_head
 
 _POLL_S: Final = 0.1
 _COUNTED_EACH_MS: Final = 500
-_COUNTED_MAX: Final = 100_000
+_COUNTED_MAX: Final = 10_000
 """Records that one look at the counted topics takes; the next look takes what is left."""
 
 
