@@ -46,7 +46,6 @@ def open_consumer(bootstrap: str, *, gather_ms: int = 0) -> Consumer:
         gather_ms: how long the broker lets records gather before it answers, ms; by default each
             one comes as soon as it is there.
     """
-    gathers = {"fetch.min.bytes": _GATHERED_BYTES_MAX} if gather_ms else {}
     return Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -54,9 +53,9 @@ def open_consumer(bootstrap: str, *, gather_ms: int = 0) -> Consumer:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
+            "fetch.min.bytes": _GATHERED_BYTES_MAX if gather_ms else 1,
             "fetch.wait.max.ms": gather_ms or 100,
             "log_level": 0,
-            **gathers,
         }
     )
 

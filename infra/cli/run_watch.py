@@ -73,10 +73,10 @@ class RunWatch:
             while not self._stopped.is_set():
                 message = self._decisions.poll(_POLL_S)
                 if message is not None:
-                    self._take(message, received_ms=time.time_ns() / 1e6)
+                    self._decided(message, received_ms=time.time_ns() / 1e6)
                 if time.monotonic() - counted_s >= _COUNTED_EACH_MS / 1_000:
                     for message in self._counted.consume(_COUNTED_MAX, 0):
-                        self._take(message, received_ms=time.time_ns() / 1e6)
+                        self._count(message)
                     counted_s = time.monotonic()
         except BaseException as error:  # noqa: BLE001 - `check` raises it where it is waited for
             self._failure = error
@@ -88,15 +88,19 @@ class RunWatch:
             for partition, offset in end_offsets(self._bootstrap, topic).items()
         ]
 
-    def _take(self, message: Message, *, received_ms: float) -> None:
-        if (error := message.error()) is not None:
-            raise unreachable(self._bootstrap, error)
-        if message.topic() == DECISIONS:
-            self._tracker.decided(decode_decision(message.value()), received_ms=received_ms)
-            return
+    def _decided(self, message: Message, *, received_ms: float) -> None:
+        self._check_record(message)
+        self._tracker.decided(decode_decision(message.value()), received_ms=received_ms)
+
+    def _count(self, message: Message) -> None:
+        self._check_record(message)
         headers = cast(Headers | None, message.headers())
         event_id = (read_header(headers, "ce_id") or b"").decode("utf-8", "replace")
         if message.topic() == FEATURES:
             self._tracker.featured(event_id)
         else:
             self._tracker.refused(event_id)
+
+    def _check_record(self, message: Message) -> None:
+        if (error := message.error()) is not None:
+            raise unreachable(self._bootstrap, error)

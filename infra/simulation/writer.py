@@ -85,7 +85,7 @@ class KafkaEventWriter:
 
     Args:
         bootstrap: Kafka's address, host:port.
-        linger_ms: how long a batch may wait for more events; 0 for live traffic.
+        linger_ms: how long a batch may wait for more events.
     """
 
     def __init__(self, bootstrap: str, *, linger_ms: int) -> None:
