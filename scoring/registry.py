@@ -101,7 +101,7 @@ class MlflowRegistry:
     def files(self, version: RegisteredVersion) -> ModelFiles:
         """Fetch three files of the version's run; see `Registry`."""
         return ModelFiles(
-            trees=self._file(version, "weir/trees.tl"),
+            trees=self._file(version, "weir/trees.onnx"),
             signature=self._file(version, "weir/signature.json"),
             golden=self._file(version, "weir/golden.json"),
         )

@@ -139,7 +139,7 @@ def opponent(
 
     Args:
         version: its number.
-        trees: its file ``weir/trees.tl``; None if it has none.
+        trees: its file ``weir/trees.onnx``; None if it has none.
         signature: its file ``weir/signature.json``; None likewise.
         tags: of the version; without ``fitted_until_ms`` it competes on all rows.
     """

@@ -22,7 +22,11 @@ from training.compiled import CompiledModel
 from training.errors import ModelRegistryUnreachableError
 from training.mlflow_runs import FAILURES, check_reachable, experiment_id, open_client, whole_run
 
-FILES = {"weir/trees.tl": "trees", "weir/signature.json": "signature", "weir/golden.json": "golden"}
+FILES = {
+    "weir/trees.onnx": "trees",
+    "weir/signature.json": "signature",
+    "weir/golden.json": "golden",
+}
 """Artifact to attribute of `CompiledModel`."""
 
 

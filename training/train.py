@@ -298,7 +298,7 @@ def read_opponent(versions: ModelVersions) -> Opponent | str:
         return "there is no champion yet"
     return opponent(
         champion.version,
-        trees=versions.artifact(champion, "weir/trees.tl"),
+        trees=versions.artifact(champion, "weir/trees.onnx"),
         signature=versions.artifact(champion, "weir/signature.json"),
         tags=dict(champion.tags),
     )

@@ -261,7 +261,7 @@ def _model_files(stack: BenchStack) -> Path:
     files = registry.files(version)
     directory = stack.stack.layout.data_dir / "bench-model"
     directory.mkdir(exist_ok=True)
-    (directory / "trees.tl").write_bytes(files.trees)
+    (directory / "trees.onnx").write_bytes(files.trees)
     (directory / "spec.json").write_text(json.dumps(json.loads(files.signature)["vector"]))
     return directory
 

@@ -157,7 +157,7 @@ def test_a_version_that_somebody_else_registered_is_refused_for_its_missing_file
     watcher = loop.watcher()
     watcher.poll()
     assert watcher.current() is HEURISTIC
-    assert "has no file weir/trees.tl" in watcher.refused()[str(version)]
+    assert "has no file weir/trees.onnx" in watcher.refused()[str(version)]
 
 
 def test_no_such_model_and_no_such_alias_are_no_champion_rather_than_an_outage(loop: Loop) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import treelite
+import onnxruntime
 
 MINUTE_MS = 60_000
 DAY_MS = 1_440 * MINUTE_MS
@@ -105,7 +105,11 @@ class Scorer:
 
     def __init__(self, directory: str = MODEL_DIR) -> None:
         """Load trees and columns."""
-        self._trees = treelite.Model.deserialize(Path(directory) / "trees.tl")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._trees = onnxruntime.InferenceSession(
+            str(Path(directory) / "trees.onnx"), options, providers=["CPUExecutionProvider"]
+        )
         spec = json.loads((Path(directory) / "spec.json").read_text())
         self._columns = spec["columns"]
         self._codes = {
@@ -117,7 +121,7 @@ class Scorer:
         """The decision of each transaction, scored in one call."""
         vectors = [self._vector(each) for each in transactions]
         matrix = np.asarray(vectors, dtype=np.float32).astype(np.float64)
-        scores = treelite.gtil.predict(self._trees, matrix, nthread=1)
+        (scores,) = self._trees.run(None, {"vectors": matrix})
         now_ms = time.time_ns() // 1_000_000
         return [
             {

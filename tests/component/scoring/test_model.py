@@ -3,6 +3,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
 from features.definitions import DEFINITION_DIGEST
@@ -38,14 +39,14 @@ def test_what_training_writes_is_loaded_and_scores_as_scikit_learn_does() -> Non
     loaded = load(model.files())
     vectors = encode_table(model.table, model.spec)
     wanted = model.forest.predict_proba(vectors)[:, 1]
-    assert np.abs(np.array(loaded.score_vectors(vectors.tolist())) - wanted).max() < 1e-12
+    assert loaded.score_vectors(vectors.tolist()) == wanted.tolist()
     assert loaded.ref == ModelRef("weir-fraud", "3", model.compiled.trees_digest)
     assert loaded.definition_digest == DEFINITION_DIGEST
 
 
 def test_values_on_a_threshold_go_the_way_they_go_in_scikit_learn() -> None:
     # Fails without the cast to 32 bits: such a value lies between the float32 that was split
-    # on and its double, and treelite compares doubles.
+    # on and its double, and the compiled trees compare doubles.
     model = trained()
     loaded = load(model.files())
     vectors = encode_table(model.table, model.spec)
@@ -64,12 +65,13 @@ def test_values_on_a_threshold_go_the_way_they_go_in_scikit_learn() -> None:
 
 def test_a_batch_and_single_rows_score_alike_and_give_the_vectors() -> None:
     loaded = load(trained().files())
-    rows = [feature_row(f"t-{at}", features={"user_transaction_count_5m": at}) for at in range(30)]
+    # More than 50 rows: the runtime goes another way through the trees then.
+    rows = [feature_row(f"t-{at}", features={"user_transaction_count_5m": at}) for at in range(120)]
     together = loaded.score(rows)
     alone = [loaded.score([row]) for row in rows]
     assert together.scores == [single.scores[0] for single in alone]
     assert together.vectors is not None
-    assert [len(vector) for vector in together.vectors] == [len(loaded.spec.columns)] * 30
+    assert [len(vector) for vector in together.vectors] == [len(loaded.spec.columns)] * 120
     assert len(set(together.scores)) > 1
 
 
@@ -77,6 +79,14 @@ def test_a_feature_without_a_value_is_no_zero() -> None:
     loaded = load(trained().files())
     (vector,) = loaded.score([feature_row(features={"user_amount_mean_1d": None})]).vectors or []
     assert np.isnan(vector[loaded.spec.columns.index("user_amount_mean_1d")])
+
+
+def more_than_trees(files: ModelFiles) -> ModelFiles:
+    model = onnx.load_model_from_string(files.trees)
+    (output,) = model.graph.node[0].output
+    model.graph.node[0].output[0] = "raw"
+    model.graph.node.append(onnx.helper.make_node("Identity", ["raw"], [output]))
+    return replace(files, trees=model.SerializeToString())
 
 
 def moved_scores(files: ModelFiles, by: float) -> ModelFiles:
@@ -148,6 +158,11 @@ BROKEN: dict[str, tuple[Callable[[ModelFiles], ModelFiles], type[ModelRefusedErr
     "other trees": (
         lambda files: replace(files, trees=trained(seed=8).compiled.trees),
         GoldenRowsMismatchError,
+    ),
+    "more than trees": (more_than_trees, SignatureMismatchError),
+    "half of the trees": (
+        lambda files: replace(files, trees=files.trees[: len(files.trees) // 2]),
+        SignatureMismatchError,
     ),
     "trees are no trees": (lambda files: replace(files, trees=b""), SignatureMismatchError),
 }
