@@ -1,9 +1,12 @@
 """What passes for one JSON object, and what does not."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from schemas import strict_json
 from schemas.errors import InvalidEventError
 from schemas.strict_json import NESTING_MAX, parse_object
 from tests.builders import wire
@@ -175,3 +178,35 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_every_object_of_json_is_read_as_it_was_written(obj: dict[str, object]) -> None:
     assert parse_object(wire(obj)) == obj
+
+
+texts = st.sampled_from(
+    ['""', '"a"', '"b"', '"\\u0061"', '"\\""', '"\u00e4"', '"{"', '"\ufeff"', '"\x00"', "a"]
+)
+numbers = ["1", "-1", "-0", "01", "1.0", "1e2", "9" * 19, "9" * 30, "NaN", "-Infinity", "1 1"]
+others = ["true", "null", "[]", "{}", '["a"]', '{"a":1,"a":2}', "", '"a" "a"']
+values = texts | st.sampled_from(numbers) | st.sampled_from(others)
+spaces = st.sampled_from(["", " ", "\t\r\n", "\x0c", "\u00a0"])
+
+
+def outcome(parse: Callable[[bytes], dict[str, object]], value: bytes) -> str:
+    try:
+        return repr(parse(value))
+    except InvalidEventError as error:
+        return str(error)
+
+
+@given(
+    st.lists(st.tuples(texts, values), max_size=4), spaces, spaces, st.sampled_from([b"", b"\xff"])
+)
+def test_the_short_way_answers_as_the_long_way_does(
+    pairs: list[tuple[str, str]], before: str, after: str, tail: bytes
+) -> None:
+    inside = ",".join(f"{name}:{before}{value}" for name, value in pairs)
+    value = f"{before}{{{inside}{after}}}{after}".encode() + tail
+    assert outcome(parse_object, value) == outcome(strict_json._parsed_closely, value)
+
+
+def test_a_plain_object_takes_the_short_way() -> None:
+    assert strict_json._plain_object(b'{"a": "b", "c": 1}') == {"a": "b", "c": 1}
+    assert strict_json._plain_object(b'{"a": "b", "a": 1}') is None
