@@ -62,20 +62,19 @@ class CompiledTrees:
 
     def __init__(self, data: bytes) -> None:
         """Read what training wrote."""
+        # What the parser and the runtime raise has no other base in common.
         try:
-            nodes = onnx.load_model_from_string(data).graph.node
-            operators = [(node.domain, node.op_type) for node in nodes]
-            if operators != [_OPERATOR]:
-                raise ValueError(f"holds {operators!s:.200}, wanted is {_OPERATOR} alone")
+            _check_operator(onnx.load_model_from_string(data))
             self._session = onnxruntime.InferenceSession(
                 data, _one_thread(), providers=["CPUExecutionProvider"]
             )
-        # What the parser and the runtime raise has no other base in common.
+            (vectors,) = self._session.get_inputs()
+            if vectors.type != "tensor(double)":
+                raise ValueError(f"takes a {vectors.type}, wanted are doubles")
+            self._input = str(vectors.name)
+            self.columns = int(vectors.shape[1])
         except Exception as error:
-            raise ValueError(f"cannot be read: {error!s:.200}") from error
-        (wanted,) = self._session.get_inputs()
-        self._input = wanted.name
-        self.columns: int = wanted.shape[1]
+            raise ValueError(f"cannot be used: {error!s:.200}") from error
 
     def scores(self, vectors: Sequence[Sequence[float]]) -> list[float]:
         """Give the probability of class 1 of each vector, as scikit-learn would.
@@ -89,6 +88,13 @@ class CompiledTrees:
         # Rounding may leave a mean of shares at 1 + 2e-16.
         scores: list[float] = np.clip(column[:, 0], 0.0, 1.0).tolist()
         return scores
+
+
+def _check_operator(model: onnx.ModelProto) -> None:
+    """Refuse a model of anything else than one operator; a function could stand for its name."""
+    operators = [(node.domain, node.op_type) for node in model.graph.node]
+    if operators != [_OPERATOR] or model.functions or model.graph.initializer:
+        raise ValueError(f"holds {operators!s:.100} and maybe more, wanted is {_OPERATOR} alone")
 
 
 def _one_thread() -> onnxruntime.SessionOptions:

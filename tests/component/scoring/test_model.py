@@ -89,6 +89,29 @@ def more_than_trees(files: ModelFiles) -> ModelFiles:
     return replace(files, trees=model.SerializeToString())
 
 
+def a_function_in_its_name(files: ModelFiles) -> ModelFiles:
+    model = onnx.load_model_from_string(files.trees)
+    (node,) = model.graph.node
+    body = [onnx.helper.make_node("Identity", ["x"], ["y"])]
+    model.functions.append(
+        onnx.helper.make_function(
+            *(node.domain, node.op_type, ["x"], ["y"], body, [onnx.helper.make_opsetid("", 18)])
+        )
+    )
+    return replace(files, trees=model.SerializeToString())
+
+
+def trees_of_another_type(files: ModelFiles) -> ModelFiles:
+    model = onnx.load_model_from_string(files.trees)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for attribute in model.graph.node[0].attribute:
+        if attribute.t.data_type == onnx.TensorProto.DOUBLE:
+            floats = onnx.numpy_helper.to_array(attribute.t).astype(np.float32)
+            attribute.t.CopyFrom(onnx.numpy_helper.from_array(floats, attribute.t.name))
+    return replace(files, trees=model.SerializeToString())
+
+
 def moved_scores(files: ModelFiles, by: float) -> ModelFiles:
     return with_golden(files, scores=[score + by for score in golden_scores(files)])
 
@@ -160,6 +183,8 @@ BROKEN: dict[str, tuple[Callable[[ModelFiles], ModelFiles], type[ModelRefusedErr
         GoldenRowsMismatchError,
     ),
     "more than trees": (more_than_trees, SignatureMismatchError),
+    "a function in the name of trees": (a_function_in_its_name, SignatureMismatchError),
+    "trees of 32-bit floats": (trees_of_another_type, SignatureMismatchError),
     "half of the trees": (
         lambda files: replace(files, trees=files.trees[: len(files.trees) // 2]),
         SignatureMismatchError,
