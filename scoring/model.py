@@ -1,6 +1,6 @@
 """A loaded model: compiled trees, signature, golden rows. Loads no pickle, runs no foreign code.
 
-`load_model` makes one from the bytes of the four files that training registers and refuses
+`load_model` makes one from the bytes of the three files that training registers and refuses
 whatever would not score as it did there; `LoadedModel` then scores in microseconds. Called by
 `registry`; training has its own writer of the same files. Knows no network and no MLflow.
 """
@@ -101,7 +101,6 @@ def _one_thread() -> onnxruntime.SessionOptions:
     """At most some hundred rows are scored at once: waking up threads costs more."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return options
 
