@@ -4,7 +4,8 @@
     labels -------> pass on ------------------------^                       -> dead-letters
 
 The sources and the sink are Kafka's, keyed and framed in the JVM (``streams/jvm``); the two
-operators are Python, called from there (``operators.py``). Submitted by ``submit.py``.
+operators are Python, called from there (``operators.py``). Rows whose events came together leave
+together (``Bundling.java``). Submitted by ``submit.py``.
 """
 
 import sys
@@ -22,8 +23,10 @@ from streams.cluster import GROUP_ID, JOB_NAME, MERCHANT_UID, USER_UID
 _DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 _GATHERED_BYTES_MAX = 65_536
 """Events that gather at the broker, bytes: as many are taken at once, however young they are."""
-_LINGER_MS = 5
-"""How long the sink holds a row: the rows of events that came together leave together."""
+_LINGER_MS = 1
+"""How long the sink's producer waits after a row: a bundle is in its hands at once."""
+_BATCH_BYTES_MAX = 131_072
+"""Rows of one partition that are sent at once, bytes: a bundle of any size is one request."""
 
 
 def environment(settings: Settings, *, restore_from: str | None) -> StreamExecutionEnvironment:
@@ -98,7 +101,10 @@ def build(
     by_merchant.name("user velocity").uid(USER_UID)
     records = keyed(by_merchant).process(glue.MerchantFold(*arguments), glue.KeyedFrames.FRAME_TYPE)
     records.name("merchant risk").uid(MERCHANT_UID)
-    _sink(records, settings)
+    bundles = records.transform(
+        "bundles", glue.KeyedFrames.FRAME_TYPE, glue.Bundling(settings.gather_ms)
+    )
+    _sink(bundles.uid("bundles"), settings)
 
 
 def _source(
@@ -165,6 +171,7 @@ def _sink(records: Any, settings: Settings) -> None:
         .setDeliveryGuarantee(guarantee)
         .setProperty("acks", "all")
         .setProperty("linger.ms", str(_LINGER_MS))
+        .setProperty("batch.size", str(_BATCH_BYTES_MAX))
         # A dead letter is a record of full size plus its headers.
         .setProperty("max.request.size", str(_DEAD_LETTER_BYTES_MAX))
         .build()
