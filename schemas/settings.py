@@ -151,8 +151,9 @@ class Settings(BaseSettings):
     )
     gather_ms: Annotated[int, Field(ge=0, le=1_000)] = Field(
         default=20,
-        description="How long, in ms, events gather before the velocity job takes them together: "
-        "shorter is sooner, longer costs fewer processors; 0 takes each at once.",
+        description="How long, in ms, events gather before the velocity job takes them together, "
+        "and how long their rows may wait for each other: shorter is sooner, longer costs fewer "
+        "processors; 0 takes each at once.",
     )
     online_flush_ms: PositiveInt = Field(
         default=200,
