@@ -70,7 +70,7 @@ public final class Bundling extends AbstractStreamOperatorFactory<byte[]>
             }
             held.add(row.getValue());
             heldBytes += row.getValue().length;
-            if (heldBytes >= BYTES_MAX || System.nanoTime() - heldSinceNs >= holdNs) {
+            if (heldBytes >= BYTES_MAX) {
                 leave();
             } else if (!isWatching) {
                 isWatching = true;

@@ -1,7 +1,7 @@
 """Quix Streams: two stateful stages on RocksDB with changelog topics, a repartition between them.
 
 As its documentation writes it: `apply(..., stateful=True)`, `group_by` for the merchant,
-`to_topic`. At least once, its own commit interval. librdkafka's linger is Weir's, 5 ms.
+`to_topic`. At least once, its own commit interval. librdkafka's linger is its default, 5 ms.
 """
 
 from __future__ import annotations
