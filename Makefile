@@ -32,8 +32,8 @@ BIN := .venv/bin
 # Compiled tests are kept, also where the environment forbids it: half of a short run is compiling.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.cache/bytecode" $(BIN)/python -m pytest
 # Only modules that hold examples are imported for them; those of training bring pandas along.
-EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' features infra schemas scoring streams)
-SLOW_EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' training)
+EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' clients features infra schemas scoring streams)
+SLOW_EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' models operations training)
 # Compiled once here instead of at every start: some machines forbid Python to keep bytecode.
 UV_SYNC := $(UV) pip sync --quiet --require-hashes --compile-bytecode
 UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make requirements' $(UV) pip compile --quiet \

@@ -1,31 +1,20 @@
 """The only place of scoring that builds adapters from settings.
 
-Entry points call it once, with settings; everything below is handed its parts. Connecting is
+`scoring.worker.parts` and `scoring.http.parts` call it once each, with settings; everything else
+is handed its parts. Connecting is
 left to the parts themselves, so that building never waits for Redis, MLflow or Kafka.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-
+from models.policy import Policy
 from schemas.settings import Settings
-from schemas.transaction import Limits
-from scoring.api_metrics import build_api_metrics
-from scoring.api_parts import ApiParts
-from scoring.batch import BatchScorer, Channels
-from scoring.batch_reader import RedisBatchReader, connect_batch_reader
-from scoring.decision_store import RedisDecisionStore, connect_decision_store
-from scoring.metrics import Metrics, build_metrics
-from scoring.online_reader import connect_reader
-from scoring.policy import Policy
-from scoring.producer import KafkaSink
-from scoring.registry import ChampionWatcher, MlflowRegistry
+from scoring.metrics import Metrics
+from scoring.stores.batch_reader import RedisBatchReader, connect_batch_reader
+from scoring.stores.decision_store import RedisDecisionStore, connect_decision_store
+from scoring.stores.registry import ChampionWatcher, MlflowRegistry
 
 
 def wall_clock_ms() -> int:
@@ -75,77 +64,3 @@ def build_batch_reader(settings: Settings, *, metrics: Metrics) -> RedisBatchRea
         clock_ms=steady_clock_ms,
         failures=metrics.batch_failures,
     )
-
-
-class WorkerParts:
-    """Everything a worker works with, for the time of one event loop."""
-
-    def __init__(
-        self, settings: Settings, *, registry: CollectorRegistry, channels: Channels
-    ) -> None:
-        """Build the parts; nothing is connected before `start`."""
-        metrics = build_metrics(registry)
-        self.models = build_models(settings, metrics=metrics)
-        self.sink = KafkaSink(bootstrap=settings.kafka_bootstrap)
-        self.store = build_decision_store(settings, metrics=metrics)
-        self.batch_reader = build_batch_reader(settings, metrics=metrics)
-        self.scorer = BatchScorer(
-            models=self.models,
-            policy=build_policy(settings),
-            store=self.store,
-            batch_reader=self.batch_reader,
-            sink=self.sink,
-            clock_ms=wall_clock_ms,
-            metrics=metrics,
-            channels=channels,
-        )
-
-    async def close(self) -> None:
-        """Stop threads and close connections; decisions not acknowledged are not waited for."""
-        self.models.stop()
-        self.sink.close()
-        await self.store.close()
-        await self.batch_reader.close()
-
-
-MODEL_WAIT_MS = 2_000
-"""Longest wait for the first model when the API starts, ms. A registry that hangs or is down
-does not keep it from answering: the heuristic does, and /ready says so."""
-
-
-@asynccontextmanager
-async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
-    """Give the parts of the API, and watch the champion, for the time of one event loop."""
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    models = build_models(settings, metrics=build_metrics(registry))
-    reader = connect_reader(
-        redis_url=settings.redis_url,
-        project=settings.feast_project,
-        timeout_ms=settings.redis_timeout_ms,
-    )
-    await _start_in_background(models)
-    try:
-        yield ApiParts(
-            reader=reader,
-            models=models,
-            refused_models=models.refused,
-            policy=build_policy(settings),
-            limits=Limits.from_settings(settings),
-            staleness_ms_max=settings.staleness_ms_max,
-            metrics=build_api_metrics(registry),
-            registry=registry,
-            now_ms=wall_clock_ms,
-        )
-    finally:
-        await reader.close()
-        await asyncio.to_thread(models.stop)
-
-
-async def _start_in_background(models: ChampionWatcher) -> None:
-    # A daemon thread of our own: the event loop would wait at its end for one of its threads.
-    starting = threading.Thread(target=models.start, name="champion-first-look", daemon=True)
-    starting.start()
-    limit_ms = steady_clock_ms() + MODEL_WAIT_MS
-    while starting.is_alive() and steady_clock_ms() < limit_ms:
-        await asyncio.sleep(0.01)

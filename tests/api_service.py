@@ -11,16 +11,16 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from features import online_store
 from features.definitions import DEFINITION_DIGEST, Entity
-from features.state import MerchantState, UserState
+from features.engine.state import MerchantState, UserState
+from features.online import layout as online_store
+from models.model import Model, Scores
+from models.policy import Policy
 from schemas.decision import ModelRef
-from scoring import api_contract as contract
-from scoring.api import create_app
-from scoring.api_metrics import build_api_metrics
-from scoring.api_parts import ApiParts
-from scoring.policy import Policy
-from scoring.ports import Model, Scores
+from scoring.http import contract
+from scoring.http.app import create_app
+from scoring.http.metrics import build_api_metrics
+from scoring.http.parts import ApiParts
 from tests.asgi_client import AsgiClient
 from tests.builders import LIMITS, NOW_MS, transaction_object
 from tests.feature_reader_fake import FakeFeatureReader

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from features.online_store import batch_fields, state_fields
-from scoring.errors import OnlineStoreUnavailableError
-from scoring.ports import EntityPair, StoredBatch
+from features.online.layout import batch_fields, state_fields
+from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.core.ports import EntityPair, StoredBatch
 
 
 class FakeFeatureReader:

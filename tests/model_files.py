@@ -12,11 +12,11 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
 from features.definitions import FEATURE_NAMES
-from features.vector import VectorSpec
-from scoring.model import ModelFiles
-from training.compiled import CompiledModel, compile_forest
-from training.dataset import encode_table, vector_spec
-from training.fit import ForestParameters, fit_forest
+from models.compiled import CompiledModel, compile_forest
+from models.encoding.vector import VectorSpec
+from models.loaded import ModelFiles
+from training.datasets.rows import encode_table, vector_spec
+from training.fitting.fit import ForestParameters, fit_forest
 
 ROWS = 400
 

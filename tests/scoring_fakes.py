@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
-from features.online_store import batch_fields
+from features.online.layout import batch_fields
+from models.model import Model, Scores
 from schemas.decision import ModelRef
 from schemas.feature_row import FeatureRow
-from scoring.ports import Kept, Model, OutgoingRecord, Scores, StoredBatch
+from scoring.core.ports import Kept, OutgoingRecord, StoredBatch
 from tests.builders import FEATURE_ROW, transaction
 
 

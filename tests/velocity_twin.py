@@ -15,8 +15,8 @@ from types import TracebackType
 from confluent_kafka import Consumer, Producer
 
 from features.definitions import DEFINITION_DIGEST
+from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
-from features.state import MerchantState, UserState
 from infra.simulation.event import Event
 from schemas.codec import decode_label, decode_transaction, encode_feature_row
 from schemas.feature_row import FeatureRow, Origin

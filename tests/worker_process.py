@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from schemas.settings import Settings
-from scoring.batch import Channels
-from scoring.worker import run
+from scoring.worker.app import run
+from scoring.worker.batch import Channels
 
 REPO = Path(__file__).parents[1]
 EXIT_WITHIN_S = 30.0

@@ -14,7 +14,6 @@
     │   ├── NoSuchVersionError            there is no version of this number
     │   ├── NoEarlierChampionError        there is nothing to roll back to
     │   └── OtherDefinitionsVersionError  the scorer would refuse it
-    ├── CompiledModelMismatchError        the compiled trees do not score as the model does
     ├── NoArchiveError                    nothing has been archived yet
     ├── BackfillMismatchError             a backfill gave other rows than it was to compute
     ├── RowCountError                     a join in time gave back other rows than it was asked for
@@ -74,10 +73,6 @@ class FutureFeaturesError(TrainingDataError):
 
 class NullShareError(TrainingDataError):
     """A column has no value in too many rows."""
-
-
-class CompiledModelMismatchError(WeirError):
-    """The compiled trees do not reproduce the model's scores. Nothing was registered."""
 
 
 class NoArchiveError(WeirError):

@@ -23,10 +23,10 @@ from feast import (
 from feast.data_format import DeltaFormat
 from feast.types import Bool, Float64, Int64
 
-from features import online_store
 from features.batch import BATCH_AGE_MS_MAX, BATCH_FEATURES, BATCH_VIEW, LABEL_VIEW
 from features.definitions import MERCHANT_FEATURES, ON_DEMAND_FEATURES, USER_FEATURES
 from features.on_demand import on_demand_features
+from features.online import layout as online_store
 from schemas.topics import FEATURES
 
 _TYPES: Final[dict[str, Any]] = {"int64": Int64, "double": Float64}

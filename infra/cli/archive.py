@@ -1,7 +1,6 @@
 """`weir archive`: what the archive holds, whether it is what the logs say, and making it anew."""
 
 import json
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -10,17 +9,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clients.kafka_log import end_offsets
 from infra.cli.failures import EXIT_DIFFERENT
-from infra.cli.kafka_log import end_offsets
 from infra.cli.stack import say
 from infra.local.stack import Stack
 from schemas.settings import Settings
 from training.archive.tables import BACKFILLED, TABLES
 
 out = Console(soft_wrap=True)
-
-ATTEMPTS_MAX = 60
-ATTEMPT_S = 2.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a table.")]
 
@@ -100,36 +96,16 @@ def compact() -> None:
 
 def rebuild() -> None:
     """Empty the archive and fill it again from the logs; a running archiver takes part."""
-    from training.archive.store import ArchiveTable  # noqa: PLC0415 - slow to import
+    from training.archive.archiver import fill_archive  # noqa: PLC0415 - slow to import
+    from training.archive.store import ArchiveTable  # noqa: PLC0415
 
     settings = archive_settings()
     for name in TABLES:
         table = ArchiveTable(settings.archive_url, name)
         table.open_or_create()
         table.empty(list(end_offsets(settings.kafka_bootstrap, name)))
-    fill(settings)
+    fill_archive(settings)
     status()
-
-
-def fill(settings: Settings) -> None:
-    """Archive all that is in the logs now; a running archiver takes part.
-
-    Raises:
-        ArchiveConflictError: the other archiver wins again and again.
-        LogUnreachableError: Kafka does not answer.
-    """
-    from training.archive.archiver import archive_to_end  # noqa: PLC0415 - slow to import
-    from training.errors import ArchiveConflictError  # noqa: PLC0415
-
-    for attempt in range(ATTEMPTS_MAX):
-        try:
-            archive_to_end(settings)
-            break
-        except ArchiveConflictError:
-            # The archiver of the stack commits as well: whoever loses goes on from there.
-            if attempt == ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(ATTEMPT_S)
 
 
 def verify(*, as_json: AsJson = False) -> None:

@@ -39,9 +39,9 @@ def build(
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # Imported here: feast and mlflow take seconds that no other command should wait for.
     from training.archive.read import ArchiveVersion  # noqa: PLC0415
-    from training.dataset_build import build_dataset  # noqa: PLC0415
-    from training.dataset_log import log_dataset  # noqa: PLC0415
-    from training.mlflow_runs import check_reachable  # noqa: PLC0415
+    from training.datasets.build import build_dataset  # noqa: PLC0415
+    from training.registry.dataset_log import log_dataset  # noqa: PLC0415
+    from training.registry.mlflow_runs import check_reachable  # noqa: PLC0415
 
     settings = archive_settings()
     if log:

@@ -16,9 +16,9 @@ from kafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 
+from clients.kafka import topic_partitions, unreachable
 from infra.cli.failures import UsageError
 from infra.cli.live_view import styled_kind
-from infra.simulation.writer import topic_partitions, unreachable
 from schemas.codec import decode_decision
 from schemas.decision import Decision
 from schemas.errors import RetryableError

@@ -15,7 +15,6 @@ from features.definitions import DEFINITION_DIGEST
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
 from infra.cli.live_run import WARM_UP_MS, LiveRun, shown
 from infra.cli.live_view import Addresses
-from infra.cli.logged import run_parity
 from infra.cli.run_tracker import RunSummary, RunTracker
 from infra.cli.stack import say
 from infra.cli.traffic import HISTORY_PER_DAY, clock_until_interrupted, live_through
@@ -23,8 +22,9 @@ from infra.cli.training import train_version
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
 from infra.simulation.world import World
+from operations.parity.run import run_parity
 from schemas.settings import Settings
-from training.versions import ModelVersions
+from training.registry.versions import ModelVersions
 
 HISTORY_DAYS: Final = 30
 _START_MS: Final = 500

@@ -12,8 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from clients.kafka_log import Record
 from features.definitions import FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
-from infra.cli.kafka_log import Record
 from schemas.codec import decode_feature_row
 from schemas.feature_row import FeatureRow
 

@@ -23,7 +23,7 @@ def materialize(
 ) -> None:
     """Compute the batch features up to the last midnight and put them into Redis."""
     # Imported here: feast takes seconds that no other command should wait for.
-    from training import feature_store  # noqa: PLC0415
+    from training.datasets import feature_store  # noqa: PLC0415
 
     settings = archive_settings()
     clock = WallClock()

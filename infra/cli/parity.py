@@ -7,12 +7,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clients.kafka import topic_partitions
 from infra.cli.archive import archive_settings
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
-from infra.cli.logged import SURFACES, run_full_parity
-from infra.simulation.writer import topic_partitions
+from operations.parity.run import SURFACES, run_full_parity
+from operations.parity.surfaces import COUNTS, FullReport
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIONS
-from training.parity_surfaces import COUNTS, FullReport
 
 FEATURE_LOG: Final = "feature_log"
 

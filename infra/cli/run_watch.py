@@ -13,9 +13,9 @@ from typing import Final, Self, cast
 
 from confluent_kafka import Message, TopicPartition
 
-from infra.cli.kafka_log import end_offsets, open_consumer
+from clients.kafka import unreachable
+from clients.kafka_log import end_offsets, open_consumer
 from infra.cli.run_tracker import RunTracker
-from infra.simulation.writer import unreachable
 from schemas.codec import decode_decision
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, Headers, read_header
 

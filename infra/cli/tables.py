@@ -7,10 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clients.kafka import topic_partitions
+from clients.kafka_log import read_log
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
 from infra.cli.feature_table import ExportCount, export_features
-from infra.cli.kafka_log import read_log
-from infra.simulation.writer import topic_partitions
 from schemas.settings import Settings
 from schemas.topics import FEATURES
 

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from clients.kafka import topic_partitions
 from infra.cli.failures import UsageError
 from infra.simulation.clock import WallClock
 from infra.simulation.population import DAY_MS
@@ -32,12 +33,7 @@ from infra.simulation.replay import (
 )
 from infra.simulation.tables import MAPPINGS, TransactionTable
 from infra.simulation.world import World
-from infra.simulation.writer import (
-    KafkaEventWriter,
-    KafkaLogProgress,
-    partition_by_key,
-    topic_partitions,
-)
+from infra.simulation.writer import KafkaEventWriter, KafkaLogProgress, partition_by_key
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, FEATURES, LABELS, TRANSACTIONS
 

@@ -14,18 +14,18 @@ from rich.table import Table
 from infra.cli.archive import archive_settings
 from infra.cli.dataset import DAY_FORMATS, day_ms
 from infra.cli.failures import EXIT_DIFFERENT
-from infra.cli.logged import parity_words
 from infra.cli.schedule import parse_duration, run_every
 from infra.cli.stack import say
 from infra.cli.traffic import clock_until_interrupted
 from infra.cli.training_data import DAYS, Source, Wanted, dataset_maker
 from infra.simulation.clock import WallClock
+from operations.parity.run import parity_words
 from schemas.settings import Settings
-from training.versions import ModelVersions
+from training.registry.versions import ModelVersions
 
 if TYPE_CHECKING:
-    from training.dataset_build import Dataset
-    from training.train import TrainingOutcome
+    from operations.training_run import TrainingOutcome
+    from training.datasets.build import Dataset
 
 out = Console(soft_wrap=True)
 
@@ -132,24 +132,24 @@ def train_version(
 
     Args:
         settings: where Kafka, archive and MLflow are.
-        keep_immature: see `training.dataset.join_labels`; not for a data set.
+        keep_immature: see `training.datasets.rows.join_labels`; not for a data set.
         skip_parity: promote without recomputing the features.
         source: where rows and labels are read, if no data set is made.
         make: makes the data set to train on; None: there is none.
-        choose: choose the forest's parameters from `training.choose.GRID` first.
+        choose: choose the forest's parameters from `training.fitting.choose.GRID` first.
     """
     # MLflow's own progress is noise beside ours.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     # Imported here: mlflow and scikit-learn take seconds that no other command should wait for.
-    from training.choose import GRID  # noqa: PLC0415
-    from training.train import (  # noqa: PLC0415
+    from operations.training_run import (  # noqa: PLC0415
         Plan,
         clear_unfinished,
         train_and_register,
         train_on_dataset,
     )
+    from training.fitting.choose import GRID  # noqa: PLC0415
 
     parity = None if skip_parity else lambda: parity_words(settings)
     plan = Plan(parity=parity, grid=GRID if choose else ())

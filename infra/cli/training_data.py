@@ -10,7 +10,7 @@ from infra.cli.failures import UsageError
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
-    from training.dataset_build import Dataset
+    from training.datasets.build import Dataset
 
 DAYS: Final = 90
 """Of the newest days that are old enough, how many a training takes that names none."""
@@ -63,7 +63,7 @@ def dataset_maker(settings: Settings, wanted: Wanted) -> "Callable[[], Dataset] 
     if wanted.source is not Source.DATASET:
         return None
     # Imported here: feast takes seconds that no other command should wait for.
-    from training.dataset_build import (  # noqa: PLC0415
+    from training.datasets.build import (  # noqa: PLC0415
         build_dataset,
         newest_dataset,
         rebuild_dataset,

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from infra.local import processes, readiness
+from clients import probes as readiness
+from infra.local import processes
 from infra.local.programs import java, redis_server
 from infra.local.stack import ProgramStatus, Stack
 

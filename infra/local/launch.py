@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.local import readiness
+from clients import probes as readiness
 
 WAIT_S_MAX = 120.0
 """After that the launcher gives up with a message and supervisord tries again, more slowly."""

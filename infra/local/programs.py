@@ -280,7 +280,7 @@ def _velocity_job(settings: Settings, layout: Layout) -> Program:
     rest = f"http://127.0.0.1:{settings.flink_rest_port}"
     return Program(
         name="velocity-job",
-        command=(str(layout.streams_python), "-m", "streams.keep_running"),
+        command=(str(layout.streams_python), "-m", "streams.velocity.keep_running"),
         ready=f"job={rest}",
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}", f"flink={rest}"),
         clean=(scratch,),
@@ -311,7 +311,7 @@ def _scorer(settings: Settings, layout: Layout) -> Program:
 def _api(settings: Settings, layout: Layout) -> Program:
     return Program(
         name="api",
-        command=(str(layout.python), "-m", "scoring.api"),
+        command=(str(layout.python), "-m", "scoring.http"),
         ports=(Port(settings.api_port, "WEIR_API_PORT"),),
         ready=f"http=http://{settings.api_host}:{settings.api_port}/health",
         stage=OURS,
@@ -330,6 +330,6 @@ def _archiver(settings: Settings, layout: Layout) -> Program:
 def _materializer(layout: Layout) -> Program:
     return Program(
         name="materializer",
-        command=(str(layout.python), "-m", "training.materializer"),
+        command=(str(layout.python), "-m", "training.datasets.materializer"),
         stage=OURS,
     )

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from infra.local import processes, readiness
+from clients import probes as readiness
+from infra.local import processes
 from infra.local.configuration import render
 from infra.local.control import CALL_FAILURES, Control, ProcessState
 from infra.local.errors import OtherSettingsError, StackError

@@ -5,17 +5,16 @@ beside it kafka-python produced 7,300 events/s at 125 µs of CPU each, which is 
 system under test; confluent-kafka 37,600/s at 12 µs. The callers are `pump` and `replay`.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from kafka.partitioner.default import murmur2
 
-from infra.local.readiness import kafka_answers
+from clients.kafka import ANSWER_S_MAX, asked
 from infra.simulation.event import Event
 from schemas.errors import RetryableError
 from schemas.topics import (
@@ -29,31 +28,13 @@ from schemas.topics import (
 )
 
 CE_SOURCE: Final = "/weir/simulation"
-ANSWER_S_MAX: Final = 10.0
-FIRST_ANSWER_S_MAX: Final = 5.0
 DELIVERY_S_MAX: Final = 60.0
-_ASK_AGAIN_S: Final = 0.1
 
-T = TypeVar("T")
 _Headers: TypeAlias = list[tuple[str, str | bytes | None]]
-
-
-class KafkaUnreachableError(RetryableError):
-    """Kafka does not answer, or a topic of ours is not there."""
 
 
 class DeliveryError(RetryableError):
     """The broker did not acknowledge an event; what came before it may have arrived."""
-
-
-def unreachable(bootstrap: str, error: KafkaException | KafkaError | str) -> KafkaUnreachableError:
-    """The one line a person gets: what, where, which setting, what to do."""
-    cause = error.args[0] if isinstance(error, KafkaException) else error
-    why = cause.str() if isinstance(cause, KafkaError) else cause
-    return KafkaUnreachableError(
-        f"Kafka does not answer at {bootstrap} (setting WEIR_KAFKA_BOOTSTRAP): {why}; "
-        "start the stack with `weir up`"
-    )
 
 
 class EventWriter(Protocol):
@@ -180,25 +161,6 @@ class KafkaLogProgress:
         return counts
 
 
-def asked(bootstrap: str, question: Callable[[], T]) -> T:
-    """Ask the broker, again if it says that it is about to know: a topic just made has no leader.
-
-    Raises:
-        KafkaUnreachableError: an error that will not pass, or one that has not passed within
-            `ANSWER_S_MAX`.
-    """
-    until_s = time.monotonic() + ANSWER_S_MAX
-    while True:
-        try:
-            return question()
-        except KafkaException as error:
-            cause = error.args[0]
-            may_pass = isinstance(cause, KafkaError) and cause.retriable()
-            if not may_pass or time.monotonic() >= until_s:
-                raise unreachable(bootstrap, error) from error
-            time.sleep(_ASK_AGAIN_S)
-
-
 def partition_by_key(partitions: int) -> Callable[[bytes], int]:
     """Kafka's own choice of a partition: murmur2 of the key, its sign dropped, modulo the count.
 
@@ -207,33 +169,3 @@ def partition_by_key(partitions: int) -> Callable[[bytes], int]:
         3
     """
     return lambda key: (murmur2(key) & 0x7FFFFFFF) % partitions
-
-
-def topic_partitions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, list[int]]:
-    """Ask the broker for the partitions of topics: the first call of every command.
-
-    Raises:
-        KafkaUnreachableError: no answer, or a topic is missing.
-    """
-    _refuse_silence(bootstrap)
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    try:
-        known = admin.list_topics(timeout=FIRST_ANSWER_S_MAX).topics
-    except KafkaException as error:
-        raise unreachable(bootstrap, error) from error
-    missing = [topic for topic in topics if topic not in known]
-    if missing:
-        raise KafkaUnreachableError(
-            f"Kafka at {bootstrap} has no topic {', '.join(missing)}; `weir up` creates them"
-        )
-    return {topic: sorted(known[topic].partitions) for topic in topics}
-
-
-def _refuse_silence(bootstrap: str) -> None:
-    """Fail at once when no server answers: librdkafka would go on trying until its time is up."""
-    try:
-        if any(kafka_answers(address.strip()) for address in bootstrap.split(",")):
-            return
-    except ValueError as error:
-        raise unreachable(bootstrap, f"{error}; write host:port[,host:port]") from error
-    raise unreachable(bootstrap, "connection refused, or no Kafka broker behind it")

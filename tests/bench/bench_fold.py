@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from features.definitions import DAY_MS, EVENTS_MAX
-from features.state import MerchantState, UserState
+from features.engine.state import MerchantState, UserState
 from schemas.label import Label
 
 EVENTS_IN_WINDOW = (10, 80, 1_000, 10_000, 100_000)

@@ -36,16 +36,16 @@ import pandas as pd
 
 from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS, FEATURE_NAMES
+from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
-from features.state import MerchantState, UserState
-from features.vector import AMOUNT_COLUMN, VectorSpec
+from models.encoding.vector import AMOUNT_COLUMN, VectorSpec
 from schemas.label import Label
 from schemas.settings import Settings
 from training.archive.read import archived_feature_rows, archived_labels
-from training.dataset import encode_table, join_labels
-from training.dataset_build import build_dataset
-from training.evaluate import Thresholds, evaluate
-from training.fit import ForestParameters, fit_forest
+from training.datasets.build import build_dataset
+from training.datasets.rows import encode_table, join_labels
+from training.fitting.evaluate import Thresholds, evaluate
+from training.fitting.fit import ForestParameters, fit_forest
 
 HANDBOOK = Path(__file__).resolve().parents[3] / "shared" / "handbook"
 

@@ -23,7 +23,7 @@ from infra.simulation.world import World
 from schemas.settings import Settings
 from tests.bench.load import Load
 from tests.bench.measure import Measured, run_load
-from training.versions import ModelVersions
+from training.registry.versions import ModelVersions
 
 DATA_DIR = Path(".weir-bench")
 PARTITIONS = 2

@@ -21,9 +21,9 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from features.state import UserState
+from features.engine.state import UserState
 from infra.local.layout import REPO
-from scoring.registry import MlflowRegistry
+from scoring.stores.registry import MlflowRegistry
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.load import Load
 from tests.bench.measure import Measured, run_load

@@ -12,13 +12,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from features import online_store
 from features.batch import BATCH_NAMES, BATCH_VIEW
-from features.batch_values import open_habits
-from scoring.batch_reader import CALL_USERS_MAX, RedisBatchReader, connect_batch_reader
-from scoring.decision_store import CIRCUIT_OPEN_MS
+from features.online import layout as online_store
+from features.online.batch_values import open_habits
+from scoring.core.ports import BatchFeatureReader, StoredBatch
 from scoring.metrics import build_metrics
-from scoring.ports import BatchFeatureReader, StoredBatch
+from scoring.stores.batch_reader import CALL_USERS_MAX, RedisBatchReader, connect_batch_reader
+from scoring.stores.decision_store import CIRCUIT_OPEN_MS
 from tests.builders import NOW_MS
 from tests.relay import relay_to
 from tests.scoring_fakes import MemoryBatchReader

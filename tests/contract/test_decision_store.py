@@ -18,7 +18,9 @@ import redis.exceptions
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from scoring.decision_store import (
+from scoring.core.ports import DecisionStore, Kept
+from scoring.metrics import build_metrics
+from scoring.stores.decision_store import (
     CALL_KEYS_MAX,
     CIRCUIT_OPEN_MS,
     RecentDecisions,
@@ -27,8 +29,6 @@ from scoring.decision_store import (
     decision_key,
     is_outage,
 )
-from scoring.metrics import build_metrics
-from scoring.ports import DecisionStore, Kept
 from tests.scoring_fakes import MemoryStore
 from tests.services import Services
 

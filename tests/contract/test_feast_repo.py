@@ -13,12 +13,12 @@ import pandas as pd
 import pytest
 import redis
 
-from features import online_store
 from features.batch import BATCH_NAMES, BATCH_VIEW, LABEL_VIEW
 from features.definitions import DAY_MS, ON_DEMAND_FEATURES, Entity
+from features.engine.state import MerchantState, UserState
 from features.feast_repo.views import ON_DEMAND_VIEW
 from features.on_demand import on_demand_features
-from features.state import MerchantState, UserState
+from features.online import layout as online_store
 from schemas.codec import encode_feature_row, encode_label
 from schemas.label import Label
 from schemas.settings import Settings
@@ -28,14 +28,14 @@ from tests.scoring_fakes import feature_row
 from tests.services import Services
 from training.archive.columns import Record, to_batches
 from training.archive.store import ArchiveTable
-from training.errors import OnlineStoreUnreachableError
-from training.feature_store import (
+from training.datasets.feature_store import (
     feature_refs,
     join_in_time,
     materialize,
     online_values,
     open_store,
 )
+from training.errors import OnlineStoreUnreachableError
 
 YESTERDAY_MS = NOW_MS - DAY_MS
 ROWS = (("t-1", "u-1", 100), ("t-2", "u-1", 300), ("t-3", "é-2", 50))

@@ -14,13 +14,13 @@ from typing import Protocol, TypeVar
 import pytest
 from redis import Redis
 
-from features import online_store
 from features.definitions import Entity
-from features.state import MerchantState, UserState
-from scoring.decision_store import decision_key
-from scoring.errors import OnlineStoreUnavailableError
-from scoring.online_reader import connect_reader
-from scoring.ports import EntityPair, FeatureReader
+from features.engine.state import MerchantState, UserState
+from features.online import layout as online_store
+from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.core.ports import EntityPair, FeatureReader
+from scoring.stores.decision_store import decision_key
+from scoring.stores.online_reader import connect_reader
 from tests.builders import NOW_MS
 from tests.feature_reader_fake import FakeFeatureReader
 from tests.services import Services

@@ -12,9 +12,9 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import online_store
 from features.definitions import DEFINITION_DIGEST, MERCHANT_FEATURES, USER_FEATURES, Entity
-from features.state import MerchantState, UserState, Values
+from features.engine.state import MerchantState, UserState, Values
+from features.online import layout as online_store
 from tests.services import Services
 
 START = 1_795_392_000_123

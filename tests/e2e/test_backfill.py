@@ -28,18 +28,18 @@ from confluent_kafka import Consumer, TopicPartition
 from deltalake import DeltaTable
 from kafka import KafkaProducer
 
-from features import online_store
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from features.online import layout as online_store
 from infra.local.layout import REPO
 from infra.local.ports import free_ports
 from infra.local.stack import Stack
 from schemas import topics
 from schemas.settings import Settings, environment_of
-from streams.cluster import GROUP_ID
+from streams.velocity.cluster import GROUP_ID
 from tests.topic_tail import tail
 from tests.traffic import now_ms
-from tests.unit.features import oracle
-from tests.unit.features.oracle import D, MerchantOracle, Payment, Report, UserOracle
+from tests.unit.features.engine import oracle
+from tests.unit.features.engine.oracle import D, MerchantOracle, Payment, Report, UserOracle
 
 ROOMS = ("features", "infra", "schemas", "scoring", "streams", "training", "pyproject.toml")
 INSTALLED = (".venv", ".venv-streams", ".cache", ".tools")

@@ -13,8 +13,8 @@ import pytest
 from kafka import KafkaProducer
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
-from features.state import MerchantState, UserState
 from infra.local.doctor import thread_mode
 from schemas import topics
 from tests.services import Services

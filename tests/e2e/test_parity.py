@@ -18,16 +18,16 @@ import pytest
 from kafka import KafkaProducer
 
 from features.definitions import FEATURE_NAMES
-from infra.cli.logged import SURFACES
 from infra.local.layout import REPO
+from operations.parity.run import SURFACES
 from schemas import topics
 from schemas.settings import environment_of
 from tests.model_files import trained
 from tests.services import Services
 from tests.topic_tail import by_transaction, tail
 from tests.traffic import live_transaction, now_ms
-from training.register import ModelRegistry
-from training.versions import ModelVersions
+from training.registry.register import ModelRegistry
+from training.registry.versions import ModelVersions
 
 COMMAND_S_MAX = 900
 ANSWER_MS_MAX = 60_000

@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 REPO = Path(__file__).resolve().parents[2]
 
-ROOMS = ("schemas", "features", "streams", "scoring", "training", "infra")
+ROOMS = (
+    *("schemas", "features", "models", "clients", "streams", "scoring", "training"),
+    *("operations", "infra"),
+)
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INCLUDED = re.compile(

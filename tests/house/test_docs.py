@@ -17,11 +17,13 @@ import pytest
 from fastapi.routing import APIRoute
 from typer.main import get_command
 
-from features import batch, definitions, online_store
+from features import batch, definitions
+from features.online import layout as online_store
 from infra.cli.main import app as command_line
 from infra.cli.run_tracker import RunSummary
 from infra.local import programs
 from infra.local.layout import Layout
+from models.heuristic import RULES
 from schemas import dead_letter, topics
 from schemas.codec import decode_transaction
 from schemas.decision import Decision
@@ -29,10 +31,9 @@ from schemas.errors import InvalidEventError
 from schemas.label import Label
 from schemas.settings import Settings
 from schemas.transaction import Transaction
-from scoring import ad_hoc, decide
-from scoring.api import router
-from scoring.api_metrics import API_METRICS
-from scoring.heuristic import RULES
+from scoring.core import ad_hoc, decide
+from scoring.http.app import router
+from scoring.http.metrics import API_METRICS
 from scoring.metrics import METRICS, MetricSpec
 from tests.builders import LIMITS, NOW_MS, transaction_object
 from tests.house import pages

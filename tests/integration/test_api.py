@@ -22,14 +22,14 @@ import httpx
 import pytest
 from redis import Redis
 
-from features import online_store
-from features.state import UserState
+from clients.probes import wait_until
+from features.engine.state import UserState
+from features.online import layout as online_store
 from infra.local.ports import free_ports
-from infra.local.readiness import wait_until
 from schemas.codec import encode_decision
 from schemas.settings import Settings, environment_of
-from scoring import api_contract as contract
-from scoring.decision_store import decision_key
+from scoring.http import contract
+from scoring.stores.decision_store import decision_key
 from tests.builders import DECISION
 from tests.relay import Relay, relay_to
 from tests.services import Services, unique_name
@@ -48,7 +48,7 @@ class Process:
         self.address = f"http://{settings.api_host}:{settings.api_port}"
         with log.open("wb") as out:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "scoring.api"],
+                [sys.executable, "-m", "scoring.http"],
                 cwd=REPO,
                 env={**os.environ, **environment_of(settings)},
                 stdout=out,

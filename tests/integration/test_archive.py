@@ -33,8 +33,8 @@ from training.archive.compare import ArchiveComparison, compare_with_log
 from training.archive.read import archived_feature_rows, archived_labels
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
+from training.datasets.read_log import read_feature_rows, read_labels
 from training.errors import ArchiveConflictError, LogUnreachableError, OtherLogError
-from training.read_log import read_feature_rows, read_labels
 
 REPO = Path(__file__).parents[2]
 DAY_MS = 86_400_000

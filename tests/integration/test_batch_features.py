@@ -21,21 +21,23 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from features import online_store
 from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
 from features.definitions import DAY_MS
+from features.online import layout as online_store
+from models.compiled import compile_forest
+from models.loaded import LoadedModel, load_model
+from models.policy import Policy
+from operations.parity.batch import BatchComparison
 from schemas.codec import decode_decision, decode_feature_row, encode_feature_row, encode_label
 from schemas.decision import Decision
 from schemas.label import Label
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURES, LABELS
-from scoring.ad_hoc import score_ad_hoc
-from scoring.batch import BatchScorer, Channels, Record
-from scoring.batch_reader import connect_batch_reader
+from scoring.core.ad_hoc import score_ad_hoc
 from scoring.metrics import build_metrics
-from scoring.model import LoadedModel, load_model
-from scoring.online_reader import connect_reader
-from scoring.policy import Policy
+from scoring.stores.batch_reader import connect_batch_reader
+from scoring.stores.online_reader import connect_reader
+from scoring.worker.batch import BatchScorer, Channels, Record
 from tests.builders import LIMITS, transaction
 from tests.model_files import Trained, training_table
 from tests.scoring_fakes import FixedSource, MemorySink, MemoryStore, feature_row
@@ -44,13 +46,11 @@ from training.archive.columns import Record as LogRecord
 from training.archive.columns import to_batches
 from training.archive.snapshots import ArchivedSnapshots
 from training.archive.store import ArchiveTable
-from training.compiled import compile_forest
-from training.dataset import encode_table, vector_spec
-from training.dataset_build import build_dataset
-from training.feature_store import materialize
-from training.fit import ForestParameters, fit_forest
-from training.materializer import EXIT_NOTHING_DUE, completed_ms, materialize_what_is_due
-from training.parity_batch import BatchComparison
+from training.datasets.build import build_dataset
+from training.datasets.feature_store import materialize
+from training.datasets.materializer import EXIT_NOTHING_DUE, completed_ms, materialize_what_is_due
+from training.datasets.rows import encode_table, vector_spec
+from training.fitting.fit import ForestParameters, fit_forest
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -338,7 +338,7 @@ def test_the_short_lived_process_is_quiet_while_there_is_no_archive(
 ) -> None:
     empty = own.model_copy(update={"archive_url": str(tmp_path / "none")})
     done = subprocess.run(
-        [sys.executable, "-m", "training.materializer", "--once"],
+        [sys.executable, "-m", "training.datasets.materializer", "--once"],
         check=False,
         capture_output=True,
         text=True,

@@ -23,8 +23,8 @@ from tests.scoring_fakes import feature_row
 from training.archive.columns import Record, to_batches
 from training.archive.read import ArchiveVersion, archived_feature_rows, archived_labels
 from training.archive.store import ArchiveTable
-from training.dataset import MATURITY_MS, join_labels
-from training.dataset_build import COLUMNS, Dataset, build_dataset
+from training.datasets.build import COLUMNS, Dataset, build_dataset
+from training.datasets.rows import MATURITY_MS, join_labels
 from training.errors import (
     EmptyRangeError,
     FutureFeaturesError,

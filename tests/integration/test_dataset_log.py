@@ -12,9 +12,9 @@ import pytest
 
 from schemas.settings import Settings
 from tests.services import Services, unique_name
-from training.dataset_build import Dataset, DatasetVersion
-from training.dataset_log import TABLE_FILE, experiment_name, log_dataset
+from training.datasets.build import Dataset, DatasetVersion
 from training.errors import ModelRegistryUnreachableError
+from training.registry.dataset_log import TABLE_FILE, experiment_name, log_dataset
 
 DATASET = Dataset(
     table=pd.DataFrame({"amount_minor": [1.0, np.nan], "is_fraud": [True, False]}),

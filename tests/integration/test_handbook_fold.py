@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from features.definitions import DAY_MS
+from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
-from features.state import MerchantState, UserState
 from schemas.label import Label
 
 HANDBOOK = Path(__file__).resolve().parents[3] / "shared" / "handbook"

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from scoring.errors import OnlineStoreUnavailableError
-from scoring.online_reader import CONNECTIONS_MAX, RedisFeatureReader, connect_reader
+from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.stores.online_reader import CONNECTIONS_MAX, RedisFeatureReader, connect_reader
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from features import online_store
-from features.online_store import OnlineEntity
-from features.state import UserState
-from streams.redis_sink import OnlineSink
+from features.engine.state import UserState
+from features.online import layout as online_store
+from features.online.layout import OnlineEntity
+from streams.velocity.redis_sink import OnlineSink
 from tests.builders import NOW_MS
 from tests.services import Services, unique_name
 

@@ -14,22 +14,22 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from features.definitions import DEFINITION_DIGEST
-from scoring.errors import RegistryUnavailableError
-from scoring.heuristic import HEURISTIC
+from models.compiled import CompiledModel
+from models.heuristic import HEURISTIC
+from models.loaded import ModelFiles
+from scoring.core.errors import RegistryUnavailableError
 from scoring.metrics import build_metrics
-from scoring.model import ModelFiles
-from scoring.registry import ChampionWatcher, MlflowRegistry
+from scoring.stores.registry import ChampionWatcher, MlflowRegistry
 from tests.model_files import Trained, trained, with_golden, with_signature
 from tests.services import Services, unique_name
-from training.compiled import CompiledModel
 from training.errors import (
     ModelRegistryUnreachableError,
     NoEarlierChampionError,
     NoSuchVersionError,
     OtherDefinitionsVersionError,
 )
-from training.register import ModelRegistry, RegisteredModelVersion
-from training.versions import ModelVersions
+from training.registry.register import ModelRegistry, RegisteredModelVersion
+from training.registry.versions import ModelVersions
 
 # MLflow warns of type hints of its own when it writes a model.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import processes, readiness
+from clients import probes as readiness
+from infra.local import processes
 from infra.local.errors import OtherSettingsError, PortInUseError, StackError
 from infra.local.ports import free_ports
 from infra.local.programs import STACK_VARIABLE

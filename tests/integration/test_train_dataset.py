@@ -18,8 +18,9 @@ from typer.testing import CliRunner, Result
 
 from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS
-from features.vector import VectorSpec
 from infra.cli.main import app
+from models.encoding.vector import VectorSpec
+from operations.training_run import clear_unfinished
 from schemas.codec import encode_feature_row, encode_label
 from schemas.label import Label
 from schemas.settings import Settings, environment_of
@@ -29,11 +30,10 @@ from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
 from training.archive.columns import Record, to_batches
 from training.archive.store import ArchiveTable
-from training.dataset_log import REPORT_FILE, STATISTICS_FILE, TABLE_FILE, experiment_name
 from training.errors import ModelRegistryUnreachableError
-from training.mlflow_runs import TAG_UNFINISHED, UNFINISHED_MS_MAX
-from training.train import clear_unfinished
-from training.versions import ModelVersion, ModelVersions
+from training.registry.dataset_log import REPORT_FILE, STATISTICS_FILE, TABLE_FILE, experiment_name
+from training.registry.mlflow_runs import TAG_UNFINISHED, UNFINISHED_MS_MAX
+from training.registry.versions import ModelVersion, ModelVersions
 
 START_MS = 20_500 * DAY_MS  # 2026-02-16
 DAYS = 40

@@ -20,21 +20,21 @@ from typer.testing import CliRunner
 
 from features.definitions import DEFINITION_DIGEST
 from infra.cli.main import app
+from operations.training_run import Plan, TrainingOutcome, train_on
 from schemas.codec import encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURE_ROW_TYPE, cloud_event_headers
-from scoring.batch import Channels
+from scoring.worker.batch import Channels
 from tests.builders import NOW_MS
 from tests.model_files import training_table
 from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
 from tests.topic_tail import Tail, tail
 from tests.worker_process import running_worker
+from training.datasets.split import split_by_time
 from training.errors import ModelRegistryUnreachableError
-from training.fit import ForestParameters
-from training.split import split_by_time
-from training.train import Plan, TrainingOutcome, train_on
-from training.versions import ModelVersions
+from training.fitting.fit import ForestParameters
+from training.registry.versions import ModelVersions
 
 # MLflow warns of type hints of its own when it writes a model.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")

@@ -16,8 +16,8 @@ import pytest
 from kafka import KafkaProducer
 from typer.testing import CliRunner, Result
 
+from clients.kafka_log import read_log
 from features.definitions import FEATURE_NAMES
-from infra.cli.kafka_log import read_log
 from infra.cli.main import app
 from infra.simulation.tables import WEIR, TransactionTable
 from infra.simulation.world import World

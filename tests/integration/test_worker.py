@@ -13,15 +13,15 @@ import orjson
 import pytest
 from kafka import KafkaProducer
 
-from infra.local import readiness
+from clients import probes as readiness
 from schemas import topics
 from schemas.codec import encode_feature_row
 from schemas.dead_letter import read_dead_letter
 from schemas.settings import Settings
 from schemas.topics import FEATURE_ROW_TYPE, REPLAY_HEADER, cloud_event_headers
-from scoring.batch import Channels
-from scoring.watchdog import GroupProgress, Progress
-from scoring.worker import build_app
+from scoring.worker.app import build_app
+from scoring.worker.batch import Channels
+from scoring.worker.watchdog import GroupProgress, Progress
 from tests.builders import NOW_MS
 from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name

@@ -26,7 +26,7 @@ from schemas.transaction import Limits
 from training.archive.columns import Record, to_batches
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
-from training.errors import LogUnreachableError, OtherLogError
+from training.errors import ArchiveConflictError, LogUnreachableError, OtherLogError
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ READ_S = 0.5
 """Longest wait, s, in one call for records."""
 ANSWER_S_MAX = 10.0
 """Longest wait, s, for the broker's answer about a topic."""
+FILL_ATTEMPTS_MAX = 60
+FILL_ATTEMPT_S = 2.0
+"""How often, and how far apart in s, filling the archive is tried beside another archiver."""
 NICENESS = 10
 """Decisions come first: the archiver takes the processor time that is left."""
 
@@ -245,6 +248,24 @@ def archive_to_end(settings: Settings) -> None:
         archiver.commit()
     finally:
         archiver.close()
+
+
+def fill_archive(settings: Settings) -> None:
+    """Archive all that is in the logs now; a running archiver takes part.
+
+    Raises:
+        ArchiveConflictError: the other archiver wins again and again.
+        LogUnreachableError: Kafka does not answer.
+    """
+    for attempt in range(FILL_ATTEMPTS_MAX):
+        try:
+            archive_to_end(settings)
+            break
+        except ArchiveConflictError:
+            # The archiver of the stack commits as well: whoever loses goes on from there.
+            if attempt == FILL_ATTEMPTS_MAX - 1:
+                raise
+            time.sleep(FILL_ATTEMPT_S)
 
 
 def follow(settings: Settings, stop: threading.Event) -> None:

@@ -84,7 +84,7 @@ def folded_rows(url: str, *, until: NextOffsets | None) -> pa.Table:
 
     Returns:
         Columns `_FOLDED`, ``user_order``, ``merchant_order``, ``labels_until`` (see
-        `streams.backfill_frames.FoldPlace`) and ``is_old``: no row of the present definitions
+        `streams.backfill.frames.FoldPlace`) and ``is_old``: no row of the present definitions
         has been logged. In the order of the feature log.
 
     Raises:

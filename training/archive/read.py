@@ -1,4 +1,4 @@
-"""Reads the archive into the tables that training works with, in the shape of `training.read_log`.
+"""Reads the archive into tables of the shape that `training.datasets.read_log` gives.
 
 Owns which rows count: the first of each transaction by log offset, of the present definitions. Of
 a transaction whose row in the log is of other definitions, the row that a backfill computed stands
@@ -20,9 +20,8 @@ import pyarrow.compute as pc
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.topics import FEATURES, LABELS
 from training.archive.store import ArchiveTable
-from training.archive.tables import BACKFILLED, DAY, SCHEMAS
+from training.archive.tables import BACKFILLED, DAY, LABEL_COLUMNS, SCHEMAS, TRANSACTION_COLUMNS
 from training.errors import ArchiveUnreachableError, NoArchiveError, NoFeatureRowsError
-from training.read_log import LABEL_COLUMNS, TRANSACTION_COLUMNS
 
 _PLACE = [("log_partition", "ascending"), ("log_offset", "ascending")]
 _IS_PRESENT = pc.field("definition_digest") == DEFINITION_DIGEST
@@ -96,7 +95,7 @@ def archived_feature_rows(
     end_ms: int | None = None,
     version: ArchiveVersion | None = None,
 ) -> pd.DataFrame:
-    """Read feature rows as `training.read_log.feature_table` gives them.
+    """Read feature rows as `training.datasets.read_log.feature_table` gives them.
 
     Args:
         url: of the archive.
@@ -127,7 +126,7 @@ def archived_feature_rows(
 def archived_labels(
     url: str, *, as_of_ms: int | None = None, version: ArchiveVersion | None = None
 ) -> pd.DataFrame:
-    """Read the latest observation of each transaction, as `training.read_log.label_table` does.
+    """Read the latest observation of each transaction, shaped as `read_log.label_table` gives it.
 
     Args:
         url: of the archive.

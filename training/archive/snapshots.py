@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -12,7 +13,20 @@ from deltalake import DeltaTable
 from features.batch import BATCH_NAMES, BATCH_VIEW
 from training.archive.store import mapped
 from training.errors import NoArchiveError
-from training.parity_batch import SnapshotRow
+
+
+class SnapshotRow(NamedTuple):
+    """One user's row of one snapshot.
+
+    Attributes:
+        user_id: whose.
+        snapshot_ms: its midnight, ms since 1970 UTC.
+        features: value by name.
+    """
+
+    user_id: str
+    snapshot_ms: int
+    features: Mapping[str, int | float | None]
 
 
 class ArchivedSnapshots:

@@ -115,3 +115,25 @@ SCHEMAS: Final = {
     BACKFILLED: pa.schema([*_FEATURE_ROW, *_PLACE]),
 }
 """The columns of each table. Times are ms since 1970 UTC, money is minor units."""
+
+TRANSACTION_COLUMNS = (
+    "transaction_id",
+    "user_id",
+    "merchant_id",
+    "amount_minor",
+    "event_time_ms",
+    "device_type",
+    "ip_country",
+)
+"""Columns of the rows' table that come from the transaction, besides the features and
+``log_partition``, ``log_offset``."""
+
+LABEL_COLUMNS = (
+    "transaction_id",
+    "event_time_ms",
+    "observed_time_ms",
+    "is_fraud",
+    "log_partition",
+    "log_offset",
+)
+"""Columns of the labels' table."""

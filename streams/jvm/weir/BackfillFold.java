@@ -59,7 +59,7 @@ public final class BackfillFold
         // Not by invoke, see PythonFold.
         python.set("arguments", new Object[] {entity, settings, definitionDigest, seedsOnlineState});
         python.exec(
-                "from streams.backfill_stages import open_backfill_stage\n"
+                "from streams.backfill.stages import open_backfill_stage\n"
                         + "stage = open_backfill_stage(*arguments)");
         stage = (PyObject) python.get("stage");
     }

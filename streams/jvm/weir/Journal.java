@@ -12,7 +12,7 @@ import org.apache.flink.api.common.state.ListStateDescriptor;
  * The durable entries of the key that is being processed, as Python calls them.
  *
  * Each method is one crossing, and {@link #append} the only one that every event needs. The twin
- * is {@code JournalStore} in streams/journal.py.
+ * is {@code JournalStore} in streams/velocity/journal.py.
  */
 public final class Journal {
     private final ListState<byte[]> entries;

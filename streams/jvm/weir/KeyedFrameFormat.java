@@ -19,7 +19,7 @@ import org.apache.flink.core.fs.FSDataInputStream;
  *   (length i32 of what follows, key length u16, key, frame)*      (all big-endian)
  * </pre>
  *
- * The twin of this class is streams/backfill_frames.py.
+ * The twin of this class is streams/backfill/frames.py.
  */
 public final class KeyedFrameFormat extends SimpleStreamFormat<Tuple2<String, byte[]>> {
     private static final long serialVersionUID = 1L;

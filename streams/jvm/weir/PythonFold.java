@@ -16,7 +16,7 @@ import pemja.core.object.PyObject;
  *
  * PyFlink's own operators convert every element field by field, call a generator and ask its
  * iterator, five crossings and more for an event. This one hands bytes to
- * {@code streams.operators.open_stage(...).process} and takes bytes; docs/adr/0017 has the figures.
+ * {@code streams.velocity.operators.open_stage(...).process} and takes bytes; docs/adr/0017 has the figures.
  * There is no process mode that it could fall back to.
  *
  * @param <O> what is emitted
@@ -49,7 +49,7 @@ public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<
         // opens a stage in this process after this one was closed calls what lies there by then.
         python.set("arguments", new Object[] {entity, settings, journal});
         python.exec(
-                "from streams.operators import open_stage\nstage = open_stage(*arguments)");
+                "from streams.velocity.operators import open_stage\nstage = open_stage(*arguments)");
         stage = (PyObject) python.get("stage");
     }
 

@@ -19,7 +19,7 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Headers;
  *   headers = (lengths i32 of name and value, name, value)*
  * </pre>
  *
- * The twin of this class is streams/record_frame.py.
+ * The twin of this class is streams/velocity/record_frame.py.
  */
 final class RecordFrame {
     private static final byte MAGIC = 'R';

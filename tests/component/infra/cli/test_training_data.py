@@ -6,8 +6,8 @@ import pytest
 from infra.cli.failures import UsageError
 from infra.cli.training_data import Source, Wanted, dataset_maker
 from schemas.settings import Settings
-from training import dataset_build
-from training.dataset_build import Dataset
+from training.datasets import build as dataset_build
+from training.datasets.build import Dataset
 
 DAYS = {"first_ms": 1, "end_ms": 9}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import launch, readiness
+from clients import probes as readiness
+from infra.local import launch
 from infra.local.layout import REPO
 
 

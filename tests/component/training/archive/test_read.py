@@ -25,8 +25,8 @@ from training.archive.read import (
     archived_labels,
 )
 from training.archive.store import ArchiveTable
+from training.datasets.read_log import LogRecord, feature_table, label_table
 from training.errors import ArchiveConflictError, NoArchiveError, NoFeatureRowsError
-from training.read_log import LogRecord, feature_table, label_table
 
 DAY_MS = 86_400_000
 

@@ -1,0 +1,1 @@
+"""Clients of Kafka, MLflow and Redis that more than one service needs."""

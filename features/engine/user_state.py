@@ -1,0 +1,232 @@
+"""One user's state, and the fold (state, transaction) -> values.
+
+Owns the parts that a user's features need: the timeline of amounts, the merchants visited, the
+ids already seen. Called by the velocity job and its replay, by the API (``peek``, ``read``) and by
+the tests: the same code everywhere is what makes features the same everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from features.definitions import CAPS, LATENESS_MS, USER_FEATURES, Aggregate, Caps
+from features.engine.aggregates import Plan
+from features.engine.distinct import DistinctMerchants
+from features.engine.identity import IdMemory
+from features.engine.state_bytes import Header, StateReader, pack_header
+from features.engine.timeline import Timeline
+from features.engine.values import Values
+from features.engine.windows import spans_of
+
+_KIND = b"u"
+_SPANS = spans_of(f for f in USER_FEATURES if f.aggregate != "distinct")
+_DISTINCT_SPANS = spans_of(f for f in USER_FEATURES if f.aggregate == "distinct")
+_DISTINCT_WINDOWS_MS = tuple(span.window_ms for span in _DISTINCT_SPANS)
+_OF_AMOUNTS: frozenset[Aggregate] = frozenset(("count", "sum", "mean"))
+_OF_MERCHANTS: frozenset[Aggregate] = frozenset(("distinct",))
+_PLAN = Plan(
+    [
+        *((_OF_AMOUNTS, span) for span in _SPANS),
+        *((_OF_MERCHANTS, span) for span in _DISTINCT_SPANS),
+    ],
+    USER_FEATURES,
+)
+_NO_TOTALS = [0] * len(_DISTINCT_SPANS)
+
+
+class UserState:
+    """What is remembered of one user.
+
+    Deterministic: a state decoded from bytes gives the same values and the same bytes as the one
+    that wrote them, whatever is folded afterwards. Not safe for use by two threads at once.
+
+    Args:
+        caps: limits; other ones are for tests.
+        is_online: made for reading as of the newest event or later; see :meth:`encode_online`.
+
+    Attributes:
+        sequence: how many transactions were counted; a repeat is not.
+        newest_ms: newest event time, ms since 1970 UTC; None before the first.
+
+    Examples:
+        >>> state = UserState()
+        >>> values = state.fold(
+        ...     transaction_id="tx-1", merchant_id="m", amount_minor=250, event_time_ms=1_000
+        ... )
+        >>> values.features["user_amount_sum_1h"], values.features["user_transaction_count_1h"]
+        (250, 1)
+        >>> state.read(as_of_ms=3_601_000).features["user_transaction_count_1h"]
+        0
+    """
+
+    __slots__ = (
+        "_amounts",
+        "_ids",
+        "_is_online",
+        "_lateness_ms",
+        "_merchants",
+        "newest_ms",
+        "sequence",
+    )
+
+    def __init__(self, *, caps: Caps = CAPS, is_online: bool = False) -> None:
+        self.sequence = 0
+        self.newest_ms: int | None = None
+        self._is_online = is_online
+        self._lateness_ms = lateness_ms = 0 if is_online else LATENESS_MS
+        self._amounts = Timeline(
+            _SPANS, sums=True, lateness_ms=lateness_ms, events_max=caps.events_max
+        )
+        self._merchants = DistinctMerchants(
+            _DISTINCT_WINDOWS_MS, lateness_ms=lateness_ms, caps=caps
+        )
+        self._ids = IdMemory(ids_max=caps.ids_max)
+
+    def fold(
+        self, *, transaction_id: str, merchant_id: str, amount_minor: int, event_time_ms: int
+    ) -> Values:
+        """Count a transaction and give the values as of it, itself included.
+
+        A transaction whose id is remembered changes nothing and gives the values as of its first
+        delivery's event time, with ``repeat`` set. One more than ``LATENESS_MS`` older than the
+        newest counts in later windows; its own values are of what is left, all approximate.
+
+        Args:
+            transaction_id: identity of the transaction.
+            merchant_id: who is paid.
+            amount_minor: minor units, not negative.
+            event_time_ms: ms since 1970 UTC, in any order.
+
+        Raises:
+            ValueError: the state is an online one, it has no memory of ids.
+        """
+        if self._is_online:
+            raise ValueError("an online state is for reading; decode the durable form to fold")
+        first_ms = self._ids.first_delivery_ms(transaction_id)
+        if first_ms is not None:
+            return self._repeat_values(first_ms)
+        newest_ms = self._newest_with(event_time_ms)
+        self.newest_ms = newest_ms
+        counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
+        if event_time_ms == newest_ms:
+            visited = self._merchants.add(event_time_ms, merchant_id=merchant_id)
+            bounds = self._merchants.lower_bounds(event_time_ms, visited)
+        else:
+            visited, bounds = self._merchants.read(
+                event_time_ms, newest_ms=newest_ms, merchant_id=merchant_id
+            )
+            self._merchants.add_late(event_time_ms, merchant_id=merchant_id, newest_ms=newest_ms)
+        self._amounts.add(event_time_ms, newest_ms=newest_ms, value=amount_minor)
+        self._ids.add(transaction_id, event_time_ms=event_time_ms, newest_ms=newest_ms)
+        self.sequence += 1
+        _count_own(counts, totals, amount_minor)
+        return self._values(event_time_ms, (counts, totals, touched), (visited, bounds))
+
+    def peek(
+        self, *, transaction_id: str, merchant_id: str, amount_minor: int, event_time_ms: int
+    ) -> Values:
+        """Give what :meth:`fold` would return, and change nothing.
+
+        An online state remembers no ids and answers a known id like a new one.
+        """
+        first_ms = self._ids.first_delivery_ms(transaction_id)
+        if first_ms is not None:
+            return self._repeat_values(first_ms)
+        newest_ms = self._newest_with(event_time_ms)
+        counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
+        visited, bounds = self._merchants.read(
+            event_time_ms, newest_ms=newest_ms, merchant_id=merchant_id
+        )
+        _count_own(counts, totals, amount_minor)
+        values = self._values(event_time_ms, (counts, totals, touched), (visited, bounds))
+        values.sequence += 1
+        return values
+
+    def read(self, *, as_of_ms: int) -> Values:
+        """Give the values as of an instant, ms since 1970 UTC, and change nothing.
+
+        As of more than ``LATENESS_MS`` before the newest event (an online state: of any time
+        before it) they are of what is left, and all are approximate.
+        """
+        newest_ms = self._newest_with(as_of_ms)
+        reading = self._amounts.read(as_of_ms, newest_ms=newest_ms)
+        return self._values(as_of_ms, reading, self._merchants.read(as_of_ms, newest_ms=newest_ms))
+
+    def encode(self) -> bytes:
+        """Give the full durable form.
+
+        Raises:
+            ValueError: the state is an online one, it would write less than it was made from.
+        """
+        if self._is_online:
+            raise ValueError("an online state has no durable form")
+        return self._encode(is_online=False)
+
+    def encode_online(self) -> bytes:
+        """Give a smaller form, enough to read and to peek as of the newest event or later."""
+        return self._encode(is_online=True)
+
+    @classmethod
+    def decode(cls, data: bytes, *, caps: Caps = CAPS) -> UserState:
+        """Read either form.
+
+        Raises:
+            StateBytesError: no state of a user, of this format and of these definitions.
+        """
+        reader = StateReader(data, kind=_KIND)
+        state = cls(caps=caps, is_online=reader.header.is_online)
+        with reader:
+            state._unpack(reader)
+        return state
+
+    def _unpack(self, reader: StateReader) -> None:
+        header = reader.header
+        self.sequence, self.newest_ms = header.sequence, header.newest_ms
+        newest_ms = header.newest_ms or 0
+        self._amounts.unpack(reader, newest_ms=newest_ms)
+        self._merchants.unpack(reader, newest_ms=newest_ms)
+        if not header.is_online:
+            self._ids.unpack(reader, newest_ms=newest_ms)
+
+    def _encode(self, *, is_online: bool) -> bytes:
+        newest_ms = self.newest_ms or 0
+        lateness_ms = 0 if is_online else LATENESS_MS
+        return b"".join(
+            (
+                pack_header(Header(_KIND, is_online, self.sequence, self.newest_ms)),
+                self._amounts.pack(newest_ms=newest_ms, lateness_ms=lateness_ms),
+                self._merchants.pack(newest_ms=newest_ms, is_online=is_online),
+                b"" if is_online else self._ids.pack(newest_ms=newest_ms),
+            )
+        )
+
+    def _newest_with(self, time_ms: int) -> int:
+        return time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
+
+    def _repeat_values(self, first_ms: int) -> Values:
+        values = self.read(as_of_ms=first_ms)
+        values.repeat = True
+        return values
+
+    def _values(
+        self,
+        as_of_ms: int,
+        amounts: tuple[list[int], list[int], Collection[int]],
+        merchants: tuple[list[int], tuple[int, ...]],
+    ) -> Values:
+        counts, totals, touched = amounts
+        visited, bounds = merchants
+        features = _PLAN.values(counts + visited, totals + _NO_TOTALS)
+        approximate: tuple[str, ...] = ()
+        if self.newest_ms is not None and as_of_ms < self.newest_ms - self._lateness_ms:
+            approximate = _PLAN.names
+        elif touched or bounds:
+            approximate = _PLAN.names_at((*touched, *(len(_SPANS) + at for at in bounds)))
+        return Values(features, approximate, self.sequence)
+
+
+def _count_own(counts: list[int], totals: list[int], amount_minor: int) -> None:
+    """Add the transaction itself, which was read around, not yet added."""
+    for position, count in enumerate(counts):
+        counts[position] = count + 1
+        totals[position] += amount_minor

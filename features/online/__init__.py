@@ -1,0 +1,1 @@
+"""What Redis holds for reading: keys, fields and values, as bytes. No client."""

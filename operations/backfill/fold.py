@@ -1,0 +1,170 @@
+"""Runs the backfill's folds on the Flink cluster of a stack: files in, a process, files out.
+
+Bridges the rooms: tables of `training.archive.backfilled` become the frames that
+`streams.backfill.job` folds, and its rows become bytes again. Called by `backfill`.
+"""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pyarrow as pa
+
+from features.definitions import DEFINITION_DIGEST
+from schemas.errors import WeirError
+from schemas.topics import LABELS, REPLAY_HEADER, TRANSACTIONS
+from streams.backfill.frames import FoldPlace, encode_entry
+from streams.backfill.plan import BackfillPlan
+from streams.velocity.record_frame import encode_headers, encode_record
+
+_ROWS_AT_ONCE: Final = 10_000
+_ERROR_LINES_SHOWN: Final = 5
+# The clock has judged these records when they came in.
+_HEADERS: Final = encode_headers([REPLAY_HEADER])
+_TRANSACTION: Final = (
+    *("transaction_id", "user_id", "merchant_id", "amount_minor", "currency", "event_time_ms"),
+    *("device_type", "ip_country"),
+)
+_LABEL: Final = ("transaction_id", "merchant_id", "event_time_ms", "observed_time_ms", "is_fraud")
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkClient:
+    """How to start a PyFlink client that submits a job to the cluster.
+
+    Attributes:
+        python: the interpreter of the Flink environment.
+        directory: the working directory of the client.
+        environment: its environment variables.
+        java_options: of its JVM.
+        log: where the output of a client that failed is kept.
+    """
+
+    python: Path
+    directory: Path
+    environment: Mapping[str, str]
+    java_options: tuple[str, ...]
+    log: Path
+
+
+class BackfillFailedError(WeirError):
+    """The Flink job of a backfill has failed. Nothing was written to the archive."""
+
+
+def fold(
+    client: FlinkClient,
+    *,
+    folded: pa.Table,
+    labels: pa.Table,
+    scratch: Path,
+    savepoint: Path | None,
+) -> Iterator[bytes]:
+    """Fold transactions and labels on a Flink cluster; give the feature rows, encoded.
+
+    Blocks: as long as the folds take.
+    On failure: the savepoint may be there in part; nothing points to it.
+
+    Args:
+        client: how to submit a job to the cluster.
+        folded: as `training.archive.backfilled.folded_rows` gives it.
+        labels: as `folded_labels` gives them.
+        scratch: an empty directory, seen by the TaskManagers.
+        savepoint: where the states go, and then into Redis, too; None: nowhere.
+
+    Raises:
+        BackfillFailedError: the job failed, or Flink does not answer.
+    """
+    plan = BackfillPlan(
+        definition_digest=DEFINITION_DIGEST,
+        transactions=str(scratch / "transactions.frames"),
+        labels=str(scratch / "labels.frames"),
+        rows=str(scratch / "rows"),
+        savepoint="" if savepoint is None else str(savepoint),
+    )
+    _write(Path(plan.transactions), map(_transaction_entry, _rows(folded)))
+    _write(Path(plan.labels), map(_label_entry, _numbered(labels)))
+    plan.write(scratch / "plan.json")
+    _run(client, scratch)
+    for path in sorted(Path(plan.rows).rglob("part-*")):
+        with path.open("rb") as lines:
+            yield from lines
+
+
+def _run(client: FlinkClient, scratch: Path) -> None:
+    java = (*client.java_options, f"-Djava.io.tmpdir={scratch}")
+    output = scratch / "client.log"
+    with output.open("wb") as lines:
+        done = subprocess.run(
+            [str(client.python), "-m", "streams.backfill.job", str(scratch / "plan.json")],
+            check=False,
+            cwd=client.directory,
+            env={
+                **client.environment,
+                "TMPDIR": str(scratch),
+                "FLINK_ENV_JAVA_OPTS": " ".join(java),
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=lines,
+            stderr=subprocess.STDOUT,
+        )
+    if done.returncode != 0:
+        client.log.parent.mkdir(parents=True, exist_ok=True)
+        output.replace(client.log)
+        raise BackfillFailedError(
+            f"the backfill's Flink job failed; nothing was written to the archive. "
+            f"{_causes(client.log)} (all of it: {client.log})"
+        )
+
+
+def _causes(log: Path) -> str:
+    """What Java and Python say of the causes, without the places in the code."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    causes = [line.strip() for line in lines if "Caused by:" in line or "Error:" in line]
+    return " | ".join(dict.fromkeys(causes[-_ERROR_LINES_SHOWN:])) or "It says no cause"
+
+
+def _write(path: Path, entries: Iterator[bytes]) -> None:
+    with path.open("wb") as file:
+        for entry in entries:
+            file.write(entry)
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        yield from batch.to_pylist()
+
+
+def _numbered(labels: pa.Table) -> Iterator[tuple[int, dict[str, Any]]]:
+    return enumerate(_rows(labels))
+
+
+def _transaction_entry(row: dict[str, Any]) -> bytes:
+    transaction = {name: row[name] for name in _TRANSACTION if row[name] is not None}
+    record = encode_record(
+        TRANSACTIONS.encode(),
+        key=row["user_id"].encode(),
+        value=orjson.dumps(transaction),
+        headers_bytes=_HEADERS,
+        timestamp_ms=row["origin_timestamp_ms"],
+        partition=row["origin_partition"],
+        offset=row["origin_offset"],
+    )
+    place = FoldPlace(row["user_order"], row["merchant_order"], row["labels_until"])
+    return encode_entry(row["user_id"], place, record)
+
+
+def _label_entry(numbered: tuple[int, dict[str, Any]]) -> bytes:
+    number, row = numbered
+    record = encode_record(
+        LABELS.encode(),
+        key=row["merchant_id"].encode(),
+        value=orjson.dumps({name: row[name] for name in _LABEL}),
+        headers_bytes=_HEADERS,
+        timestamp_ms=row["log_timestamp_ms"],
+        partition=row["log_partition"],
+        offset=row["log_offset"],
+    )
+    return encode_entry(row["merchant_id"], FoldPlace(0, number, 0), record)

@@ -1,0 +1,1 @@
+"""Parity: recomputes every feature from the logs and compares it with every copy."""

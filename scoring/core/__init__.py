@@ -1,0 +1,1 @@
+"""Deciding: from feature rows to decisions. Pure; knows no client library."""

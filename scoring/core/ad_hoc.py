@@ -1,0 +1,230 @@
+"""Scoring a transaction that is not in the stream: stored state, peeked, then `decide`.
+
+Pure: no client, no clock. The same fold as in the stream computes the features (DESIGN
+D3), the same `decide` decides; nothing is stored. Called by `scoring.http.app`, which reads
+the stored state and tells the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from features.definitions import DEFINITION_DIGEST, Entity
+from features.engine.state import MerchantState, UserState, Values
+from features.on_demand import on_demand_features
+from features.online.batch_values import BatchValues, open_habits
+from features.online.layout import decode_values
+from models.model import Model
+from models.policy import Policy
+from schemas.decision import Decision, Offset
+from schemas.errors import shown
+from schemas.feature_row import FeatureRow, Origin
+from schemas.fields import EVENT_TIME_MS_MAX
+from schemas.transaction import Transaction
+from scoring.core.decide import decide
+from scoring.core.ports import EntityPair, StoredFields
+
+DEGRADED_STORE_UNAVAILABLE = "online_store_unavailable"
+"""The online store did not answer: the features are of the event alone."""
+DEGRADED_STATE_UNREADABLE = "online_state_unreadable"
+"""What is stored is damaged, or of other feature definitions: the event alone counts."""
+
+# An ad-hoc transaction stands in no log, and the wire knows no negative offset.
+_NOWHERE = Origin(partition=-1, offset=-1, timestamp_ms=-1)
+_NO_OFFSET = Offset(partition=-1, offset=-1)
+
+_ENTITIES: Mapping[type, Entity] = {UserState: "user", MerchantState: "merchant"}
+
+State = TypeVar("State", UserState, MerchantState)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedState(Generic[State]):
+    """The stored state of one entity, ready to be asked.
+
+    Attributes:
+        state: as stored; a new one where nothing (readable) is stored.
+        age_ms: time since the last folded event, ms, not negative; None without one.
+        reason: what a reader of the answer should know, for people; None for nothing.
+        degraded: what the answer has to do without, or None.
+    """
+
+    state: State
+    age_ms: int | None
+    reason: str | None = None
+    degraded: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdHocScore:
+    """A decision about an ad-hoc transaction, with the ages in ms of what it rests on.
+
+    ``batch_age_ms`` counts from the snapshot of the batch features, which are as of a day.
+    """
+
+    decision: Decision
+    user_age_ms: int | None
+    merchant_age_ms: int | None
+    batch_age_ms: int | None
+
+
+def open_state(
+    kind: type[State],
+    fields: StoredFields,
+    *,
+    entity_id: str,
+    now_ms: int,
+    staleness_ms_max: int,
+) -> OpenedState[State]:
+    """Make an entity's stored bytes a state that can be asked.
+
+    An entity that was never seen, and one whose bytes cannot be used, both get a new state:
+    there is always an answer, and it says what it rests on.
+
+    Args:
+        kind: the state to decode.
+        fields: what the store holds.
+        entity_id: its id, for the reason.
+        now_ms: clock, ms since 1970 UTC.
+        staleness_ms_max: age in ms above which the reason says so.
+    """
+    name = f"{_ENTITIES[kind]} {shown(entity_id)}"
+    try:
+        entity = decode_values(_ENTITIES[kind], fields)
+        if entity is None:
+            return OpenedState(kind(), None, f"no history for {name}")
+        if entity.digest != DEFINITION_DIGEST:
+            raise ValueError(f"it follows other definitions, {shown(entity.digest)}")
+        if not 0 <= entity.event_time_ms <= EVENT_TIME_MS_MAX:
+            raise ValueError(f"its event time is {shown(entity.event_time_ms)}")
+        state = kind.decode(entity.state)
+    except ValueError as error:
+        reason = f"history of {name} cannot be read, not used: {error!s:.120}"
+        return OpenedState(kind(), None, reason, DEGRADED_STATE_UNREADABLE)
+    age_ms = max(0, now_ms - entity.event_time_ms)
+    if age_ms <= staleness_ms_max:
+        return OpenedState(state, age_ms)
+    reason = f"history of {name} is {age_ms} ms old, above staleness_ms_max={staleness_ms_max}"
+    return OpenedState(state, age_ms, reason)
+
+
+def score_ad_hoc(
+    transaction: Transaction,
+    pair: EntityPair | None,
+    *,
+    model: Model,
+    policy: Policy,
+    now_ms: int,
+    staleness_ms_max: int,
+) -> AdHocScore:
+    """Decide on a transaction as if it had just arrived, leaving no trace of it.
+
+    Without the online store the features are those of the event alone, as for a user and a
+    merchant never seen: values that a model knows from its training, where nulls would be
+    values it never saw. They are marked approximate, and the decision says ``degraded``.
+
+    Args:
+        transaction: what to decide on; values are as of its ``event_time_ms``.
+        pair: what the store holds, or None when it could not be read.
+        model: who scores.
+        policy: the thresholds.
+        now_ms: clock, ms since 1970 UTC.
+        staleness_ms_max: age in ms above which a reason says so.
+    """
+    user, merchant = _open_both(transaction, pair, now_ms, staleness_ms_max)
+    decision = decide(
+        _row(transaction, user, merchant, now_ms),
+        model=model,
+        policy=policy,
+        features_offset=_NO_OFFSET,
+        now_ms=now_ms,
+        degraded=_each_once(user.degraded, merchant.degraded),
+        batch=batch_as_of(pair, event_time_ms=transaction.event_time_ms),
+    )
+    reasons = decision.reasons + _each_once(user.reason, merchant.reason)
+    return AdHocScore(
+        replace(decision, reasons=reasons),
+        user.age_ms,
+        merchant.age_ms,
+        batch_age_ms(decision.batch_as_of_ms, now_ms=now_ms),
+    )
+
+
+def batch_as_of(pair: EntityPair | None, *, event_time_ms: int) -> BatchValues | None:
+    """Give the user's batch features as of an event time; None if they were not read.
+
+    Args:
+        pair: what the store holds, or None when it could not be read.
+        event_time_ms: ms since 1970 UTC.
+    """
+    if pair is None or pair.batch is None:
+        return None
+    return open_habits(*pair.batch).as_of(event_time_ms)
+
+
+def batch_age_ms(as_of_ms: int | None, *, now_ms: int) -> int | None:
+    """Give the age of a snapshot in ms, not negative; None for none."""
+    return None if as_of_ms is None else max(0, now_ms - as_of_ms)
+
+
+def _open_both(
+    transaction: Transaction, pair: EntityPair | None, now_ms: int, staleness_ms_max: int
+) -> tuple[OpenedState[UserState], OpenedState[MerchantState]]:
+    if pair is None:
+        word, reason = DEGRADED_STORE_UNAVAILABLE, "history not available: this event alone counts"
+        return (
+            OpenedState(UserState(), None, reason, word),
+            OpenedState(MerchantState(), None, reason, word),
+        )
+    user = open_state(
+        UserState,
+        pair.user,
+        entity_id=transaction.user_id,
+        now_ms=now_ms,
+        staleness_ms_max=staleness_ms_max,
+    )
+    merchant = open_state(
+        MerchantState,
+        pair.merchant,
+        entity_id=transaction.merchant_id,
+        now_ms=now_ms,
+        staleness_ms_max=staleness_ms_max,
+    )
+    return user, merchant
+
+
+def _row(
+    transaction: Transaction,
+    user: OpenedState[UserState],
+    merchant: OpenedState[MerchantState],
+    now_ms: int,
+) -> FeatureRow:
+    spent = user.state.peek(
+        transaction_id=transaction.transaction_id,
+        merchant_id=transaction.merchant_id,
+        amount_minor=transaction.amount_minor,
+        event_time_ms=transaction.event_time_ms,
+    )
+    risk = merchant.state.read(as_of_ms=transaction.event_time_ms)
+    return FeatureRow(
+        transaction=transaction,
+        features=spent.features | risk.features | on_demand_features(transaction.event_time_ms),
+        approximate=_approximate(user, spent) + _approximate(merchant, risk),
+        definition_digest=DEFINITION_DIGEST,
+        repeat=spent.repeat,
+        user_sequence=spent.sequence,
+        merchant_sequence=risk.sequence,
+        origin=_NOWHERE,
+        computed_at_ms=now_ms,
+    )
+
+
+def _approximate(opened: OpenedState[State], values: Values) -> tuple[str, ...]:
+    # Without the history that there may be, every value is a guess at the real one.
+    return tuple(values.features) if opened.degraded else values.approximate
+
+
+def _each_once(*texts: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text))

@@ -1,0 +1,1 @@
+"""The adapters of scoring: Redis for features and first decisions, MLflow for the champion."""

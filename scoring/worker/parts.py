@@ -1,0 +1,42 @@
+"""Everything a worker works with, built from settings by `scoring.wiring`."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from schemas.settings import Settings
+from scoring import wiring
+from scoring.metrics import build_metrics
+from scoring.worker.batch import BatchScorer, Channels
+from scoring.worker.producer import KafkaSink
+
+
+class WorkerParts:
+    """Everything a worker works with, for the time of one event loop."""
+
+    def __init__(
+        self, settings: Settings, *, registry: CollectorRegistry, channels: Channels
+    ) -> None:
+        """Build the parts; nothing is connected before `start`."""
+        metrics = build_metrics(registry)
+        self.models = wiring.build_models(settings, metrics=metrics)
+        self.sink = KafkaSink(bootstrap=settings.kafka_bootstrap)
+        self.store = wiring.build_decision_store(settings, metrics=metrics)
+        self.batch_reader = wiring.build_batch_reader(settings, metrics=metrics)
+        self.scorer = BatchScorer(
+            models=self.models,
+            policy=wiring.build_policy(settings),
+            store=self.store,
+            batch_reader=self.batch_reader,
+            sink=self.sink,
+            clock_ms=wiring.wall_clock_ms,
+            metrics=metrics,
+            channels=channels,
+        )
+
+    async def close(self) -> None:
+        """Stop threads and close connections; decisions not acknowledged are not waited for."""
+        self.models.stop()
+        self.sink.close()
+        await self.store.close()
+        await self.batch_reader.close()

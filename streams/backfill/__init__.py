@@ -1,0 +1,1 @@
+"""The backfill: the same folds over archived files, in Flink's batch mode."""

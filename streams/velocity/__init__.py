@@ -1,0 +1,1 @@
+"""The velocity job: transactions and labels in, feature rows out, one event at a time."""

@@ -1,0 +1,65 @@
+"""Keeps the velocity job running on the session cluster; the supervisor runs this module.
+
+Looks at the cluster every second. When the job is not there (first start, a restarted
+JobManager) it is submitted from the newest retained checkpoint of the data directory, or from
+the beginning of the topics if there is none. A job that fails on its own is restarted by Flink
+itself, not from here.
+"""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+
+from schemas.settings import Settings
+from streams.velocity.cluster import DefinitionsChangedError, check_definitions, job_state
+
+log = logging.getLogger(__name__)
+
+_POLL_S = 1.0
+_SUBMIT_S_MAX = 120.0
+
+
+def keep_running(settings: Settings, stop: threading.Event) -> None:
+    """Watch the job until ``stop`` is set; submit it when it is not there."""
+    while not stop.wait(_POLL_S):
+        try:
+            if job_state(settings.flink_rest_url) is not None:
+                continue
+        except OSError as error:
+            log.warning("flink at %s does not answer: %s", settings.flink_rest_url, error)
+            continue
+        _submit_in_child(stop)
+
+
+def _submit_in_child(stop: threading.Event) -> None:
+    """Submit in a process of its own, so that its JVM does not stay."""
+    child = subprocess.Popen([sys.executable, "-m", "streams.velocity.submit"])
+    waited_s = 0.0
+    while child.poll() is None:
+        if stop.wait(_POLL_S) or waited_s > _SUBMIT_S_MAX:
+            child.terminate()
+            child.wait()
+            return
+        waited_s += _POLL_S
+    if child.returncode != 0:
+        log.error("submitting the velocity job failed with exit code %d", child.returncode)
+
+
+def main() -> None:
+    """Entry point; ends on SIGTERM, the job goes on."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings()
+    try:
+        check_definitions(settings)
+    except DefinitionsChangedError as error:
+        sys.exit(f"error: {error}")
+    stop = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
+    keep_running(settings, stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Scoring outside the stream: the same values as in it, and what is said about their ground."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.definitions import DAY_MS, DEFINITION_DIGEST, FEATURE_NAMES
+from features.engine.state import MerchantState, UserState
+from features.on_demand import on_demand_features
+from features.online import layout as online_store
+from models.heuristic import HEURISTIC
+from models.policy import Policy
+from schemas.decision import Decision
+from schemas.fields import EVENT_TIME_MS_MAX
+from scoring.core.ad_hoc import AdHocScore, open_state, score_ad_hoc
+from scoring.core.ports import EntityPair
+from tests.api_service import FixedModel, stored
+from tests.builders import NOW_MS, transaction
+
+POLICY = Policy(review_threshold=0.5, block_threshold=0.9)
+NOTHING = [None] * 4
+
+# Older and newer than every window, in any order.
+ages_ms = st.lists(st.integers(0, 40 * DAY_MS), max_size=12)
+amounts_minor = st.integers(0, 10**9)
+merchants = st.sampled_from(["m-1", "m-2", "m-3"])
+histories = st.lists(st.tuples(st.integers(0, 40 * DAY_MS), amounts_minor, merchants), max_size=12)
+
+
+def fields(entity: online_store.Entity, state: UserState | MerchantState) -> list[bytes | None]:
+    assert state.newest_ms is not None
+    written = stored(entity, state, state.newest_ms)
+    return [written.get(name) for name in online_store.state_fields(entity)]
+
+
+def score(pair: EntityPair | None, **changes: object) -> AdHocScore:
+    return score_ad_hoc(
+        transaction(**changes),
+        pair,
+        model=FixedModel(0.2),
+        policy=POLICY,
+        now_ms=NOW_MS,
+        staleness_ms_max=DAY_MS,
+    )
+
+
+@given(histories, ages_ms, amounts_minor)
+def test_values_are_those_that_the_stream_would_give_the_event(
+    history: list[tuple[int, int, str]], merchant_ages_ms: list[int], amount_minor: int
+) -> None:
+    user, merchant = UserState(), MerchantState()
+    for number, (age_ms, amount, merchant_id) in enumerate(history):
+        user.fold(
+            transaction_id=f"t-{number}",
+            merchant_id=merchant_id,
+            amount_minor=amount,
+            event_time_ms=NOW_MS - age_ms,
+        )
+    for number, age_ms in enumerate(merchant_ages_ms):
+        merchant.fold_transaction(
+            transaction_id=f"t-{number}", event_time_ms=NOW_MS - age_ms, is_repeat=False
+        )
+    pair = EntityPair(
+        fields("user", user) if history else NOTHING,
+        fields("merchant", merchant) if merchant_ages_ms else NOTHING,
+    )
+    decision = score(pair, transaction_id="next", amount_minor=amount_minor).decision
+
+    in_stream = user.fold(
+        transaction_id="next",
+        merchant_id="m-1",
+        amount_minor=amount_minor,
+        event_time_ms=NOW_MS,
+    )
+    risk = merchant.fold_transaction(transaction_id="next", event_time_ms=NOW_MS, is_repeat=False)
+    expected = in_stream.features | risk.features | on_demand_features(NOW_MS)
+    assert decision.features == expected
+    assert list(decision.features) == list(FEATURE_NAMES)
+    assert decision.approximate == in_stream.approximate + risk.approximate
+
+
+def test_the_row_is_scored_under_these_definitions_and_stands_in_no_log() -> None:
+    decision: Decision = score(None).decision
+    assert decision.definition_digest == DEFINITION_DIGEST
+    assert (decision.features_offset.partition, decision.features_offset.offset) == (-1, -1)
+    assert decision.score == 0.2
+
+
+def test_what_is_missing_is_said_once_for_both_entities() -> None:
+    broken = [b"\xff", b"1", b"", DEFINITION_DIGEST.encode()]
+    decision = score(EntityPair(broken, broken)).decision
+    assert decision.degraded == ("online_state_unreadable",)
+    assert [text for text in decision.reasons if "cannot be read" in text] == list(
+        decision.reasons[-2:]
+    )
+    decision = score(None).decision
+    assert decision.degraded == ("online_store_unavailable",)
+    assert sum("history" in text for text in decision.reasons) == 1
+
+
+def test_the_words_of_the_store_and_of_the_model_stand_together() -> None:
+    scored = score_ad_hoc(
+        transaction(),
+        None,
+        model=HEURISTIC,
+        policy=POLICY,
+        now_ms=NOW_MS,
+        staleness_ms_max=DAY_MS,
+    )
+    assert scored.decision.degraded == ("online_store_unavailable", "no_model")
+
+
+def user_as_of(event_time_ms: int) -> list[bytes | None]:
+    state = UserState()
+    state.fold(transaction_id="t", merchant_id="m", amount_minor=1, event_time_ms=event_time_ms)
+    return fields("user", state)
+
+
+def age_of(event_time_ms: int, *, now_ms: int) -> int | None:
+    return open_state(
+        UserState,
+        user_as_of(event_time_ms),
+        entity_id="u-1",
+        now_ms=now_ms,
+        staleness_ms_max=DAY_MS,
+    ).age_ms
+
+
+def test_the_age_is_never_negative_though_events_may_be_ahead_of_the_clock() -> None:
+    assert age_of(NOW_MS, now_ms=NOW_MS + 1) == 1
+    assert age_of(NOW_MS, now_ms=NOW_MS) == 0
+    assert age_of(NOW_MS, now_ms=NOW_MS - 300_000) == 0
+
+
+def test_an_event_time_outside_the_calendar_is_damage() -> None:
+    name = online_store.timestamp_field("user_velocity")
+    at = online_store.state_fields("user").index(name)
+    for event_time_ms, is_damage in (
+        (-1, True),
+        (0, False),
+        (EVENT_TIME_MS_MAX, False),
+        (EVENT_TIME_MS_MAX + 1, True),
+    ):
+        changed = user_as_of(NOW_MS)
+        changed[at] = online_store.timestamp_value(event_time_ms)
+        opened = open_state(
+            UserState, changed, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=2**63
+        )
+        assert (opened.degraded is not None) is is_damage
+
+
+def test_an_entity_with_some_of_its_fields_is_damage_and_with_none_is_new() -> None:
+    whole = user_as_of(NOW_MS)
+    for at in range(len(whole)):
+        part = [None if place == at else value for place, value in enumerate(whole)]
+        opened = open_state(
+            UserState, part, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=DAY_MS
+        )
+        assert opened.degraded == "online_state_unreadable"
+        assert opened.age_ms is None
+    new = open_state(UserState, NOTHING, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=DAY_MS)
+    assert (new.degraded, new.reason) == (None, "no history for user 'u-1'")

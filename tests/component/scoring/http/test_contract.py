@@ -1,0 +1,144 @@
+"""The OpenAPI document: complete, and true of what the routes do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from models.heuristic import HEURISTIC
+from schemas.codec import encode_decision
+from schemas.decision import Decision
+from scoring.http.problems import PROBLEM_TYPE, TITLES
+from tests.api_service import Service
+from tests.builders import DECISION, NOW_MS
+
+ROUTES = {
+    ("post", "/predict"): {"200", "408", "413", "422"},
+    ("get", "/features/{user_id}"): {"200", "404", "422", "503"},
+    ("get", "/decisions/{transaction_id}"): {"200", "404", "422", "503"},
+    ("get", "/health"): {"200"},
+    ("get", "/ready"): {"200", "503"},
+    ("get", "/metrics"): {"200"},
+}
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    service = Service()
+    service.remember_user("u-1", NOW_MS)
+    service.remember_merchant("m-1", NOW_MS)
+    service.reader.decisions["t-1"] = encode_decision(DECISION)
+    with service.client:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def document(service: Service) -> dict[str, Any]:
+    document: dict[str, Any] = service.client.get("/openapi.json").json()
+    return document
+
+
+def media(document: dict[str, Any], route: tuple[str, str], status: str) -> dict[str, Any]:
+    method, path = route
+    content = document["paths"][path][method]["responses"][status]["content"]
+    assert len(content) == 1
+    return next(iter(content.values()))
+
+
+def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    whole = {**schema, "components": document["components"]}
+    jsonschema.Draft202012Validator(whole).validate(value)
+
+
+def every_response() -> list[tuple[tuple[str, str], str]]:
+    return [(route, status) for route, statuses in ROUTES.items() for status in sorted(statuses)]
+
+
+def test_every_route_and_every_answer_is_documented(document: dict[str, Any]) -> None:
+    found = {
+        (method, path): set(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert found == ROUTES
+
+
+@pytest.mark.parametrize(("route", "status"), every_response())
+def test_every_answer_has_an_example_that_follows_its_schema(
+    document: dict[str, Any], route: tuple[str, str], status: str
+) -> None:
+    described = media(document, route, status)
+    check(document, described["schema"], described["example"])
+
+
+@pytest.mark.parametrize(("route", "status"), every_response())
+def test_every_problem_has_the_title_that_the_service_gives_it(
+    document: dict[str, Any], route: tuple[str, str], status: str
+) -> None:
+    method, path = route
+    content = document["paths"][path][method]["responses"][status]["content"]
+    if PROBLEM_TYPE in content:
+        assert content[PROBLEM_TYPE]["example"]["title"] == TITLES[int(status)]
+
+
+def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> None:
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert operation["description"]
+            for parameter in operation.get("parameters", []):
+                assert parameter["description"]
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    for name, described in body["schema"]["properties"].items():
+        assert described["description"], name
+
+
+def test_every_example_of_a_body_is_scored(service: Service, document: dict[str, Any]) -> None:
+    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["examples"]
+    for example in body["examples"].values():
+        check(document, body["schema"], example["value"])
+        assert service.client.post("/predict", json=example["value"]).status_code == 200
+
+
+def test_the_example_of_a_decision_has_every_field(document: dict[str, Any]) -> None:
+    example = media(document, ("get", "/decisions/{transaction_id}"), "200")["example"]
+    assert list(example) == list(Decision.__slots__)
+
+
+@pytest.mark.parametrize(
+    ("route", "path"),
+    [
+        (("get", "/features/{user_id}"), "/features/u-1?merchant_id=m-1"),
+        (("get", "/features/{user_id}"), "/features/nobody"),
+        (("get", "/features/{user_id}"), "/features/%20"),
+        (("get", "/decisions/{transaction_id}"), "/decisions/t-1"),
+        (("get", "/decisions/{transaction_id}"), "/decisions/t-9"),
+        (("get", "/health"), "/health"),
+        (("get", "/ready"), "/ready"),
+    ],
+)
+def test_answers_follow_the_document(
+    service: Service, document: dict[str, Any], route: tuple[str, str], path: str
+) -> None:
+    response = service.client.get(path)
+    check(document, media(document, route, str(response.status_code))["schema"], response.json())
+
+
+@pytest.mark.parametrize("has_model", [True, False])
+@pytest.mark.parametrize("is_down", [True, False])
+def test_scores_follow_the_document_whatever_is_down(
+    document: dict[str, Any], is_down: bool, has_model: bool
+) -> None:
+    service = Service()
+    service.reader.is_down = is_down
+    if not has_model:
+        service.models.model = HEURISTIC
+    with service.client:
+        answer = service.predict()
+        ready = service.client.get("/ready")
+    check(document, media(document, ("post", "/predict"), "200")["schema"], answer)
+    schema = media(document, ("get", "/ready"), str(ready.status_code))["schema"]
+    check(document, schema, ready.json())

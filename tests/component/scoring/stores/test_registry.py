@@ -1,0 +1,165 @@
+import logging
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from models.errors import SignatureMismatchError
+from models.heuristic import HEURISTIC
+from models.loaded import ModelFiles, digest_of
+from scoring.core.errors import RegistryUnavailableError
+from scoring.metrics import build_metrics
+from scoring.stores.registry import ChampionWatcher, MlflowRegistry, RegisteredVersion
+from tests.model_files import trained, with_signature
+
+
+class MemoryRegistry:
+    """A `Registry` of versions, with an alias, that can be away."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, ModelFiles | None] = {}
+        self.alias: str | None = None
+        self.is_away = False
+        self.fetched: list[str] = []
+
+    def add(self, version: str, files: ModelFiles | None) -> None:
+        self.versions[version] = files
+        self.alias = version
+
+    def champion(self) -> RegisteredVersion | None:
+        self._answer()
+        if self.alias is None:
+            return None
+        files = self.versions[self.alias]
+        digest = digest_of(files.trees) if files else ""
+        return RegisteredVersion("weir-fraud", self.alias, "run", digest)
+
+    def files(self, version: RegisteredVersion) -> ModelFiles:
+        self._answer()
+        self.fetched.append(version.version)
+        files = self.versions[version.version]
+        if files is None:
+            raise SignatureMismatchError(f"version {version.version} has no file")
+        return files
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise RegistryUnavailableError("MLflow is away")
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.registry = MemoryRegistry()
+        self.metrics = CollectorRegistry()
+        self.watcher = ChampionWatcher(
+            self.registry, poll_ms=1, metrics=build_metrics(self.metrics)
+        )
+
+    def version_after_poll(self) -> str:
+        self.watcher.poll()
+        return self.watcher.current().ref.version
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.metrics.get_sample_value(metric, labels) or 0.0
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+GOOD = trained().files()
+BAD = with_signature(GOOD, definition_digest="another")
+
+
+def test_without_a_champion_the_heuristic_is_the_model(bench: Bench) -> None:
+    bench.watcher.poll()
+    assert bench.watcher.current() is HEURISTIC
+    assert bench.count(
+        "scoring_model_info", name="heuristic", version="rules-1", digest=HEURISTIC.ref.digest
+    )
+
+
+def test_a_moved_alias_is_followed_forward_and_back(bench: Bench) -> None:
+    bench.registry.add("1", GOOD)
+    assert bench.version_after_poll() == "1"
+    bench.registry.add("2", trained(seed=8).files())
+    assert bench.version_after_poll() == "2"
+    bench.registry.alias = "1"
+    assert bench.version_after_poll() == "1"
+    assert bench.count("scoring_model_swaps_total") == 3
+
+
+def test_an_alias_that_stays_is_not_fetched_again(bench: Bench) -> None:
+    bench.registry.add("1", GOOD)
+    for _ in range(5):
+        bench.watcher.poll()
+    assert bench.registry.fetched == ["1"]
+
+
+def test_a_refused_version_leaves_the_last_good_one_and_is_told_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.registry.add("1", GOOD)
+    bench.watcher.poll()
+    bench.registry.add("2", BAD)
+    with caplog.at_level(logging.WARNING):
+        assert [bench.version_after_poll() for _ in range(5)] == ["1"] * 5
+    assert bench.registry.fetched == ["1", "2"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "feature definitions 'another'" in caplog.text
+    assert list(bench.watcher.refused()) == ["2"]
+    assert bench.watcher.refused()["2"].startswith("DefinitionMismatchError: ")
+    assert bench.count("scoring_models_refused_total", reason="DefinitionMismatchError") == 1
+
+
+def test_after_a_refused_version_a_good_one_is_taken(bench: Bench) -> None:
+    bench.registry.add("1", BAD)
+    assert bench.version_after_poll() == HEURISTIC.ref.version
+    bench.registry.add("2", GOOD)
+    bench.watcher.poll()
+    assert bench.watcher.current().ref.name == "weir-fraud"
+
+
+def test_a_registry_that_is_away_changes_nothing_and_is_told_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.registry.is_away = True
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            bench.watcher.poll()
+        assert bench.watcher.current() is HEURISTIC
+        bench.registry.is_away = False
+        bench.registry.add("1", GOOD)
+        assert bench.version_after_poll() == "1"
+    assert [r.levelname for r in caplog.records] == ["WARNING", "INFO", "INFO"]
+    assert bench.count("scoring_registry_failures_total") == 3
+
+
+def test_a_champion_survives_that_the_registry_goes_away_or_forgets_it(bench: Bench) -> None:
+    bench.registry.add("1", GOOD)
+    bench.watcher.poll()
+    bench.registry.is_away = True
+    assert bench.version_after_poll() == "1"
+    bench.registry.is_away = False
+    bench.registry.alias = None
+    assert bench.version_after_poll() == "1"
+
+
+def test_a_version_whose_files_cannot_be_fetched_now_is_fetched_later(bench: Bench) -> None:
+    bench.registry.add("1", GOOD)
+    fetch = bench.registry.files
+
+    def fail(version: RegisteredVersion) -> ModelFiles:
+        raise RegistryUnavailableError("the connection broke")
+
+    bench.registry.files = fail  # type: ignore[method-assign]
+    bench.watcher.poll()
+    assert bench.watcher.current() is HEURISTIC
+    bench.registry.files = fetch  # type: ignore[method-assign]
+    assert bench.version_after_poll() == "1"
+
+
+@pytest.mark.parametrize("uri", ["", "localhost:5000", "sqlite:///x", "http://"])
+def test_an_address_that_is_no_server_is_refused_at_start(uri: str) -> None:
+    with pytest.raises(ValueError, match="mlflow_tracking_uri"):
+        MlflowRegistry(uri, model_name="m", alias="a")

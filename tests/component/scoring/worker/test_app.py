@@ -1,0 +1,203 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoring.core.errors import DeliveryError
+from scoring.worker.app import (
+    REUNITED_ROWS_MAX,
+    Intake,
+    Progress,
+    record_of,
+    score_for_ever,
+)
+from scoring.worker.batch import Record
+
+
+@dataclass
+class FakeRecord:
+    offset: int
+    topic: str = "features"
+    partition: int = 3
+    timestamp: int = 1_795_478_400_123
+    key: bytes | None = b"u-1"
+    value: bytes | None = b"{}"
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass
+class FakeMessage:
+    records: list[FakeRecord]
+
+
+@dataclass
+class FakeEvent:
+    """A message of the records at ``offsets``."""
+
+    message: FakeMessage
+    acked: list[int]
+
+    def ack(self) -> None:
+        self.acked += offsets_of(self)
+
+
+def event(*offsets: int, acked: list[int] | None = None) -> FakeEvent:
+    records = [FakeRecord(offset) for offset in offsets]
+    return FakeEvent(FakeMessage(records), [] if acked is None else acked)
+
+
+def offsets_of(*events: FakeEvent) -> list[int]:
+    return [record.offset for each in events for record in each.message.records]
+
+
+@dataclass
+class FakeScorer:
+    """Remembers batches and what was acknowledged when each one came."""
+
+    acked: list[int]
+    batches: list[list[int]] = field(default_factory=list)
+    acked_before: list[list[int]] = field(default_factory=list)
+    fails_at_batch: int | None = None
+
+    async def score(self, records: list[Record]) -> None:
+        self.acked_before.append(list(self.acked))
+        self.batches.append([record.offset for record in records])
+        await asyncio.sleep(0)
+        if len(self.batches) == self.fails_at_batch:
+            raise DeliveryError("the broker is away")
+
+
+async def run_briefly(intake: Intake, scorer: FakeScorer, progress: Progress) -> None:
+    task = asyncio.create_task(score_for_ever(intake, scorer, progress))  # type: ignore[arg-type]
+    for _ in range(200):
+        await asyncio.sleep(0)
+        if task.done():
+            await task
+    task.cancel()
+
+
+def in_loop(scenario: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(scenario())  # type: ignore[arg-type]
+
+
+def test_messages_are_acknowledged_in_order_after_their_batch_and_never_before() -> None:
+    acked: list[int] = []
+    scorer, progress = FakeScorer(acked), Progress()
+
+    async def scenario() -> None:
+        intake = Intake(batch_max=3)
+        for offsets in ((0, 1), (2,), (3,), (4, 5), (6,)):
+            intake.put(event(*offsets, acked=acked))
+        await run_briefly(intake, scorer, progress)
+
+    in_loop(scenario)
+    assert scorer.batches == [[0, 1, 2], [3, 4, 5], [6]]
+    assert scorer.acked_before == [[], [0, 1, 2], [0, 1, 2, 3, 4, 5]]
+    assert acked == list(range(7))
+    assert progress.rows == 7
+
+
+def test_a_batch_that_fails_is_not_acknowledged_and_ends_the_loop() -> None:
+    acked: list[int] = []
+    scorer = FakeScorer(acked, fails_at_batch=2)
+
+    async def scenario() -> None:
+        intake = Intake(batch_max=2)
+        for offset in range(6):
+            intake.put(event(offset, acked=acked))
+        with pytest.raises(DeliveryError):
+            await run_briefly(intake, scorer, Progress())
+
+    in_loop(scenario)
+    assert acked == [0, 1]
+
+
+@given(st.integers(1, 5), st.lists(st.lists(st.integers(1, 7), max_size=3), max_size=8))
+def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_the_limit(
+    batch_max: int, arrivals: list[list[int]]
+) -> None:
+    taken: list[int] = []
+    total = sum(map(sum, arrivals))
+
+    async def scenario() -> None:
+        intake = Intake(batch_max=batch_max)
+
+        async def put_all() -> None:
+            at = 0
+            for sizes in arrivals:
+                for size in sizes:
+                    intake.put(event(*range(at, at + size)))
+                    at += size
+                await asyncio.sleep(0)
+
+        putting = asyncio.create_task(put_all())
+        while len(taken) < total:
+            batch = await intake.take()
+            offsets = offsets_of(*batch)
+            assert len(batch) == 1 or len(offsets) <= batch_max
+            taken.extend(offsets)
+        await putting
+
+    in_loop(scenario)
+    assert taken == list(range(total))
+
+
+def test_a_small_batch_waits_for_what_another_partition_brings_and_a_large_one_does_not() -> None:
+    async def scenario() -> None:
+        gathers = Intake(batch_max=500, gather_s=0.05)
+        taking = asyncio.create_task(gathers.take())
+        gathers.put(event(0))
+        await asyncio.sleep(0.001)
+        assert gathers.wanted.is_set()
+        gathers.put(event(1))
+        assert offsets_of(*await taking) == [0, 1]
+
+        patient = Intake(batch_max=500, gather_s=60)
+        patient.put(event(*range(REUNITED_ROWS_MAX)))
+        assert len(offsets_of(*await asyncio.wait_for(patient.take(), 5))) == REUNITED_ROWS_MAX
+
+        at_once = Intake(batch_max=500)
+        taking = asyncio.create_task(at_once.take())
+        at_once.put(event(0))
+        await asyncio.sleep(0.001)
+        at_once.put(event(1))
+        assert offsets_of(*await taking) == [0]
+
+    in_loop(scenario)
+
+
+def test_more_is_wanted_only_while_a_batch_is_waited_for() -> None:
+    async def scenario() -> None:
+        intake = Intake(batch_max=2)
+        assert not intake.wanted.is_set()
+        taking = asyncio.create_task(intake.take())
+        await asyncio.sleep(0)
+        assert intake.wanted.is_set()
+        intake.put(event(0, 1))
+        intake.put(event(2, 3))
+        assert offsets_of(*await taking) == [0, 1]
+        assert not intake.wanted.is_set()
+
+        # A whole batch waits already.
+        rest = await intake.take()
+        assert offsets_of(*rest) == [2, 3]
+        assert not intake.wanted.is_set()
+
+    in_loop(scenario)
+
+
+def test_a_fetched_record_becomes_ours_with_nothing_decoded() -> None:
+    headers = (("a", b"1"), ("a", b"2"))
+    assert record_of(FakeRecord(7, value=b"\xff", headers=headers)) == Record(
+        topic="features",
+        partition=3,
+        offset=7,
+        timestamp_ms=1_795_478_400_123,
+        key=b"u-1",
+        value=b"\xff",
+        headers=list(headers),
+    )
+    assert record_of(FakeRecord(7, value=None)).headers == []

@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from tests.model_files import training_table
+from training.datasets.split import Split, split_by_time
+from training.fitting.choose import GRID, choose_parameters
+from training.fitting.fit import ForestParameters
+from training.fitting.verdict import FRAUDS_MIN
+
+SMALL = ForestParameters(trees=10, depth_max=1)
+LARGE = ForestParameters(trees=10, depth_max=6)
+SEED = 5
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return split_by_time(training_table(1_000))
+
+
+def test_what_tells_fraud_best_on_the_validation_rows_is_taken(split: Split) -> None:
+    choice = choose_parameters(split, (SMALL, LARGE), otherwise=SMALL, seed=SEED)
+    assert choice.parameters == LARGE
+    (_, of_small), (_, of_large) = choice.tried
+    assert of_small < of_large
+    assert choice.as_report()[1]["depth_max"] == LARGE.depth_max
+
+
+def test_the_rows_to_judge_by_play_no_part(split: Split) -> None:
+    other = replace(split, test=split.test.assign(is_fraud=~split.test["is_fraud"]))
+    wanted = choose_parameters(split, (SMALL, LARGE), otherwise=SMALL, seed=SEED)
+    assert choose_parameters(other, (SMALL, LARGE), otherwise=SMALL, seed=SEED) == wanted
+
+
+def test_of_equals_the_first_is_taken_and_the_default_grid_begins_with_the_smallest_trees(
+    split: Split,
+) -> None:
+    # The same forests: no tree of this table grows that deep.
+    deep, deeper = (replace(LARGE, depth_max=depth) for depth in (60, 61))
+    choice = choose_parameters(split, (deep, deeper), otherwise=SMALL, seed=SEED)
+    assert choice.parameters == deep
+    depths = [parameters.depth_max for parameters in GRID]
+    assert depths == sorted(depths)
+    assert ForestParameters() in GRID
+
+
+@pytest.mark.parametrize(("frauds", "is_chosen"), [(9, False), (10, True)])
+def test_with_too_few_frauds_nothing_is_chosen(
+    split: Split, frauds: int, *, is_chosen: bool
+) -> None:
+    assert FRAUDS_MIN == 10
+    validation: pd.DataFrame = split.validation.assign(
+        is_fraud=[at < frauds for at in range(len(split.validation))]
+    )
+    choice = choose_parameters(
+        replace(split, validation=validation), (LARGE,), otherwise=SMALL, seed=SEED
+    )
+    assert choice.parameters == (LARGE if is_chosen else SMALL)
+    assert bool(choice.tried) == is_chosen
+
+
+def test_rows_of_one_kind_choose_nothing(split: Split) -> None:
+    honest = split.train.assign(is_fraud=False)
+    choice = choose_parameters(replace(split, train=honest), (LARGE,), otherwise=SMALL, seed=SEED)
+    assert (choice.parameters, choice.tried) == (SMALL, ())

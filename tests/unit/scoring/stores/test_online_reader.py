@@ -1,0 +1,83 @@
+"""The Redis adapter without a network: which errors of the client are an outage. All of them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+import pytest
+from redis import exceptions
+
+from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.stores.online_reader import RedisFeatureReader
+
+CLIENT_ERRORS = [
+    kind
+    for _, kind in inspect.getmembers(exceptions, inspect.isclass)
+    if issubclass(kind, exceptions.RedisError)
+]
+SYSTEM_ERRORS = [OSError, ConnectionResetError, ConnectionRefusedError, TimeoutError]
+
+
+class FailingClient:
+    """Fails at whatever it is asked, as a client and as its own pipeline."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def pipeline(self, *, transaction: bool) -> FailingClient:
+        assert not transaction
+        return self
+
+    def hmget(self, key: bytes, fields: list[bytes]) -> None:
+        pass
+
+    async def execute(self) -> Any:
+        raise self._error
+
+    async def get(self, key: bytes) -> Any:
+        raise self._error
+
+    async def ping(self) -> Any:
+        raise self._error
+
+
+def reader_that_meets(error: Exception) -> RedisFeatureReader:
+    client: Any = FailingClient(error)
+    return RedisFeatureReader(client, project="weir", timeout_ms=60_000)
+
+
+def made(kind: type[Exception]) -> Exception:
+    # What it says is not the point here; the errors of a cluster want a slot and an address.
+    return kind("1 127.0.0.1:1")
+
+
+@pytest.mark.parametrize("kind", [*CLIENT_ERRORS, *SYSTEM_ERRORS], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("asked", ["entities", "decision", "ping"])
+def test_every_error_of_the_client_is_an_outage(kind: type[Exception], asked: str) -> None:
+    reader = reader_that_meets(made(kind))
+    calls = {
+        "entities": lambda: reader.read_entities(user_id="u", merchant_id="m"),
+        "decision": lambda: reader.read_decision("t"),
+        "ping": reader.ping,
+    }
+    with pytest.raises(OnlineStoreUnavailableError, match="redis_timeout_ms=60000"):
+        asyncio.run(calls[asked]())
+
+
+def test_the_client_has_errors_to_try() -> None:
+    assert exceptions.ConnectionError in CLIENT_ERRORS
+    assert len(CLIENT_ERRORS) > 20
+
+
+def test_a_bug_is_not_taken_for_an_outage() -> None:
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(reader_that_meets(ZeroDivisionError()).ping())
+
+
+def test_a_long_answer_of_the_client_is_cut() -> None:
+    reader = reader_that_meets(exceptions.ResponseError("x" * 10_000))
+    with pytest.raises(OnlineStoreUnavailableError) as caught:
+        asyncio.run(reader.read_decision("t" * 128))
+    assert len(str(caught.value)) < 400

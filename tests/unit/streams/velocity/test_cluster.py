@@ -1,0 +1,85 @@
+"""Which checkpoint a job starts from, and when it may not."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from features.definitions import DEFINITION_DIGEST
+from schemas.settings import Settings
+from streams.velocity.cluster import (
+    DefinitionsChangedError,
+    Start,
+    check_definitions,
+    checkpoints_dir,
+    install_seed,
+    newest_checkpoint,
+    noted_digest,
+    start_of,
+)
+
+
+def checkpoint(root: Path, name: str, *, written_s: int, is_complete: bool = True) -> Path:
+    path = root / name
+    path.mkdir(parents=True)
+    if is_complete:
+        (path / "_metadata").write_bytes(b"")
+        os.utime(path / "_metadata", (written_s, written_s))
+    return path
+
+
+def test_no_checkpoint_means_the_beginning_of_the_topics(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path / "never-made") is None
+
+
+def test_the_last_written_complete_checkpoint_is_taken_whatever_its_number(tmp_path: Path) -> None:
+    checkpoint(tmp_path, "old-job/chk-900", written_s=1_000)
+    newest = checkpoint(tmp_path, "new-job/chk-2", written_s=2_000)
+    checkpoint(tmp_path, "new-job/chk-3", written_s=3_000, is_complete=False)
+    assert newest_checkpoint(tmp_path) == newest
+
+
+def test_state_of_other_definitions_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    check_definitions(settings)
+    check_definitions(settings)
+    noted = checkpoints_dir(settings).parent / "definition-digest"
+    assert noted.read_text().strip() == DEFINITION_DIGEST
+    noted.write_text("of-last-year\n")
+    with pytest.raises(DefinitionsChangedError, match=r"of-last-year.*weir backfill.*remove"):
+        check_definitions(settings)
+
+
+def test_a_job_starts_from_its_checkpoint_then_from_a_seed_then_from_the_beginning(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert start_of(settings) == Start()
+    savepoint = tmp_path / "flink" / "seed"
+    install_seed(settings, savepoint=savepoint, next_offsets={"labels": {0: 7}})
+    assert start_of(settings) == Start(savepoint.resolve().as_uri(), {"labels": {0: 7}})
+    newest = checkpoint(checkpoints_dir(settings), "job/chk-1", written_s=1_000)
+    assert start_of(settings) == Start(newest.resolve().as_uri())
+
+
+def test_a_seed_puts_the_old_checkpoints_aside_and_lets_the_job_start(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    check_definitions(settings)
+    checkpoint(checkpoints_dir(settings), "job/chk-1", written_s=1_000)
+    noted = checkpoints_dir(settings).parent / "definition-digest"
+    for _ in range(2):  # killed before the note, and done again
+        noted.write_text("of-last-year\n")
+        install_seed(settings, savepoint=tmp_path / "seed", next_offsets={})
+        check_definitions(settings)
+        assert noted_digest(settings) == DEFINITION_DIGEST
+        assert list(checkpoints_dir(settings).iterdir()) == []
+        kept = checkpoints_dir(settings).with_name("checkpoints-of-last-year")
+        assert (kept / "job" / "chk-1" / "_metadata").exists()
+
+
+def test_a_seed_of_other_definitions_is_none(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    install_seed(settings, savepoint=tmp_path / "seed", next_offsets={})
+    seed = checkpoints_dir(settings).parent / "seed.json"
+    seed.write_text(seed.read_text().replace(DEFINITION_DIGEST, "of-last-year"))
+    assert start_of(settings) == Start()

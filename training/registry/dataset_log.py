@@ -1,0 +1,167 @@
+"""The MLflow adapter of data sets: one run a data set, with its rows, version and statistics."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import mlflow
+from mlflow.entities import Dataset as MlflowDataset
+from mlflow.entities import DatasetInput, InputTag
+from mlflow.exceptions import MlflowException
+
+from schemas.settings import Settings
+from training.datasets.build import Dataset
+from training.errors import ModelRegistryUnreachableError
+from training.registry.mlflow_runs import (
+    FAILURES,
+    TAG_UNFINISHED,
+    experiment_id,
+    open_client,
+    whole_run,
+)
+
+TABLE_FILE: Final = "dataset/rows.parquet"
+REPORT_FILE: Final = "dataset/report.json"
+STATISTICS_FILE: Final = "dataset/statistics.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDataset:
+    """Where a data set is in MLflow.
+
+    Attributes:
+        run_id: of its run.
+        experiment_id: of the experiment that holds the run.
+        is_new: nobody had logged it before.
+    """
+
+    run_id: str
+    experiment_id: str
+    is_new: bool
+
+    @property
+    def link(self) -> str:
+        """The run's page, from any other page of MLflow."""
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
+
+
+def experiment_name(settings: Settings) -> str:
+    """Name the experiment that holds the data sets of a model."""
+    return f"{settings.model_name}-datasets"
+
+
+def log_dataset(settings: Settings, dataset: Dataset) -> LoggedDataset:
+    """Log a data set: its version as parameters, its rows and statistics as files.
+
+    Delivery: once; where a run has the same version and the same rows, that is given. The run is
+    ended last, after the rows were read back; a failure before leaves no run.
+    Blocks: some seconds; where MLflow goes away meanwhile, up to two minutes.
+
+    Raises:
+        ModelRegistryUnreachableError: MLflow failed.
+    """
+    with logged_dataset(settings, dataset) as logged:
+        return logged
+
+
+@contextmanager
+def logged_dataset(settings: Settings, dataset: Dataset) -> Iterator[LoggedDataset]:
+    """Log a data set as `log_dataset` does, for a block that makes something of it.
+
+    Where the block fails, the run is taken away again, if it was made for it.
+
+    Raises:
+        ModelRegistryUnreachableError: MLflow failed.
+    """
+    uri = settings.mlflow_tracking_uri
+    client = open_client(uri)
+    try:
+        experiment = experiment_id(client, experiment_name(settings))
+        digests = {"digest": dataset.version.digest, "rows_digest": dataset.rows_digest}
+        if (known := _known_run(client, experiment, digests)) is not None:
+            yield LoggedDataset(known, experiment, is_new=False)
+            return
+        with whole_run(client, experiment, tags=digests) as run_id:
+            _log(client, run_id, dataset)
+            yield LoggedDataset(run_id, experiment, is_new=True)
+    except FAILURES as error:
+        raise ModelRegistryUnreachableError(
+            f"MLflow at {uri} did not take the data set {dataset.version.digest}: {error!s:.200}"
+        ) from error
+
+
+def dataset_input(settings: Settings, dataset: Dataset) -> DatasetInput:
+    """Give what a run's page says of the data set it used."""
+    version = dataset.version
+    source = {"archive": version.archive, "first_ms": version.first_ms, "end_ms": version.end_ms}
+    profile = {"num_rows": len(dataset.table), "num_frauds": int(dataset.table["is_fraud"].sum())}
+    return DatasetInput(
+        MlflowDataset(
+            name=experiment_name(settings),
+            digest=version.digest,
+            source_type="weir_archive",
+            source=json.dumps(source),
+            profile=json.dumps(profile),
+        ),
+        [InputTag("mlflow.data.context", "training")],
+    )
+
+
+def dataset_files(dataset: Dataset) -> dict[str, bytes]:
+    """Give what says what a data set is, by path; without the rows."""
+    return {
+        REPORT_FILE: dataset.report().encode(),
+        STATISTICS_FILE: dataset.statistics_csv(),
+    }
+
+
+def _known_run(client: mlflow.MlflowClient, experiment: str, digests: dict[str, str]) -> str | None:
+    wanted = [f"tags.{name} = '{digest}'" for name, digest in digests.items()]
+    query = " and ".join([*wanted, "attributes.status = 'FINISHED'"])
+    for run in client.search_runs([experiment], query):
+        # One that a training under way has made goes with it, should that fail.
+        if TAG_UNFINISHED not in run.data.tags:
+            return str(run.info.run_id)
+    return None
+
+
+def _log(client: mlflow.MlflowClient, run_id: str, dataset: Dataset) -> None:
+    files = {TABLE_FILE: dataset.parquet(), **dataset_files(dataset)}
+    version = dataset.version
+    params = {
+        "first_ms": version.first_ms,
+        "end_ms": version.end_ms,
+        "as_of_ms": version.as_of_ms,
+        "maturity_ms": version.maturity_ms,
+        "definition_digest": version.definition_digest,
+        "code_version": version.code_version,
+        "archive": version.archive,
+        "digest": version.digest,
+        "rows_digest": dataset.rows_digest,
+    }
+    for key, param in params.items():
+        client.log_param(run_id, key, param)
+    figures = {
+        "rows": len(dataset.table),
+        "frauds": int(dataset.table["is_fraud"].sum()),
+        "repeats": dataset.repeats,
+        "immature": dataset.immature,
+    }
+    for key, figure in figures.items():
+        client.log_metric(run_id, key, float(figure))
+    with tempfile.TemporaryDirectory(prefix="weir-dataset-log-") as scratch:
+        for path, content in files.items():
+            (Path(scratch) / path).parent.mkdir(parents=True, exist_ok=True)
+            (Path(scratch) / path).write_bytes(content)
+        client.log_artifacts(run_id, scratch)
+    with tempfile.TemporaryDirectory(prefix="weir-dataset-check-") as scratch:
+        kept = Path(client.download_artifacts(run_id, TABLE_FILE, scratch)).read_bytes()
+        if kept != files[TABLE_FILE]:
+            raise MlflowException(f"{TABLE_FILE} reads back otherwise than it was written")
+    client.set_terminated(run_id)

@@ -1,0 +1,195 @@
+"""The MLflow adapter of training: a run, its files, and last the version that names them.
+
+Owns the order in which a version comes to be: it exists only when it is whole, with all its tags.
+Who is champion is `versions`'. `scoring.stores.registry` reads what is written here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import mlflow.sklearn
+import sklearn
+from mlflow.entities import DatasetInput
+from sklearn.ensemble import RandomForestClassifier
+
+from features.definitions import DEFINITION_DIGEST
+from models.compiled import CompiledModel
+from training.errors import ModelRegistryUnreachableError
+from training.registry.mlflow_runs import (
+    FAILURES,
+    check_reachable,
+    experiment_id,
+    open_client,
+    whole_run,
+)
+
+FILES = {
+    "weir/trees.onnx": "trees",
+    "weir/signature.json": "signature",
+    "weir/golden.json": "golden",
+}
+"""Artifact to attribute of `CompiledModel`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModelVersion:
+    """A version that was registered. Nobody points at it yet."""
+
+    name: str
+    version: str
+    run_id: str
+    trees_digest: str
+
+
+class ModelRegistry:
+    """Writes versions of one registered model of an MLflow server."""
+
+    def __init__(self, tracking_uri: str, *, model_name: str) -> None:
+        """Point at a server; nothing is sent before the first call.
+
+        Args:
+            tracking_uri: ``http://host:port``.
+            model_name: the registered model; its experiment has the same name.
+        """
+        self._tracking_uri = tracking_uri
+        self._model_name = model_name
+
+    def check_reachable(self) -> None:
+        """Fail early, before minutes of work; see `mlflow_runs.check_reachable`."""
+        check_reachable(self._tracking_uri)
+
+    def register(
+        self,
+        forest: RandomForestClassifier,
+        compiled: CompiledModel,
+        *,
+        params: Mapping[str, object],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Mapping[str, bytes],
+        inputs: Sequence[DatasetInput] = (),
+        description: str = "",
+    ) -> RegisteredModelVersion:
+        """Log a run with its model and files, and register that as a new version.
+
+        Delivery: the version is made last, in one request with all its tags, after every file of
+        ``weir/`` was read back. Whatever fails takes run and version away again.
+        Blocks: some seconds; where MLflow goes away meanwhile, up to two minutes.
+
+        Args:
+            forest: the estimator, for people.
+            compiled: what the scorer loads.
+            params: of the run.
+            metrics: of the run.
+            tags: of the version, besides the digests of definitions and trees.
+            files: further artifacts, by path.
+            inputs: data sets that the run's page names.
+            description: of the version, in Markdown, shown on its page.
+
+        Raises:
+            ModelRegistryUnreachableError: MLflow failed; the champion is what it was before.
+        """
+        client = open_client(self._tracking_uri)
+        try:
+            with whole_run(client, experiment_id(client, self._model_name), tags={}) as run_id:
+                _log_values(client, run_id, params=params, metrics=metrics)
+                if inputs:
+                    client.log_inputs(run_id, list(inputs))
+                self._log_files(client, run_id, forest, compiled, files)
+                client.set_terminated(run_id)
+                version = self._create_version(
+                    client, run_id, compiled, tags, description=description
+                )
+        except FAILURES as error:
+            raise self._unreachable(str(error)) from error
+        return RegisteredModelVersion(
+            name=self._model_name,
+            version=version,
+            run_id=run_id,
+            trees_digest=compiled.trees_digest,
+        )
+
+    def _log_files(
+        self,
+        client: mlflow.MlflowClient,
+        run_id: str,
+        forest: RandomForestClassifier,
+        compiled: CompiledModel,
+        files: Mapping[str, bytes],
+    ) -> None:
+        ours = {path: getattr(compiled, attribute) for path, attribute in FILES.items()}
+        with tempfile.TemporaryDirectory(prefix="weir-register-") as scratch:
+            _write_model(forest, Path(scratch) / "model")
+            for path, content in {**files, **ours}.items():
+                (Path(scratch) / path).parent.mkdir(exist_ok=True)
+                (Path(scratch) / path).write_bytes(content)
+            client.log_artifacts(run_id, scratch)
+        self._check_files(client, run_id, compiled)
+
+    def _check_files(
+        self, client: mlflow.MlflowClient, run_id: str, compiled: CompiledModel
+    ) -> None:
+        with tempfile.TemporaryDirectory(prefix="weir-check-") as scratch:
+            for path, attribute in FILES.items():
+                kept = Path(client.download_artifacts(run_id, path, scratch)).read_bytes()
+                if kept != getattr(compiled, attribute):
+                    raise self._unreachable(f"{path} reads back otherwise than it was written")
+
+    def _create_version(
+        self,
+        client: mlflow.MlflowClient,
+        run_id: str,
+        compiled: CompiledModel,
+        tags: Mapping[str, str],
+        *,
+        description: str,
+    ) -> str:
+        if not client.search_registered_models(f"name = '{self._model_name}'"):
+            client.create_registered_model(self._model_name)
+        version = client.create_model_version(
+            self._model_name,
+            source=f"runs:/{run_id}/model",
+            run_id=run_id,
+            description=description or None,
+            tags={
+                **tags,
+                "definition_digest": DEFINITION_DIGEST,
+                "trees_digest": compiled.trees_digest,
+            },
+        )
+        return str(version.version)
+
+    def _unreachable(self, why: str) -> ModelRegistryUnreachableError:
+        return ModelRegistryUnreachableError(
+            f"MLflow at {self._tracking_uri} did not take the model {self._model_name}: "
+            f"{why:.300}; the champion is unchanged"
+        )
+
+
+def _log_values(
+    client: mlflow.MlflowClient,
+    run_id: str,
+    *,
+    params: Mapping[str, object],
+    metrics: Mapping[str, float],
+) -> None:
+    for key, param in params.items():
+        client.log_param(run_id, key, param)
+    for key, value in metrics.items():
+        client.log_metric(run_id, key, value)
+
+
+def _write_model(forest: RandomForestClassifier, directory: Path) -> None:
+    mlflow.sklearn.save_model(
+        forest,
+        str(directory),
+        # Named, or MLflow imports half the environment to find out.
+        pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
+        # MLflow's file format without pickle takes only types that somebody vouches for.
+        skops_trusted_types=["sklearn.tree._tree.Tree"],
+    )

@@ -1,0 +1,125 @@
+"""What is said of a version: where it comes from, how good it is, why it decides or does not.
+
+Tags and page are the version's, figures and files its run's. Pure. Called by `train`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from training.datasets.build import Dataset
+from training.datasets.lineage import code_version, table_digest
+from training.fitting import plots
+from training.fitting.candidate import Candidate
+from training.fitting.evaluate import Comparison
+from training.fitting.verdict import DECIDING_FIGURE, Verdict, shown
+from training.registry.dataset_log import LoggedDataset
+
+
+def lineage(table: pd.DataFrame, candidate: Candidate) -> dict[str, str]:
+    """Say where a version comes from; the digests of definitions and trees are added to it.
+
+    Args:
+        table: all rows, labelled.
+        candidate: fitted on a part of them.
+    """
+    evaluation = candidate.evaluation
+    figure = shown(evaluation.figures[DECIDING_FIGURE]) if evaluation else "not judged"
+    return {
+        "code_version": code_version(),
+        "dataset_digest": table_digest(table),
+        "dataset_rows": str(len(table)),
+        "dataset_frauds": str(int(table["is_fraud"].sum())),
+        "dataset_from_ms": str(int(table["event_time_ms"].min())),
+        "dataset_until_ms": str(int(table["event_time_ms"].max())),
+        "fitted_rows": str(len(candidate.fitted)),
+        "fitted_until_ms": str(candidate.fitted_until_ms),
+        "vector_digest": candidate.spec.digest,
+        DECIDING_FIGURE: figure,
+    }
+
+
+def dataset_lineage(dataset: Dataset, logged: LoggedDataset) -> dict[str, str]:
+    """Name the data set of a version, so that anyone can make its rows again.
+
+    ``dataset_version`` is all that takes: how far the archive was read, which range, what was
+    known when, by which definitions and code.
+    """
+    return {
+        "dataset_version": json.dumps(asdict(dataset.version), separators=(",", ":")),
+        "dataset_version_digest": dataset.version.digest,
+        "dataset_run_id": logged.run_id,
+    }
+
+
+def figures(
+    table: pd.DataFrame, candidate: Candidate, comparison: Comparison | None
+) -> dict[str, float]:
+    """Give the metrics of a version's run.
+
+    Args:
+        table: all rows, labelled.
+        candidate: fitted on a part of them, judged on another.
+        comparison: with the champion; None if there was none.
+    """
+    found = {"rows": float(len(table)), "frauds": float(table["is_fraud"].sum())}
+    if candidate.evaluation is not None:
+        found |= candidate.evaluation.as_metrics()
+    if candidate.choice.tried:
+        found["validation_average_precision"] = max(ap for _, ap in candidate.choice.tried)
+    if comparison is not None:
+        difference = comparison.difference[DECIDING_FIGURE]
+        found |= {
+            f"difference_{DECIDING_FIGURE}": difference.value,
+            f"difference_{DECIDING_FIGURE}_low": difference.low,
+            f"difference_{DECIDING_FIGURE}_high": difference.high,
+        }
+    return found
+
+
+def files(
+    candidate: Candidate, verdict: Verdict, comparison: Comparison | None
+) -> dict[str, bytes]:
+    """Give the report and the pictures of a version, by path."""
+    evaluation = candidate.evaluation
+    report: dict[str, Any] = {
+        "promotes": verdict.promotes,
+        "reason": verdict.reason,
+        "evaluation": asdict(evaluation) if evaluation else None,
+        "comparison": asdict(comparison) if comparison else None,
+        "parameters": asdict(candidate.choice.parameters),
+        "tried": candidate.choice.as_report(),
+    }
+    importances = candidate.forest.feature_importances_
+    found = {
+        "evaluation/report.json": json.dumps(report, indent=1).encode(),
+        "evaluation/importance.png": plots.importance(candidate.spec.columns, importances),
+    }
+    if evaluation is not None:
+        judged = (candidate.test, candidate.scores)
+        found["evaluation/precision_recall.png"] = plots.precision_recall(*judged)
+        found["evaluation/calibration.png"] = plots.calibration(*judged)
+    return found
+
+
+def description(dataset: Dataset, logged: LoggedDataset) -> str:
+    """Give what a version's page says first: its data set, with a link, and how to make it again.
+
+    Markdown, as MLflow shows it.
+    """
+    version = dataset.version
+    first, end = (
+        pd.Timestamp(time_ms, unit="ms").strftime("%Y-%m-%d %H:%M")
+        for time_ms in (version.first_ms, version.end_ms)
+    )
+    frauds = int(dataset.table["is_fraud"].sum())
+    return (
+        f"Fitted on the data set [{version.digest}]({logged.link}): {len(dataset.table):,} "
+        f"transactions, {frauds:,} of them fraud, from {first} up to {end} UTC.\n\n"
+        "Its rows again: `weir train --dataset report.json`, with the `dataset/report.json` of "
+        "this version's run."
+    )
