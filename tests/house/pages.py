@@ -122,6 +122,11 @@ def modules() -> list[str]:
     )
 
 
+def folders() -> list[str]:
+    """Name every folder of the rooms that holds Python modules, with a slash at its end."""
+    return sorted({f"{Path(module).parent}/" for module in modules()})
+
+
 def functions_of(path: str) -> set[str]:
     """Name the functions of a file, those in classes too."""
     tree = ast.parse((REPO / path).read_text(encoding="utf-8"))
