@@ -18,8 +18,9 @@ from features.definitions import DEFINITION_DIGEST
 from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
 from infra.simulation.event import Event
-from schemas.codec import decode_label, decode_transaction, encode_feature_row
+from schemas.codec import decode_label, decode_transaction
 from schemas.feature_row import FeatureRow, Origin
+from schemas.output_codec import encode_feature_row
 from schemas.topics import FEATURES, LABELS, LIBRDKAFKA_PARTITIONER, TRANSACTIONS
 from schemas.transaction import Limits
 

@@ -19,9 +19,9 @@ from rich.markup import escape
 from clients.kafka import topic_partitions, unreachable
 from infra.cli.failures import UsageError
 from infra.cli.live_view import styled_kind
-from schemas.codec import decode_decision
 from schemas.decision import Decision
 from schemas.errors import RetryableError
+from schemas.output_codec import decode_decision
 from schemas.settings import Settings
 from schemas.topics import DECISIONS
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from clients.kafka_log import Record
 from features.definitions import FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
-from schemas.codec import decode_feature_row
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import decode_feature_row
 
 BATCH_ROWS: Final = 20_000
 

@@ -16,7 +16,7 @@ from confluent_kafka import Message, TopicPartition
 from clients.kafka import unreachable
 from clients.kafka_log import end_offsets, open_consumer
 from infra.cli.run_tracker import RunTracker
-from schemas.codec import decode_decision
+from schemas.output_codec import decode_decision
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, Headers, read_header
 
 _POLL_S: Final = 0.1

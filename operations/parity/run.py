@@ -20,16 +20,12 @@ from operations.parity.surfaces import (
     compare_decisions,
     compare_online,
 )
-from schemas.codec import (
-    decode_decision,
-    decode_feature_row,
-    decode_label,
-    decode_transaction,
-)
+from schemas.codec import decode_label, decode_transaction
 from schemas.dead_letter import read_dead_letter
 from schemas.decision import ModelRef
 from schemas.errors import InvalidEventError, RetryableError
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import decode_decision, decode_feature_row
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from schemas.transaction import Limits

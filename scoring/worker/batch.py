@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from models.policy import Policy
-from schemas.codec import decode_decision, decode_feature_row, encode_decision
 from schemas.dead_letter import dead_letter_headers
 from schemas.decision import Decision, Offset
 from schemas.errors import InvalidEventError
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import decode_decision, decode_feature_row, encode_decision
 from schemas.topics import (
     DEAD_LETTERS,
     DECISION_TYPE,

@@ -16,7 +16,7 @@ import orjson
 from features.definitions import DEFINITION_DIGEST
 from features.engine.state import MerchantState, UserState, Values
 from features.on_demand import on_demand_features
-from schemas import codec, topics
+from schemas import codec, output_codec, topics
 from schemas.dead_letter import dead_letter_headers
 from schemas.errors import InvalidEventError
 from schemas.feature_row import FeatureRow, Origin
@@ -263,7 +263,7 @@ def _feature_record(row: FeatureRow, *, is_replay: bool) -> bytes:
     return encode_record(
         _FEATURES,
         key=row.transaction.user_id.encode(),
-        value=codec.encode_feature_row(row),
+        value=output_codec.encode_feature_row(row),
         headers_bytes=encode_headers(headers),
     )
 

@@ -19,8 +19,9 @@ from features.engine.state import MerchantState, UserState
 from features.feast_repo.views import ON_DEMAND_VIEW
 from features.on_demand import on_demand_features
 from features.online import layout as online_store
-from schemas.codec import encode_feature_row, encode_label
+from schemas.codec import encode_label
 from schemas.label import Label
+from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LIMITS, NOW_MS, transaction

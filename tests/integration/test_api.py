@@ -26,7 +26,7 @@ from clients.probes import wait_until
 from features.engine.state import UserState
 from features.online import layout as online_store
 from infra.local.ports import free_ports
-from schemas.codec import encode_decision
+from schemas.output_codec import encode_decision
 from schemas.settings import Settings, environment_of
 from scoring.http import contract
 from scoring.stores.decision_store import decision_key

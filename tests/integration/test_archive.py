@@ -22,7 +22,8 @@ from deltalake import DeltaTable
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from infra.local.topics import create_topics
-from schemas.codec import encode_decision, encode_feature_row, encode_label, encode_transaction
+from schemas.codec import encode_label, encode_transaction
+from schemas.output_codec import encode_decision, encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import DECISIONS, FEATURES, LABELS, LIBRDKAFKA_PARTITIONER, TRANSACTIONS
 from tests.builders import DECISION, LABEL, NOW_MS, transaction

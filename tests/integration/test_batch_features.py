@@ -28,9 +28,10 @@ from models.compiled import compile_forest
 from models.loaded import LoadedModel, load_model
 from models.policy import Policy
 from operations.parity.batch import BatchComparison
-from schemas.codec import decode_decision, decode_feature_row, encode_feature_row, encode_label
+from schemas.codec import encode_label
 from schemas.decision import Decision
 from schemas.label import Label
+from schemas.output_codec import decode_decision, decode_feature_row, encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURES, LABELS
 from scoring.core.ad_hoc import score_ad_hoc

@@ -14,8 +14,9 @@ import pytest
 
 from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS
-from schemas.codec import encode_feature_row, encode_label
+from schemas.codec import encode_label
 from schemas.label import Label
+from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LIMITS, transaction

@@ -23,7 +23,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from infra.local.layout import Layout
 from infra.local.programs import java
 from infra.local.topics import create_topics
-from schemas import codec, topics
+from schemas import codec, output_codec, topics
 from schemas.dead_letter import dead_letter_headers
 from schemas.errors import InvalidEventError
 from tests.builders import DECISION, LIMITS, transaction_object
@@ -93,7 +93,7 @@ def new_id() -> str:
 
 
 def decision_about(transaction_id: str) -> bytes:
-    return codec.encode_decision(replace(DECISION, transaction_id=transaction_id))
+    return output_codec.encode_decision(replace(DECISION, transaction_id=transaction_id))
 
 
 def read_everything_so_far(bootstrap: str, *, group: str) -> None:
@@ -220,7 +220,7 @@ def test_the_quickstart_prints_the_decision_of_its_own_transaction(
         finally:
             stop.set()
             answering.join()
-    decision = codec.decode_decision(printed.encode())
+    decision = output_codec.decode_decision(printed.encode())
     assert str(uuid.UUID(decision.transaction_id)) == decision.transaction_id
 
 

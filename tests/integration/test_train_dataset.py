@@ -21,8 +21,9 @@ from features.definitions import DAY_MS
 from infra.cli.main import app
 from models.encoding.vector import VectorSpec
 from operations.training_run import clear_unfinished
-from schemas.codec import encode_feature_row, encode_label
+from schemas.codec import encode_label
 from schemas.label import Label
+from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LIMITS, transaction

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from features.definitions import DEFINITION_DIGEST
 from infra.cli.main import app
 from operations.training_run import Plan, TrainingOutcome, train_on
-from schemas.codec import encode_feature_row
+from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURE_ROW_TYPE, cloud_event_headers
 from scoring.worker.batch import Channels

@@ -21,8 +21,8 @@ from features.definitions import FEATURE_NAMES
 from infra.cli.main import app
 from infra.simulation.tables import WEIR, TransactionTable
 from infra.simulation.world import World
-from schemas.codec import encode_decision
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import encode_decision
 from schemas.settings import Settings, environment_of
 from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS, is_replay, read_header
 from tests import services

@@ -15,8 +15,8 @@ from kafka import KafkaProducer
 
 from clients import probes as readiness
 from schemas import topics
-from schemas.codec import encode_feature_row
 from schemas.dead_letter import read_dead_letter
+from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURE_ROW_TYPE, REPLAY_HEADER, cloud_event_headers
 from scoring.worker.app import build_app

@@ -14,9 +14,10 @@ import pandas as pd
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
-from schemas.codec import decode_feature_row, decode_label
+from schemas.codec import decode_label
 from schemas.errors import InvalidEventError
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import decode_feature_row
 from schemas.topics import FEATURES, LABELS
 from schemas.transaction import Limits
 from training.archive.tables import LABEL_COLUMNS, TRANSACTION_COLUMNS

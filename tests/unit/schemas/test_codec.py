@@ -12,12 +12,8 @@ from jsonschema import Draft202012Validator
 
 from schemas.codec import (
     check_id,
-    decode_decision,
-    decode_feature_row,
     decode_label,
     decode_transaction,
-    encode_decision,
-    encode_feature_row,
     encode_label,
     encode_transaction,
     transaction_from_object,
@@ -26,6 +22,12 @@ from schemas.errors import InvalidEventError
 from schemas.fields import EVENT_TIME_MS_MAX
 from schemas.json_schema import all_schemas
 from schemas.label import Label
+from schemas.output_codec import (
+    decode_decision,
+    decode_feature_row,
+    encode_decision,
+    encode_feature_row,
+)
 from schemas.transaction import Transaction
 from tests.builders import (
     DECISION,

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from schemas.codec import encode_decision, encode_feature_row, encode_label
+from schemas.codec import encode_label
 from schemas.dead_letter import dead_letter_headers
 from schemas.fields import Keywords
 from schemas.json_schema import (
@@ -22,6 +22,7 @@ from schemas.json_schema import (
     schema_of,
     write,
 )
+from schemas.output_codec import encode_decision, encode_feature_row
 from tests.builders import (
     DECISION,
     FEATURE_ROW,

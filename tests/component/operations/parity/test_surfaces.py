@@ -20,9 +20,10 @@ from operations.parity.surfaces import (
     compare_decisions,
     compare_online,
 )
-from schemas.codec import decode_label, encode_feature_row
+from schemas.codec import decode_label
 from schemas.decision import Decision, ModelRef, Offset
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import encode_feature_row
 from schemas.transaction import Limits
 from tests.builders import DECISION, NOW_MS
 from tests.velocity_twin import VelocityTwin

@@ -20,7 +20,7 @@ from features.engine.state import UserState
 from features.online import layout as online_store
 from models.heuristic import HEURISTIC
 from models.model import Scores
-from schemas.codec import encode_decision
+from schemas.output_codec import encode_decision
 from scoring.http import app as api
 from scoring.http import contract
 from scoring.http.app import BODY_BYTES_MAX

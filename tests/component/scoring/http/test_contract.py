@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 from models.heuristic import HEURISTIC
-from schemas.codec import encode_decision
 from schemas.decision import Decision
+from schemas.output_codec import encode_decision
 from scoring.http.problems import PROBLEM_TYPE, TITLES
 from tests.api_service import Service
 from tests.builders import DECISION, NOW_MS

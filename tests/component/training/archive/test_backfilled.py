@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
-from schemas.codec import encode_feature_row
 from schemas.feature_row import FeatureRow, Origin
+from schemas.output_codec import encode_feature_row
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LIMITS, NOW_MS, transaction
 from tests.scoring_fakes import feature_row

@@ -11,12 +11,8 @@ import pyarrow as pa
 import pytest
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
-from schemas.codec import (
-    encode_decision,
-    encode_feature_row,
-    encode_label,
-    encode_transaction,
-)
+from schemas.codec import encode_label, encode_transaction
+from schemas.output_codec import encode_decision, encode_feature_row
 from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from tests.builders import DECISION, LABEL, LIMITS, NOW_MS, TRANSACTION, transaction
 from tests.scoring_fakes import feature_row

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from schemas.codec import encode_feature_row, encode_label
+from schemas.codec import encode_label
 from schemas.feature_row import FeatureRow
 from schemas.label import Label
+from schemas.output_codec import encode_feature_row
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LABEL, LIMITS, NOW_MS, transaction
 from tests.scoring_fakes import feature_row

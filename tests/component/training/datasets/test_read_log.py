@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from features.definitions import FEATURE_NAMES
-from schemas.codec import encode_feature_row, encode_label
+from schemas.codec import encode_label
 from schemas.label import Label
+from schemas.output_codec import encode_feature_row
 from tests.builders import LABEL, LIMITS, NOW_MS
 from tests.scoring_fakes import feature_row
 from training.archive.tables import TRANSACTION_COLUMNS

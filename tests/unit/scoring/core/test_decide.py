@@ -7,9 +7,9 @@ from features.online.batch_values import MISSING, BatchValues, unknown
 from models.heuristic import HEURISTIC, HEURISTIC_NAME
 from models.model import Model
 from models.policy import Policy
-from schemas.codec import decode_decision, encode_decision
 from schemas.decision import Decision, Offset
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import decode_decision, encode_decision
 from scoring.core.decide import decide, decide_many
 from tests.builders import NOW_MS
 from tests.scoring_fakes import FixedModel, feature_row

@@ -8,9 +8,9 @@ from features.batch import BATCH_NAMES
 from models.heuristic import HEURISTIC
 from models.policy import Policy
 from schemas import topics
-from schemas.codec import decode_decision, encode_feature_row
 from schemas.dead_letter import read_dead_letter
 from schemas.feature_row import FeatureRow
+from schemas.output_codec import decode_decision, encode_feature_row
 from schemas.topics import REPLAY_HEADER, cloud_event_headers
 from scoring.core.errors import DeliveryError
 from scoring.metrics import build_metrics
