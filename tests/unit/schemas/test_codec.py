@@ -1,7 +1,6 @@
-"""What is a valid event, at each limit: one below, on, one above; and what comes back."""
+"""Which transactions are valid at each limit: one below, on, one above; and how they are written."""
 
 import json
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,71 +13,28 @@ from schemas.codec import (
     check_id,
     decode_label,
     decode_transaction,
-    encode_label,
     encode_transaction,
     transaction_from_object,
 )
 from schemas.errors import InvalidEventError
 from schemas.fields import EVENT_TIME_MS_MAX
 from schemas.json_schema import all_schemas
-from schemas.label import Label
-from schemas.output_codec import (
-    decode_decision,
-    decode_feature_row,
-    encode_decision,
-    encode_feature_row,
-)
 from schemas.transaction import Transaction
 from tests.builders import (
-    DECISION,
-    FEATURE_ROW,
-    LABEL,
     LIMITS,
     NOW_MS,
     TRANSACTION,
-    label_object,
     transaction,
     transaction_object,
     wire,
     without,
 )
+from tests.unit.schemas.field_values import BAD_TEXT, GOOD_TEXT, NOT_INTEGER, NOT_TEXT
 
 IDS = ("transaction_id", "user_id", "merchant_id")
 REQUIRED = (*IDS, "amount_minor", "currency", "event_time_ms")
 OPTIONAL = ("device_type", "ip_country")
-SCHEMAS = all_schemas()
-TRANSACTION_VALIDATOR = Draft202012Validator(SCHEMAS["transaction"])
-LABEL_FIELDS = tuple(Label.__slots__)
-
-NOT_TEXT: tuple[Any, ...] = (1, 1.5, True, [], ["a"], {}, {"a": 1})
-NOT_INTEGER: tuple[Any, ...] = (None, "12", 12.0, 1e2, True, False, [], {}, [12])
-BAD_TEXT: tuple[tuple[str, str], ...] = (
-    ("", "blank"),
-    (" ", "blank"),
-    ("\u2003\u00a0", "blank"),
-    ("\u3000" * 5, "blank"),
-    ("a\x00b", "control character"),
-    ("a\nb", "control character"),
-    ("tab\t", "control character"),
-    ("\x7f", "control character"),
-    ("a\x85", "control character"),
-    ("a\x9f", "control character"),
-    ("a\ud800b", "lone surrogate"),
-    ("\udfff", "lone surrogate"),
-)
-GOOD_TEXT = (
-    "a",
-    "two words",
-    " spaces around ",
-    "Zoë",
-    "用户",
-    "👩‍👩‍👧",
-    "\U0001f600",
-    "e\u0301",
-    "a\u200db",
-    "\u202eabc",
-    '"quoted\\"',
-)
+TRANSACTION_VALIDATOR = Draft202012Validator(all_schemas()["transaction"])
 
 
 def decoded(obj: Any, *, is_replay: bool = False) -> Transaction:
@@ -86,26 +42,11 @@ def decoded(obj: Any, *, is_replay: bool = False) -> Transaction:
     return decode_transaction(wire(obj), limits=LIMITS, now_ms=NOW_MS, is_replay=is_replay)
 
 
-def decoded_label(obj: Any, *, is_replay: bool = False) -> Label:
-    """The label in this JSON, sent now."""
-    return decode_label(wire(obj), limits=LIMITS, now_ms=NOW_MS, is_replay=is_replay)
-
-
 def refused(obj: Any, *, is_replay: bool = False) -> InvalidEventError:
     """Why this transaction is refused; fails when it is not."""
     with pytest.raises(InvalidEventError) as caught:
         decoded(obj, is_replay=is_replay)
     return caught.value
-
-
-def refused_label(obj: Any, *, is_replay: bool = False) -> InvalidEventError:
-    """Why this label is refused; fails when it is not."""
-    with pytest.raises(InvalidEventError) as caught:
-        decoded_label(obj, is_replay=is_replay)
-    return caught.value
-
-
-# --- transactions ----------------------------------------------------------------------
 
 
 def test_a_whole_transaction_is_read() -> None:
@@ -309,71 +250,6 @@ def test_an_error_shows_a_long_value_shortened() -> None:
     assert len(str(error)) < 200
 
 
-# --- labels ----------------------------------------------------------------------------
-
-
-def test_a_whole_label_is_read() -> None:
-    assert decoded_label(label_object(note="unknown")) == LABEL
-
-
-@pytest.mark.parametrize("field", LABEL_FIELDS)
-def test_a_label_without_a_field_or_with_null_is_refused(field: str) -> None:
-    assert refused_label(without(label_object(), field)).field == field
-    assert refused_label(label_object(**{field: None})).field == field
-
-
-@pytest.mark.parametrize("value", [0, 1, "true", 1.0, [], {}])
-def test_is_fraud_is_true_or_false_and_nothing_like_it(value: Any) -> None:
-    assert refused_label(label_object(is_fraud=value)).field == "is_fraud"
-
-
-@pytest.mark.parametrize("field", ["event_time_ms", "observed_time_ms"])
-@pytest.mark.parametrize("value", NOT_INTEGER, ids=repr)
-def test_a_time_of_a_label_that_is_no_json_integer_is_refused(field: str, value: Any) -> None:
-    assert refused_label(label_object(**{field: value})).field == field
-
-
-@pytest.mark.parametrize("field", ["transaction_id", "merchant_id"])
-@pytest.mark.parametrize(("value", "why"), BAD_TEXT, ids=ascii)
-def test_a_bad_id_of_a_label_is_refused(field: str, value: str, why: str) -> None:
-    error = refused_label(label_object(**{field: value}))
-    assert error.field == field
-    assert why in error.reason
-
-
-def test_a_label_observed_before_its_transaction_is_refused_even_in_a_replay() -> None:
-    time_ms = LABEL.event_time_ms
-    for observed_ms in (time_ms, time_ms + 1):
-        read = decoded_label(label_object(observed_time_ms=observed_ms))
-        assert read.observed_time_ms == observed_ms
-    error = refused_label(label_object(observed_time_ms=time_ms - 1), is_replay=True)
-    assert error.field == "observed_time_ms"
-    assert "before the transaction" in error.reason
-
-
-def test_a_label_observed_ahead_of_the_clock_is_refused_live_and_read_in_a_replay() -> None:
-    limit = NOW_MS + LIMITS.event_ahead_ms_max
-    for observed_ms in (limit - 1, limit):
-        read = decoded_label(label_object(observed_time_ms=observed_ms))
-        assert read.observed_time_ms == observed_ms
-    ahead = label_object(observed_time_ms=limit + 1)
-    assert refused_label(ahead).field == "observed_time_ms"
-    assert decoded_label(ahead, is_replay=True).observed_time_ms == limit + 1
-
-
-def test_a_label_of_a_transaction_before_the_limit_is_refused() -> None:
-    limit = LIMITS.event_time_ms_min
-    assert decoded_label(label_object(event_time_ms=limit)).event_time_ms == limit
-    assert refused_label(label_object(event_time_ms=limit - 1)).field == "event_time_ms"
-
-
-def test_a_label_observed_beyond_the_year_9999_is_refused_in_a_replay() -> None:
-    last = label_object(observed_time_ms=EVENT_TIME_MS_MAX)
-    assert decoded_label(last, is_replay=True).observed_time_ms == EVENT_TIME_MS_MAX
-    late = label_object(observed_time_ms=EVENT_TIME_MS_MAX + 1)
-    assert refused_label(late, is_replay=True).field == "observed_time_ms"
-
-
 # --- there and back --------------------------------------------------------------------
 
 
@@ -386,155 +262,6 @@ def test_a_transaction_is_written_in_the_order_of_its_fields() -> None:
 def test_optional_fields_without_value_are_not_written() -> None:
     encoded = encode_transaction(transaction(device_type=None, ip_country=None))
     assert list(json.loads(encoded)) == list(REQUIRED)
-
-
-def test_label_feature_row_and_decision_come_back_as_they_were() -> None:
-    assert decoded_label(json.loads(encode_label(LABEL))) == LABEL
-    assert decode_feature_row(encode_feature_row(FEATURE_ROW)) == FEATURE_ROW
-    assert decode_decision(encode_decision(DECISION)) == DECISION
-
-
-def test_a_repeat_and_a_transaction_without_optional_fields_come_back_in_a_feature_row() -> None:
-    row = replace(FEATURE_ROW, repeat=True, transaction=transaction(device_type=None))
-    assert decode_feature_row(encode_feature_row(row)) == row
-    assert b"device_type" not in encode_feature_row(row)
-
-
-def test_a_feature_row_is_read_whatever_this_deployment_accepts_today() -> None:
-    old = replace(FEATURE_ROW, transaction=transaction(event_time_ms=0, currency="USD"))
-    assert decode_feature_row(encode_feature_row(old)) == old
-
-
-@pytest.mark.parametrize("name", ["feature-row", "decision"])
-def test_what_is_written_has_exactly_the_fields_of_its_schema(name: str) -> None:
-    encoded = {
-        "feature-row": encode_feature_row(FEATURE_ROW),
-        "decision": encode_decision(DECISION),
-    }[name]
-    assert list(json.loads(encoded)) == list(SCHEMAS[name]["properties"])
-
-
-def test_no_value_in_a_vector_is_null_on_the_wire_and_nan_in_hand() -> None:
-    encoded = encode_decision(replace(DECISION, vector=[1.0, math.nan]))
-    assert json.loads(encoded)["vector"] == [1.0, None]
-    vector = decode_decision(encoded).vector
-    assert vector is not None
-    assert vector[0] == 1.0
-    assert math.isnan(vector[1])
-
-
-def test_a_decision_without_vector_comes_back() -> None:
-    heuristic = replace(DECISION, vector=None)
-    assert decode_decision(encode_decision(heuristic)) == heuristic
-
-
-scores = st.floats(min_value=0, max_value=1)
-numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
-
-
-@given(scores, st.dictionaries(st.text(max_size=5), st.none() | numbers, max_size=4))
-def test_every_score_and_feature_comes_back_to_the_last_bit(
-    score: float, features: dict[str, int | float | None]
-) -> None:
-    decision = replace(DECISION, score=score, features=features)
-    assert decode_decision(encode_decision(decision)) == decision
-
-
-def test_a_decision_of_before_there_were_batch_features_has_none() -> None:
-    obj = json.loads(encode_decision(replace(DECISION, batch_as_of_ms=7)))
-    assert decode_decision(wire(obj)).batch_as_of_ms == 7
-    assert decode_decision(wire(without(obj, "batch_as_of_ms"))).batch_as_of_ms is None
-    assert decode_decision(encode_decision(DECISION)).batch_as_of_ms is None
-    with pytest.raises(InvalidEventError, match="batch_as_of_ms"):
-        decode_decision(wire({**obj, "batch_as_of_ms": "7"}))
-
-
-# --- broken records of our own ---------------------------------------------------------
-
-OWN = {
-    "feature row": (decode_feature_row, encode_feature_row(FEATURE_ROW)),
-    "decision": (decode_decision, encode_decision(DECISION)),
-}
-NEWER_FIELDS = {"batch_as_of_ms"}
-"""Which records of before do not have."""
-
-
-@pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize(
-    "value", [None, b"", b"{", b"[]", b"null", b"\xff", b'{"a": NaN}', b"[" * 5_000]
-)
-def test_a_record_of_ours_that_is_no_json_object_is_an_invalid_event(
-    name: str, value: bytes | None
-) -> None:
-    decode, _ = OWN[name]
-    with pytest.raises(InvalidEventError):
-        decode(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "field"),
-    [
-        (name, field)
-        for name, (_, encoded) in OWN.items()
-        for field in json.loads(encoded)
-        if field not in NEWER_FIELDS
-    ],
-)
-def test_a_record_of_ours_without_a_field_or_with_another_type_is_refused(
-    name: str, field: str
-) -> None:
-    decode, encoded = OWN[name]
-    obj = json.loads(encoded)
-    for broken in (without(obj, field), {**obj, field: object_of_another_type(obj[field])}):
-        with pytest.raises(InvalidEventError) as caught:
-            decode(wire(broken))
-        assert caught.value.field == field
-
-
-def object_of_another_type(value: object) -> object:
-    """Something that this field never is; a list holds numbers in texts."""
-    return {"x": "y"} if not isinstance(value, dict) else ["x"]
-
-
-@pytest.mark.parametrize(
-    ("name", "path", "value"),
-    [
-        ("feature row", ("transaction", "user_id"), 5),
-        ("feature row", ("transaction", "amount_minor"), -1),
-        ("feature row", ("origin", "offset"), "41"),
-        ("feature row", ("features", "other"), "3"),
-        ("feature row", ("features", "other"), True),
-        ("feature row", ("approximate", 0), 1),
-        ("decision", ("decision",), "MAYBE"),
-        ("decision", ("score",), -0.001),
-        ("decision", ("score",), 1.001),
-        ("decision", ("score",), True),
-        ("decision", ("model", "version"), 3),
-        ("decision", ("features_offset", "partition"), None),
-        ("decision", ("vector", 0), "1"),
-        ("decision", ("timings", "features_at_ms"), 1.5),
-        ("decision", ("reasons", 0), None),
-    ],
-)
-def test_a_wrong_value_inside_a_record_of_ours_is_refused(
-    name: str, path: tuple[str | int, ...], value: object
-) -> None:
-    decode, encoded = OWN[name]
-    obj = json.loads(encoded)
-    inner = obj
-    for step in path[:-1]:
-        inner = inner[step]
-    inner[path[-1]] = value
-    with pytest.raises(InvalidEventError):
-        decode(wire(obj))
-
-
-@pytest.mark.parametrize("score", [0, 1, 0.0, 1.0])
-def test_a_score_on_its_limits_is_read_as_a_float(score: float) -> None:
-    obj = {**json.loads(encode_decision(DECISION)), "score": score}
-    read = decode_decision(wire(obj)).score
-    assert type(read) is float
-    assert read == score
 
 
 # --- anything at all -------------------------------------------------------------------
@@ -586,10 +313,3 @@ def test_what_the_codec_reads_its_json_schema_takes_and_is_written_as_it_was(
     given_fields = {name: obj.get(name) for name in (*REQUIRED, *OPTIONAL)}
     assert {name: getattr(read, name) for name in given_fields} == given_fields
     assert decoded(json.loads(encode_transaction(read))) == read
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_are_a_record_of_ours_or_an_invalid_event(value: bytes) -> None:
-    for decode in (decode_feature_row, decode_decision):
-        with pytest.raises(InvalidEventError):
-            decode(value)
