@@ -1,4 +1,4 @@
-"""Which transactions are valid at each limit: one below, on, one above; and how they are written."""
+"""Which transactions are valid, below, on and above each limit, and how they are written."""
 
 import json
 from dataclasses import replace
