@@ -31,7 +31,7 @@ JOB_MANAGER_OPTIONS = ("-Xms256m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredSt
 
 # Less inlining halves what the compiler has to do in the minute after a start, when it competes
 # with the events for the processors; warm, the TaskManager is as fast and the broker takes some 10
-# to 20 % more for a request (docs/measured.md).
+# to 20 % more for a request (docs/benchmarks/history.md).
 LESS_INLINING = ("-XX:FreqInlineSize=100", "-XX:InlineSmallCode=1000", "-XX:MaxInlineLevel=6")
 TASK_MANAGER_OPTIONS = ("-XX:+UseG1GC", *LESS_INLINING)
 KAFKA_OPTIONS = (
