@@ -20,7 +20,7 @@ AFTER_S = 12.0
 ANSWER_MS_MAX = 120_000
 
 WHAT_A_REPEAT_REPEATS = ("decision", "score", "model", "features", "vector", "features_offset")
-"""DESIGN: a repeat of a decision agrees in these."""
+"""The fields in which a repeat of a decision must agree with it (ADR 0006)."""
 
 
 def kill(services: Services, program: str) -> None:

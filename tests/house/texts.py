@@ -1,0 +1,105 @@
+"""The prose of the repository: docstrings, comments and documents, each with its place.
+
+Python is read by `ast` and `tokenize`, Java by its comments; of every other text file with comments
+(shell, configuration, build files) all lines are taken. Knows nothing of what the prose says.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+REPO = Path(__file__).resolve().parents[2]
+
+_JAVA_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_JAVA_MARGIN = re.compile(r"^\s*\*(?!/) ?", re.MULTILINE)
+_SPELLS_WHAT_IT_LOOKS_FOR = "tests/house/"
+
+
+class Text(NamedTuple):
+    """One piece of prose.
+
+    Attributes:
+        path: its file, relative to the repository.
+        line: the number of its first line.
+        text: what it says, without comment signs.
+    """
+
+    path: str
+    line: int
+    text: str
+
+
+@cache
+def files() -> tuple[str, ...]:
+    """Name every file of the repository, tracked or new, relative to it."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPO, check=True, capture_output=True, text=True)
+    return tuple(sorted(name for name in listed.stdout.splitlines() if (REPO / name).is_file()))
+
+
+def read(name: str) -> str:
+    """Give a file's text."""
+    return (REPO / name).read_text(encoding="utf-8")
+
+
+@cache
+def texts() -> tuple[Text, ...]:
+    """Give all prose of the repository, except that of the house tests."""
+    names = [name for name in files() if not name.startswith(_SPELLS_WHAT_IT_LOOKS_FOR)]
+    return tuple(text for name in names for text in texts_of(name, _read_if_prose(name)))
+
+
+def texts_of(name: str, content: str) -> Iterator[Text]:
+    """Give the prose of one file; ``name`` decides how its content is read."""
+    if name.endswith(".py"):
+        yield from _docstrings(name, content)
+        yield from _comments(name, content)
+    elif name.endswith(".java"):
+        for found in _JAVA_COMMENT.finditer(content):
+            line = content.count("\n", 0, found.start()) + 1
+            yield Text(name, line, _JAVA_MARGIN.sub("", found[0]))
+    elif content:
+        yield Text(name, 1, content)
+
+
+def _read_if_prose(name: str) -> str:
+    suffixes = (".py", ".java", ".md", ".sh", ".yaml", ".conf", ".properties", ".html", ".toml")
+    is_prose = name.endswith(suffixes) or name in ("Makefile", "infra/local/pom.xml")
+    return read(name) if is_prose else ""
+
+
+def _docstrings(name: str, content: str) -> Iterator[Text]:
+    """Give every string that stands as a statement: docstrings, and those below a constant."""
+    for node in ast.walk(ast.parse(content)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            yield Text(name, node.lineno, node.value.value)
+
+
+def _comments(name: str, content: str) -> Iterator[Text]:
+    """Give comments; comments on consecutive lines are one text."""
+    run: list[str] = []
+    first = last = 0
+    for token in tokenize.generate_tokens(io.StringIO(content).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if run and token.start[0] != last + 1:
+            yield Text(name, first, "\n".join(run))
+            run = []
+        if not run:
+            first = token.start[0]
+        last = token.start[0]
+        run.append(token.string.lstrip("# "))
+    if run:
+        yield Text(name, first, "\n".join(run))
