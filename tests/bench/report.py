@@ -1,7 +1,7 @@
-"""The page of figures: tables and pictures made from `results.json`, and from nothing else.
+"""The benchmark page: tables and pictures, made only from `results.json`.
 
-`docs/benchmarks/README.md` holds the tables between two marks; `tests/house/test_benchmarks.py`
-fails when they are not what the results say. `python -m tests.bench.report` makes them anew.
+`docs/benchmarks/README.md` holds the tables between two markers; `tests/house/test_benchmarks.py`
+fails when they differ from the results. `python -m tests.bench.report` writes them again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NOTHING = "Nothing has been measured yet."
 Entry = dict[str, Any]
 BESIDE = ("mlflow", "api", "sender", "watcher")
-"""Programs that have no part in a decision."""
+"""Programs that take no part in a decision."""
 
 
 def write_page(file: Path) -> None:
-    """Put tables and pictures of a results file beside it."""
+    """Write the tables and pictures of a results file into its directory."""
     everything = results.read(file)
     from tests.bench.plots import draw  # slow to import
 
@@ -32,20 +32,20 @@ def write_page(file: Path) -> None:
 
 
 def picture(name: str, directory: Path) -> str:
-    """The picture of a scenario, if there is one."""
+    """The Markdown of a scenario's picture; empty if there is none."""
     file = directory / f"{name}.svg"
     return f"\n\n![{SECTIONS[name][0]}]({file.name})" if file.exists() else ""
 
 
 def with_tables(text: str, everything: dict[str, Entry], directory: Path) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables replaced by those of the results."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{tables(everything, directory)}\n\n{END}{after}"
 
 
 def tables(everything: dict[str, Entry], directory: Path) -> str:
-    """Every scenario that was measured."""
+    """The sections of all scenarios that were measured."""
     parts = [
         f"### {title}\n\n{circumstances(everything[name])}\n\n{make(everything[name])}"
         f"{picture(name, directory)}"
@@ -56,7 +56,7 @@ def tables(everything: dict[str, Entry], directory: Path) -> str:
 
 
 def circumstances(entry: Entry) -> str:
-    """Where and when, and who else was there."""
+    """When, with which code and on which machine, and what other processes used."""
     machine = entry["machine"]
     others = [
         run["cores_of_others"]
@@ -64,7 +64,7 @@ def circumstances(entry: Entry) -> str:
         for run in (each, *each.values())
         if isinstance(run, dict) and "cores_of_others" in run
     ]
-    beside = f"; others took up to {max(others):g} of the cores meanwhile" if others else ""
+    beside = f"; other processes used up to {max(others):g} cores" if others else ""
     return (
         f"{entry['taken_at'][:16].replace('T', ' ')} UTC, code {entry['code']}, "
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB{beside}."
@@ -85,7 +85,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def number(value: object) -> str:
-    """A figure with as many digits as mean something."""
+    """A figure with a sensible number of digits; empty for None."""
     if not isinstance(value, int | float):
         return "" if value is None else str(value)
     if value >= 100:
@@ -100,7 +100,7 @@ def latency_cells(found: dict[str, Any]) -> list[str]:
 
 
 def system_us(found: dict[str, Any]) -> float:
-    """CPU of all that has part in a decision, us an event, the broker included."""
+    """CPU of all programs that take part in a decision, broker included, us per event."""
     by_program = found["cpu_us_per_event"]
     return float(sum(us for name, us in by_program.items() if name not in BESIDE))
 
@@ -120,7 +120,7 @@ def _latency(entry: Entry) -> str:
                 len(row["runs"]),
             ]
         )
-    head = ["events/s", "p50 ms", "p99 ms", "p99.9 ms", "keeps up", "CPU us an event"]
+    head = ["events/s", "p50 ms", "p99 ms", "p99.9 ms", "keeps up", "CPU us per event"]
     return table([*head, "Flink", "scorer", "Kafka", "Redis", "runs"], rows)
 
 
@@ -152,11 +152,11 @@ def _sustained(entry: Entry) -> str:
         ]
         for step in sorted(entry["steps"], key=lambda step: step["rate_per_s"])
     ]
-    head = ["events/s", "keeps up", "p50 ms", "p99 ms", "p99.9 ms", "CPU us an event", "runs"]
+    head = ["events/s", "keeps up", "p50 ms", "p99 ms", "p99.9 ms", "CPU us per event", "runs"]
     return (
         f"A backlog of {drained['backlog']:,} events: {number(found['decided_per_s'])} "
-        f"decisions/s, {number(system_us(found))} us of CPU an event. The highest rate "
-        f"at which nothing piles up: {entry['sustained_per_s']:,.0f} events/s.\n\n"
+        f"decisions/s, {number(system_us(found))} us of CPU per event. The highest rate "
+        f"without a growing backlog: {entry['sustained_per_s']:,.0f} events/s.\n\n"
         f"{table(head, rows)}"
     )
 
@@ -175,7 +175,7 @@ def _cost(*names: str) -> Callable[[Entry], str]:
             ]
             for row in entry["rows"]
         ]
-        head = [*(name.replace("_", " ") for name in names), "CPU us an event", "ratio", "Flink"]
+        head = [*(name.replace("_", " ") for name in names), "CPU us per event", "ratio", "Flink"]
         return table([*head, "p50 ms", "p99 ms", "p99.9 ms", "Flink's memory, MiB"], rows)
 
     return make
@@ -185,7 +185,7 @@ def _features(entry: Entry) -> str:
     rows = [
         [row["features"], row["windows"], number(row["median"]["fold_us"])] for row in entry["rows"]
     ]
-    return table(["features of a user", "windows", "CPU us a fold"], rows)
+    return table(["features of a user", "windows", "CPU us per fold"], rows)
 
 
 def _recovery(entry: Entry) -> str:
@@ -200,7 +200,7 @@ def _recovery(entry: Entry) -> str:
         ]
         for row in entry["rows"]
     ]
-    head = ["events/s", "s until decisions flow", "s until caught up", "lost", "repeats", "runs"]
+    head = ["events/s", "s until decisions resume", "s until caught up", "lost", "repeats", "runs"]
     return table(head, rows)
 
 
@@ -217,7 +217,7 @@ def _catchup(entry: Entry) -> str:
         ]
         for row in entry["rows"]
     ]
-    head = ["outage", "backlog", "s until decisions flow", "s until caught up", "decisions/s"]
+    head = ["outage", "backlog", "s until decisions resume", "s until caught up", "decisions/s"]
     return table([*head, "lost", "runs"], rows)
 
 
@@ -237,7 +237,8 @@ def _api(entry: Entry) -> str:
 def _rivals(entry: Entry) -> str:
     weir = entry["rows"][0]["median"]
     rates = [name for name in weir if name != "drain"]
-    head = ["", "events/s of a backlog", "Weir / it", "CPU us an event, own", "Kafka's", "MiB"]
+    head = ["", "events/s of a backlog", "Weir relative to it"]
+    head += ["CPU us per event, own", "Kafka's", "MiB"]
     for rate in rates:
         head += [f"{rate}/s: CPU us", "p50 ms", "p99 ms"]
     rows = []
