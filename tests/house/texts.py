@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import io
 import re
-import subprocess
 import tokenize
 from collections.abc import Iterator
 from functools import cache
@@ -39,10 +38,10 @@ class Text(NamedTuple):
 
 @cache
 def files() -> tuple[str, ...]:
-    """Name every file of the repository, tracked or new, relative to it."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=REPO, check=True, capture_output=True, text=True)
-    return tuple(sorted(name for name in listed.stdout.splitlines() if (REPO / name).is_file()))
+    """Name every file of the repository, relative to it: all but what `.gitignore` names."""
+    lines = (REPO / ".gitignore").read_text(encoding="utf-8").splitlines()
+    ignored = {line.strip("/") for line in lines if line and not line.startswith("#")}
+    return tuple(str(path.relative_to(REPO)) for path in _walk(REPO, {".git", *ignored}))
 
 
 def read(name: str) -> str:
@@ -68,6 +67,16 @@ def texts_of(name: str, content: str) -> Iterator[Text]:
             yield Text(name, line, _JAVA_MARGIN.sub("", found[0]))
     elif content:
         yield Text(name, 1, content)
+
+
+def _walk(directory: Path, ignored: set[str]) -> Iterator[Path]:
+    for path in sorted(directory.iterdir()):
+        if any(path.match(pattern) for pattern in ignored):
+            continue
+        if path.is_dir():
+            yield from _walk(path, ignored)
+        else:
+            yield path
 
 
 def _read_if_prose(name: str) -> str:
