@@ -1,8 +1,8 @@
-"""Every setting of Weir, with its unit, its limits and what it is for.
+"""Every setting of Weir, with its unit, its limits and its purpose.
 
-Read from the environment (``WEIR_`` + the name in capitals), frozen once built.
-Only entry points build it; everybody else is handed the values they need, so
-nothing below an entry point depends on the environment.
+Read from the environment (``WEIR_`` + the name in capitals), immutable once built.
+Only entry points build it and pass values on, so nothing below an entry point
+depends on the environment.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default=Path(".weir"),
-        description="Directory of all that a stack keeps: logs, broker data, checkpoints, models.",
+        description="Directory of all data of a stack: logs, broker data, checkpoints, models.",
     )
 
     archive_url: Address = Field(
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     )
     archive_keep_h: Annotated[int, Field(ge=0, le=JSON_INTEGER_MAX)] = Field(
         default=168,
-        description="How long, in hours, files that a compaction replaced stay for their readers.",
+        description="How long, in hours, files that a compaction replaced are kept for readers.",
     )
 
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(
@@ -118,8 +118,8 @@ class Settings(BaseSettings):
     )
     checkpoint_interval_ms: PositiveInt = Field(
         default=10_000,
-        description="Time between Flink checkpoints, in ms; after a failure as much is repeated. "
-        "Each one holds decisions up for 30 to 120 ms.",
+        description="Time between Flink checkpoints, in ms; a failure repeats up to this much. "
+        "Each checkpoint delays decisions by 30 to 120 ms.",
     )
 
     model_name: Name = Field(
@@ -133,7 +133,8 @@ class Settings(BaseSettings):
         description="Alias of the newest model version that was not better than the champion.",
     )
     model_poll_ms: PositiveInt = Field(
-        default=2_000, description="How often, in ms, the scorer looks whether the alias has moved."
+        default=2_000,
+        description="How often, in ms, the scorer checks whether the alias has moved.",
     )
     review_threshold: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="A score above this is REVIEW; not above block_threshold."
@@ -144,29 +145,30 @@ class Settings(BaseSettings):
 
     decision_ttl_s: PositiveInt = Field(
         default=604_800,
-        description="How long, in seconds, a first decision is remembered; later repeats are new.",
+        description="How long, in seconds, a first decision is kept; later repeats count as new.",
     )
     redis_timeout_ms: PositiveInt = Field(
-        default=50, description="Longest wait for one Redis call, in ms, before doing without."
+        default=50,
+        description="Timeout of one Redis call, in ms; scoring then continues without the answer.",
     )
-    gather_ms: Annotated[int, Field(ge=0, le=1_000)] = Field(
+    batching_delay_ms: Annotated[int, Field(ge=0, le=1_000)] = Field(
         default=20,
-        description="How long, in ms, events gather before the velocity job takes them together, "
-        "and how long their rows may wait for each other: shorter is sooner, longer costs fewer "
-        "processors; 0 takes each at once.",
+        description="Longest time, in ms, that events wait to form a batch before the velocity job "
+        "reads them, and that finished rows wait for the rest of their batch. Less lowers the "
+        "latency, more lowers CPU use; 0 turns batching off.",
     )
     online_flush_ms: PositiveInt = Field(
         default=200,
-        description="How long, in ms, a user's state is gathered before it is written to Redis; "
-        "a merchant's ten times as long.",
+        description="Time, in ms, between two writes of changed user states to Redis; ten times as "
+        "long for merchants.",
     )
     online_buffer_keys_max: PositiveInt = Field(
         default=50_000,
-        description="Most keys waiting for Redis; beyond it the write longest waiting is dropped.",
+        description="Most keys waiting for Redis; beyond it the key that waits longest is dropped.",
     )
     staleness_ms_max: PositiveInt = Field(
         default=86_400_000,
-        description="Age of online state, in ms, above which the API says so in its reasons.",
+        description="Age of online state, in ms, above which the reasons of the API mention it.",
     )
     feast_project: Name = Field(
         default="weir", description="Feast project; part of every online store key."
@@ -174,7 +176,7 @@ class Settings(BaseSettings):
 
     materialize_poll_s: PositiveInt = Field(
         default=600,
-        description="How often, in seconds, the materializer looks whether a snapshot is due.",
+        description="How often, in seconds, the materializer checks whether a snapshot is due.",
     )
     materialize_delay_s: Annotated[int, Field(ge=0, le=86_400)] = Field(
         default=600,

@@ -1,1 +1,4 @@
-"""Flink: transactions and labels in, feature rows and dead letters out, state into Redis."""
+"""The Flink jobs: the velocity job computes features in the stream, the backfill from the archive.
+
+Each has a folder; ``jvm`` holds the Java classes of both.
+"""

@@ -26,8 +26,8 @@ from streams.velocity.cluster import (
     checkpoints_dir,
     install_seed,
     job_state,
-    noted_digest,
-    seed_of,
+    read_seed,
+    stored_digest,
 )
 
 ANSWER_S_MAX: Final = 10.0
@@ -98,11 +98,11 @@ def run_backfill(
     from training.archive.store import ArchiveTable  # noqa: PLC0415
     from training.archive.tables import BACKFILLED  # noqa: PLC0415
 
-    seeds = noted_digest(settings) != DEFINITION_DIGEST
+    seeds = stored_digest(settings) != DEFINITION_DIGEST
     backfilled.folded_rows(settings.archive_url, until=None)
     fill_archive(settings)
     # What lies behind an earlier seed is the velocity job's to compute, if it has not yet.
-    earlier = (seed_of(settings) or Start()).next_offsets
+    earlier = (read_seed(settings) or Start()).next_offsets
     offsets = _committed(settings) if seeds else earlier
     folded = backfilled.folded_rows(settings.archive_url, until=offsets.get(TRANSACTIONS))
     if not seeds and backfilled.is_backfilled(settings.archive_url, folded):

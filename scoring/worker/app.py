@@ -198,7 +198,7 @@ def attach_scoring(
     topic = app.topic(channels.features, key_type=bytes, value_type=bytes)
     intake = Intake(
         batch_max=settings.scorer_batch_max,
-        gather_s=REUNITED_WITHIN_S if settings.gather_ms else 0.0,
+        gather_s=REUNITED_WITHIN_S if settings.batching_delay_ms else 0.0,
     )
     use_direct_consumer(app, records_max=settings.scorer_batch_max, wanted=intake.wanted)
     progress = Progress()

@@ -1,1 +1,1 @@
-"""The backfill: the same folds over archived files, in Flink's batch mode."""
+"""The backfill: runs the stages of the velocity job over archived files, in Flink's batch mode."""

@@ -1,8 +1,8 @@
-"""The frames that a backfill folds: a record, and its place among those of its user and merchant.
+"""The frames that a backfill folds: a record with its position in the folds of user and merchant.
 
-Batch mode reads files and sorts; what the stream knew by arrival is written down here. The file's
-twin is ``streams/jvm/weir/KeyedFrameFormat.java``, the places' is ``FoldOrder.java``. Pure; called
-by whoever writes the files (``weir backfill``) and by ``backfill_stages.py``.
+In the stream the order of arrival decides the order of the folds. Batch mode sorts files instead,
+so each frame carries its position. ``KeyedFrameFormat.java`` reads the files, ``FoldOrder.java``
+the positions. Pure; called by ``weir backfill``, which writes the files, and by the stages.
 """
 
 import struct
@@ -14,18 +14,19 @@ _KEY_LENGTH = struct.Struct(">H")
 
 PLACE_BYTES = _PLACE.size
 USER_ORDER_AT = 0
-"""Where in a frame the order among its user's is, big-endian i64."""
+"""Index in a frame of `FoldPlace.user_order`, a big-endian i64."""
 MERCHANT_ORDER_AT = 8
-"""Where in a frame the order among its merchant's is, big-endian i64."""
+"""Index in a frame of `FoldPlace.merchant_order`, a big-endian i64."""
 
 
 class FoldPlace(NamedTuple):
-    """Where in the folds of a user and a merchant a record belongs.
+    """The position of a record in the folds of its user and of its merchant.
 
     Attributes:
-        user_order: sorts the records of one user.
-        merchant_order: sorts the records of one merchant; its labels come before all others.
-        labels_until: the merchant's sequence that its labels bring it to before this record.
+        user_order: order among the records of one user.
+        merchant_order: order among the records of one merchant; labels come before transactions.
+        labels_until: sequence of the merchant's state before this record; labels are folded until
+            the state has reached it.
     """
 
     user_order: int
@@ -33,22 +34,22 @@ class FoldPlace(NamedTuple):
     labels_until: int
 
     def pack(self) -> bytes:
-        """The bytes that a frame begins with."""
+        """The first bytes of a frame."""
         return _PLACE.pack(*self)
 
     @classmethod
     def unpack(cls, frame: bytes) -> "FoldPlace":
-        """Read what :meth:`pack` wrote at the beginning of a frame."""
+        """Decode the first bytes of a frame, which :meth:`pack` encoded."""
         return cls(*_PLACE.unpack_from(frame))
 
 
 def encode_entry(key: str, place: FoldPlace, record: bytes) -> bytes:
-    r"""One entry of an input file.
+    r"""Encode one entry of an input file.
 
     Args:
         key: user id of a transaction, merchant id of a label.
-        place: where it is folded.
-        record: its frame, as ``record_frame`` makes it.
+        place: position of the record.
+        record: its frame, as ``record_frame`` encodes it.
 
     Examples:
         >>> encode_entry("u", FoldPlace(1, 2, 0), b"R...")[:7]

@@ -1,12 +1,12 @@
-"""The backfill's graph: the velocity job's two stages over files, in batch mode, to the end.
+"""The graph of the backfill: the two stages of the velocity job over files, in batch mode.
 
-    transactions -> by user: fold -----> by merchant: fold, finish row -> rows, a line of JSON each
+    transactions -> by user: fold -----> by merchant: fold, finish row -> rows as JSON lines
     labels ------------------------------^
                       |                  |
                       states of users    states of merchants -> savepoint, Redis
 
-Wiring only; the stages are in ``backfill_stages.py``. ``weir backfill`` writes the files, runs
-``python -m streams.backfill.job PLAN`` and reads what comes out.
+Wiring only; ``operators.py`` opens the stages. ``weir backfill`` writes the input files, runs
+``python -m streams.backfill.job PLAN`` and reads the output.
 """
 
 import logging
@@ -27,7 +27,7 @@ from streams.velocity.job import remote_environment
 def environment(settings: Settings) -> StreamExecutionEnvironment:
     """The execution environment of the session cluster, in batch mode; ``execute`` waits.
 
-    What fails is not tried again: the whole backfill is cheap to do once more, and says why.
+    There are no retries: a backfill that fails reports the reason and can be run again.
     """
     return remote_environment(
         settings,
@@ -42,19 +42,19 @@ def environment(settings: Settings) -> StreamExecutionEnvironment:
 
 
 def build(env: StreamExecutionEnvironment, settings: Settings, plan: BackfillPlan) -> None:
-    """Put the graph into ``env``."""
+    """Add the graph to ``env``."""
     glue = get_gateway().jvm.weir
     seeds = bool(plan.savepoint)
-    of_job = settings.model_dump_json(), sys.executable, plan.definition_digest, seeds
+    arguments = settings.model_dump_json(), sys.executable, plan.definition_digest, seeds
     transactions = _source(env, plan.transactions, "transactions", order_at=USER_ORDER_AT)
     unfinished = _keyed(transactions).process(
-        glue.BackfillFold("user", *of_job), glue.KeyedFrames.TYPE
+        glue.BackfillFold("user", *arguments), glue.KeyedFrames.TYPE
     )
     unfinished.name("user velocity")
     labels = _source(env, plan.labels, "labels", order_at=MERCHANT_ORDER_AT)
     by_merchant = unfinished.assignTimestampsAndWatermarks(_ordered(MERCHANT_ORDER_AT))
     rows = _keyed(by_merchant.union(_java_streams(labels))).process(
-        glue.BackfillFold("merchant", *of_job), glue.KeyedFrames.TYPE
+        glue.BackfillFold("merchant", *arguments), glue.KeyedFrames.TYPE
     )
     rows.name("merchant risk")
     file_sink = get_gateway().jvm.org.apache.flink.connector.file.sink.FileSink
@@ -73,7 +73,7 @@ def _savepoint(
     unfinished: Any,
     rows: Any,
 ) -> None:
-    """Write the states where the velocity job, started from the savepoint, finds its own."""
+    """Write the states to a savepoint, under the ids of the velocity job's stages."""
     jvm = get_gateway().jvm
     api = jvm.org.apache.flink.state.api
     groups = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment
@@ -104,7 +104,7 @@ def _source(env: StreamExecutionEnvironment, path: str, name: str, *, order_at: 
 
 
 def _ordered(order_at: int) -> Any:
-    """Timestamps by which batch mode sorts the frames of a key."""
+    """Assign the timestamps by which batch mode sorts the frames of a key."""
     jvm = get_gateway().jvm
     strategy = jvm.org.apache.flink.api.common.eventtime.WatermarkStrategy.noWatermarks()
     return strategy.withTimestampAssigner(jvm.weir.FoldOrder(order_at))
@@ -124,7 +124,7 @@ def _java_streams(*streams: Any) -> Any:
 
 
 def main() -> None:
-    """Entry point: run the plan whose file is the first argument; returns when it is done."""
+    """Entry point: run the plan in the file of the first argument; returns when it is finished."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings()
     env = environment(settings)

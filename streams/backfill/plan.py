@@ -1,6 +1,6 @@
-"""What one backfill is to do, as a file: from ``weir backfill`` to the job that it runs.
+"""The plan of one backfill: a file from ``weir backfill`` to the Flink job that it starts.
 
-Two processes of two Python environments share it, so it is JSON. Knows no Flink.
+It is JSON, because two processes of two Python environments share it. Knows no Flink.
 """
 
 import json
@@ -10,15 +10,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class BackfillPlan:
-    """Where a backfill reads and writes; every path is absolute and seen by the TaskManagers.
+    """Where a backfill reads and writes. Paths are absolute and readable by the TaskManagers.
 
     Attributes:
-        definition_digest: of the definitions that values and states are to follow.
-        transactions: file of `backfill_frames.encode_entry`, keyed by user.
-        labels: the same of labels, keyed by merchant.
-        rows: directory for the rows, files of JSON lines.
-        savepoint: directory for the savepoint that the velocity job is to start from; empty: no
-            seeding, neither of the job nor of Redis.
+        definition_digest: digest of the definitions to compute by.
+        transactions: file of transactions, written by `frames.encode_entry`, keyed by user.
+        labels: file of labels, written the same way, keyed by merchant.
+        rows: output directory of the feature rows, files of JSON lines.
+        savepoint: output directory of the savepoint for the velocity job; empty to write neither
+            a savepoint nor states to Redis.
     """
 
     definition_digest: str
@@ -28,10 +28,10 @@ class BackfillPlan:
     savepoint: str
 
     def write(self, path: Path) -> None:
-        """Write it for :meth:`read`."""
+        """Write the plan as JSON."""
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> "BackfillPlan":
-        """Read what :meth:`write` wrote."""
+        """Read a plan that :meth:`write` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))

@@ -1,1 +1,1 @@
-"""The velocity job: transactions and labels in, feature rows out, one event at a time."""
+"""The velocity job: reads transactions and labels, produces one feature row for a transaction."""

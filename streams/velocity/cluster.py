@@ -1,8 +1,9 @@
-"""The velocity job as the session cluster and the data directory know it.
+"""The velocity job on the session cluster and in the data directory.
 
-Its name, whether it runs, the checkpoint or the backfill's seed that it can go on from, and
-whether that state is of today's definitions. Asks Flink's REST interface and the disk; starts no
-JVM, so that watching is cheap. Called by ``keep_running.py``, ``submit.py`` and ``weir backfill``.
+Owns the job's names, whether it is running, from which state it starts (a checkpoint or the
+savepoint of a backfill), and whether that state was made by the present definitions. Asks Flink's
+REST interface and reads files; starts no JVM, so polling is cheap. Called by ``keep_running.py``,
+``submit.py`` and ``weir backfill``.
 """
 
 import json
@@ -18,27 +19,27 @@ from schemas.settings import Settings
 JOB_NAME = "weir-velocity"
 BACKFILL_JOB_NAME = "weir-backfill"
 GROUP_ID = "weir-velocity"
-"""The job's consumer group: says up to where its newest checkpoint has read, nothing reads it back
-but a backfill."""
+"""Consumer group of the job. Its offsets are those of the newest checkpoint; only a backfill reads
+them, the job itself restores its offsets from the checkpoint."""
 USER_UID = "user-velocity"
 MERCHANT_UID = "merchant-risk"
-"""The two stages, by which a checkpoint or a savepoint knows them."""
+"""Flink's ids of the two stages in checkpoints and savepoints."""
 _REQUEST_S_MAX = 5.0
 _GONE = frozenset({"FAILED", "CANCELED", "FINISHED", "SUSPENDED"})
 
 
 class DefinitionsChangedError(WeirError):
-    """The definitions changed while state of the old ones is kept. Operator action: see text."""
+    """The state was made by other definitions. The message says what the operator can do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a job that is submitted now begins with.
+    """From which state and which offsets a job starts.
 
     Attributes:
-        restore_from: address of a checkpoint or savepoint; None for empty states.
-        next_offsets: by topic and partition the first offset to read, where the state does not
-            say so itself. A savepoint of a backfill does not.
+        restore_from: URI of a checkpoint or savepoint; None for empty state.
+        next_offsets: first offset to read by topic and partition, for a state that has no offsets,
+            such as the savepoint of a backfill.
     """
 
     restore_from: str | None = None
@@ -46,28 +47,28 @@ class Start:
 
 
 def checkpoints_dir(settings: Settings) -> Path:
-    """Where the job's checkpoints are: one directory a job id, ``chk-N`` below it."""
+    """Directory of the job's checkpoints: one directory for each job id, ``chk-N`` below it."""
     return settings.data_dir / "flink" / "checkpoints"
 
 
 def newest_checkpoint(root: Path) -> Path | None:
-    """The complete checkpoint (it has its ``_metadata``) that was written last, or None."""
+    """The newest complete checkpoint, that is one with a ``_metadata`` file; None without any."""
     complete = list(root.glob("*/chk-*/_metadata"))
     if not complete:
         return None
     return max(complete, key=lambda path: path.stat().st_mtime_ns).parent
 
 
-def start_of(settings: Settings) -> Start:
-    """The newest checkpoint; without one the seed of a backfill; without that the beginning."""
+def choose_start(settings: Settings) -> Start:
+    """The newest checkpoint; else the savepoint of a backfill; else the beginning of the topics."""
     checkpoint = newest_checkpoint(checkpoints_dir(settings))
     if checkpoint is not None:
         return Start(checkpoint.resolve().as_uri())
-    return seed_of(settings) or Start()
+    return read_seed(settings) or Start()
 
 
-def seed_of(settings: Settings) -> Start | None:
-    """What a backfill by the present definitions made to start from, used or not; None: nothing."""
+def read_seed(settings: Settings) -> Start | None:
+    """The start that a backfill by the present definitions wrote, used or not; None without any."""
     seed = _seed_file(settings)
     if not seed.exists():
         return None
@@ -81,24 +82,28 @@ def seed_of(settings: Settings) -> Start | None:
     return Start(written["savepoint"], offsets)
 
 
-def noted_digest(settings: Settings) -> str | None:
-    """Digest of the definitions that the kept state was made by; None if there is no state."""
-    noted = _digest_file(settings)
-    return noted.read_text(encoding="utf-8").strip() if noted.exists() else None
+def stored_digest(settings: Settings) -> str | None:
+    """Digest of the definitions that made the stored state; None if there is no state."""
+    stored = _digest_file(settings)
+    return stored.read_text(encoding="utf-8").strip() if stored.exists() else None
 
 
 def install_seed(
     settings: Settings, *, savepoint: Path, next_offsets: Mapping[str, Mapping[int, int]]
 ) -> None:
-    """Let the job begin with the states of a backfill; to be called while it does not run.
+    """Make the job start from the savepoint of a backfill. Call it while the job is stopped.
 
-    The checkpoints of the old definitions are put aside, not deleted. The note of the digest comes
-    last: until then the job refuses to start, and a backfill that is run again does all of this
-    again.
+    The checkpoints of the old definitions are renamed, not deleted. The digest is written last:
+    until then the job refuses to start, and another run of the backfill repeats all steps.
+
+    Args:
+        settings: of the deployment.
+        savepoint: directory of the savepoint.
+        next_offsets: first offset to read by topic and partition.
     """
     checkpoints = checkpoints_dir(settings)
     if checkpoints.exists() and any(checkpoints.iterdir()):
-        aside = checkpoints.with_name(f"checkpoints-{noted_digest(settings) or 'unknown'}")
+        aside = checkpoints.with_name(f"checkpoints-{stored_digest(settings) or 'unknown'}")
         number = 0
         while aside.exists():
             number += 1
@@ -115,32 +120,32 @@ def install_seed(
 
 
 def check_definitions(settings: Settings) -> None:
-    """Refuse to go on with state that other definitions made; note ours for the next start.
+    """Refuse state that other definitions made; store the present digest for the next start.
 
     Raises:
-        DefinitionsChangedError: the checkpoints are of another definition digest.
+        DefinitionsChangedError: the stored state has another definition digest.
     """
-    noted = noted_digest(settings)
-    if noted not in (None, DEFINITION_DIGEST):
+    stored = stored_digest(settings)
+    if stored not in (None, DEFINITION_DIGEST):
         directory = _digest_file(settings).parent
         raise DefinitionsChangedError(
-            f"the job's state in {directory} is of definition digest {noted}, the code has "
-            f"{DEFINITION_DIGEST}; run `weir backfill` to compute state and rows anew from the "
-            f"archive, or go back to that code, or remove {directory} to compute every feature row "
-            "anew from the topics"
+            f"the job's state in {directory} has definition digest {stored}, the code has "
+            f"{DEFINITION_DIGEST}; run `weir backfill` to recompute state and rows from the "
+            f"archive, or go back to the old code, or remove {directory} to recompute every row "
+            "from the topics"
         )
     _digest_file(settings).parent.mkdir(parents=True, exist_ok=True)
     _digest_file(settings).write_text(DEFINITION_DIGEST + "\n", encoding="utf-8")
 
 
 def job_state(flink_rest_url: str) -> str | None:
-    """State of the newest job with our name that has not ended; None if there is none.
+    """Flink's state of the newest velocity job that has not ended; None if there is none.
 
     Raises:
         OSError: the JobManager does not answer.
     """
     url = f"{flink_rest_url}/jobs/overview"
-    with urllib.request.urlopen(url, timeout=_REQUEST_S_MAX) as reply:  # noqa: S310  # our setting
+    with urllib.request.urlopen(url, timeout=_REQUEST_S_MAX) as reply:  # noqa: S310  # a setting
         jobs = json.load(reply)["jobs"]
     ours = [job for job in jobs if job["name"] == JOB_NAME and job["state"] not in _GONE]
     newest = max(ours, key=lambda job: job["start-time"], default=None)

@@ -1,11 +1,11 @@
-"""The velocity job's graph, top to bottom. Wiring only.
+"""The graph of the velocity job, from source to sink. Wiring only.
 
     transactions -> by user: validate, fold -> by merchant: fold, finish row -> features
-    labels -------> pass on ------------------------^                       -> dead-letters
+    labels -------> forward ------------------------^                       -> dead-letters
 
-The sources and the sink are Kafka's, keyed and framed in the JVM (``streams/jvm``); the two
-operators are Python, called from there (``operators.py``). Rows whose events came together leave
-together (``Bundling.java``). Submitted by ``submit.py``.
+Source and sink are Flink's Kafka connectors; records are keyed and framed in the JVM
+(``streams/jvm``). The JVM calls the two stages in Python (``operators.py``) and batches their
+output (``OutputBatching.java``). Submitted by ``submit.py``.
 """
 
 import sys
@@ -21,12 +21,14 @@ from schemas.settings import Settings
 from streams.velocity.cluster import GROUP_ID, JOB_NAME, MERCHANT_UID, USER_UID
 
 _DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
-_GATHERED_BYTES_MAX = 65_536
-"""Events that gather at the broker, bytes: as many are taken at once, however young they are."""
+_FETCH_MIN_BYTES = 65_536
+"""Batching at the source, bytes: the broker answers a fetch when this much is waiting, or after
+``batching_delay_ms``."""
 _LINGER_MS = 1
-"""How long the sink's producer waits after a row: a bundle is in its hands at once."""
+"""Linger time of the sink's producer, ms. It is short, because `OutputBatching` flushes whole
+batches."""
 _BATCH_BYTES_MAX = 131_072
-"""Rows of one partition that are sent at once, bytes: a bundle of any size is one request."""
+"""Batch size of the sink's producer, bytes: large enough to send a flushed batch in one request."""
 
 
 def environment(settings: Settings, *, restore_from: str | None) -> StreamExecutionEnvironment:
@@ -34,8 +36,8 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
 
     Args:
         settings: addresses, parallelism, checkpoint interval.
-        restore_from: path of a retained checkpoint or savepoint; None starts with empty state
-            at the beginning of the topics.
+        restore_from: URI of a checkpoint or savepoint; None starts with empty state at the
+            beginning of the topics.
     """
     options = {
         "execution.attached": "false",
@@ -61,8 +63,8 @@ def remote_environment(
     """An execution environment of the session cluster at ``settings.flink_rest_url``.
 
     Args:
-        settings: the cluster's address.
-        options: Flink's, by name.
+        settings: address of the cluster.
+        options: Flink options by name.
     """
     host, _, port = settings.flink_rest_url.removeprefix("http://").partition(":")
     configuration = Configuration()
@@ -83,16 +85,16 @@ def build(
     *,
     next_offsets: Mapping[str, Mapping[int, int]],
 ) -> None:
-    """Put the graph into ``env``.
+    """Add the graph to ``env``.
 
     Args:
-        env: of the cluster.
+        env: the execution environment.
         settings: of the deployment.
-        next_offsets: by topic and partition the first offset to read, unless the restored state
-            says so itself; the beginning for what is not named.
+        next_offsets: first offset to read by topic and partition, unless the restored state has
+            offsets; other partitions are read from the beginning.
     """
     glue = get_gateway().jvm.weir
-    # The Python that PEMJA starts inside the TaskManager; by default the first one on its PATH.
+    # PEMJA starts this Python inside the TaskManager; its default is the first one on the PATH.
     arguments = settings.model_dump_json(), sys.executable
     keyed = _keyed_in_place if settings.flink_parallelism == 1 else _keyed
     by_merchant = keyed(_source(env, settings, next_offsets)).process(
@@ -101,10 +103,12 @@ def build(
     by_merchant.name("user velocity").uid(USER_UID)
     records = keyed(by_merchant).process(glue.MerchantFold(*arguments), glue.KeyedFrames.FRAME_TYPE)
     records.name("merchant risk").uid(MERCHANT_UID)
-    bundles = records.transform(
-        "bundles", glue.KeyedFrames.FRAME_TYPE, glue.Bundling(settings.gather_ms)
+    batched = records.transform(
+        "output batching",
+        glue.KeyedFrames.FRAME_TYPE,
+        glue.OutputBatching(settings.batching_delay_ms),
     )
-    _sink(bundles.uid("bundles"), settings)
+    _sink(batched.uid("output-batching"), settings)
 
 
 def _source(
@@ -112,7 +116,7 @@ def _source(
     settings: Settings,
     next_offsets: Mapping[str, Mapping[int, int]],
 ) -> Any:
-    """Transactions and labels as ``(key, record frame)``: one source, so one thread reads both."""
+    """Transactions and labels as ``(key, frame)``; one source, so that one thread reads both."""
     jvm = get_gateway().jvm
     kafka = jvm.org.apache.flink.connector.kafka.source
     starts = {
@@ -131,29 +135,29 @@ def _source(
         .setProperty("partition.discovery.interval.ms", "10000")
         .setProperty("commit.offsets.on.checkpoint", "true")
     )
-    if settings.gather_ms:
-        # Each fetch wakes a dozen threads from here to the decision, whatever it brings.
-        builder.setProperty("fetch.min.bytes", str(_GATHERED_BYTES_MAX))
-        builder.setProperty("fetch.max.wait.ms", str(settings.gather_ms))
+    if settings.batching_delay_ms:
+        # A fetch wakes a dozen threads between here and the decision, whatever its size.
+        builder.setProperty("fetch.min.bytes", str(_FETCH_MIN_BYTES))
+        builder.setProperty("fetch.max.wait.ms", str(settings.batching_delay_ms))
     strategy = jvm.org.apache.flink.api.common.eventtime.WatermarkStrategy.noWatermarks()
     stream = env._j_stream_execution_environment.fromSource(builder.build(), strategy, "events")
     return stream.uid("source-events")
 
 
 def _keyed(stream: Any) -> Any:
-    """``stream`` of ``(key, frame)``, sent over the network to the subtask that has the key.
+    """Partition ``(key, frame)`` by key: each element is sent to the subtask that owns its key.
 
-    PyFlink's ``key_by`` would put an operator of its own around every element.
+    PyFlink's ``key_by`` would add a Python operator that every element passes.
     """
     frames = get_gateway().jvm.weir.KeyedFrames
     return stream.keyBy(frames(), frames.KEY_TYPE)
 
 
 def _keyed_in_place(stream: Any) -> Any:
-    """The same where there is one subtask, which has all keys: nothing needs to be sent.
+    """The same for a parallelism of 1: one subtask owns all keys, so no element is sent.
 
-    So source, both stages and sink are one chain in one thread: no serialisation, no hand-over
-    from thread to thread, and no two threads that wait for one interpreter.
+    Source, both stages and sink then form one chain in one thread: no serialisation, no hand-over
+    between threads, and no two threads that compete for one interpreter.
     """
     jvm = get_gateway().jvm
     utils = jvm.org.apache.flink.streaming.api.datastream.DataStreamUtils
@@ -172,7 +176,7 @@ def _sink(records: Any, settings: Settings) -> None:
         .setProperty("acks", "all")
         .setProperty("linger.ms", str(_LINGER_MS))
         .setProperty("batch.size", str(_BATCH_BYTES_MAX))
-        # A dead letter is a record of full size plus its headers.
+        # A dead letter is a record of the maximal size plus headers.
         .setProperty("max.request.size", str(_DEAD_LETTER_BYTES_MAX))
         .build()
     )

@@ -1,10 +1,10 @@
-"""Durable state as a journal: a snapshot, then one short entry for each event folded since.
+"""Durable state as a journal: one snapshot, then one short entry for each event since then.
 
-Writing the whole state of a key for every event would cost more the longer its history is.
-So each event appends one entry, and the snapshot is renewed only when the entries outweigh it:
-the cost per event stays flat, and the stored bytes stay within twice the snapshot. The live
-state object is kept in memory and rebuilt from its journal when it is not there, with the very
-fold that made it. Knows neither Flink nor Redis; the operators call it for every event.
+Writing the whole state for every event would cost more the longer the history of a key is. So
+each event appends one entry, and a new snapshot replaces the entries when they are larger than
+the old snapshot. The cost per event stays constant, and the journal stays below twice the size of
+its snapshot. States in use are kept in memory; others are restored from their journals by the same
+fold. Knows neither Flink nor Redis; the stages call it for every event.
 """
 
 import struct
@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 SNAPSHOT = b"S"
-"""What an entry that is a whole state begins with."""
+"""First byte of an entry that is a snapshot."""
 _LENGTH = struct.Struct(">i")
 _JOURNAL_BYTES_MIN = 4_096
-"""Below this many bytes of entries a journal is never compacted."""
+"""A journal with fewer bytes of entries than this is not compacted."""
 
 
 class EncodableState(Protocol):
-    """What a journal needs of a state: its bytes."""
+    """What a journal needs of a state."""
 
     def encode(self) -> bytes:
-        """The full durable form."""
+        """The complete state as bytes."""
         ...
 
 
@@ -31,15 +31,15 @@ S = TypeVar("S", bound=EncodableState)
 
 
 class JournalStore(Protocol):
-    """Durable entries of the key that is being processed: Flink's list state, by ``Journal.java``.
+    """The durable entries of the current key: Flink's list state, behind ``Journal.java``.
 
-    **Delivery:** what was appended before a checkpoint is there after a restore from it.
-    **Blocks:** no; in memory until the checkpoint. **On failure:** raises, and the job restarts
-    from the last checkpoint.
+    **Delivery:** entries appended before a checkpoint are there after a restore from it.
+    **Blocks:** no; writes stay in memory until the checkpoint. **On failure:** raises, and the job
+    restarts from the last checkpoint.
     """
 
     def read(self) -> bytes:
-        """All entries in the order they were appended, each behind its length as ``>i``."""
+        """All entries in order, each preceded by its length as ``>i``."""
         ...
 
     def append(self, entry: bytes) -> None:
@@ -47,12 +47,12 @@ class JournalStore(Protocol):
         ...
 
     def replace(self, snapshot: bytes) -> None:
-        """Drop all entries and store this one instead."""
+        """Replace all entries by this one."""
         ...
 
 
-class Live(Generic[S]):
-    """One key's state in memory, with what its journal weighs."""
+class LiveState(Generic[S]):
+    """The state of one key in memory, and the size of its journal in bytes."""
 
     __slots__ = ("entries_bytes", "snapshot_bytes", "state")
 
@@ -63,13 +63,16 @@ class Live(Generic[S]):
 
 
 class JournaledStates(Generic[S]):
-    """The states of many keys: the recently used ones live, all of them in their journals.
+    """The states of many keys: an LRU cache in front of their journals.
 
     Args:
-        new: makes the state of a key never seen.
-        decode: reads a snapshot's bytes.
+        new: makes the state of a new key.
+        decode: decodes a snapshot.
         replay: folds one journal entry into a state.
-        live_keys_max: how many states are kept in memory; the least recently used leave first.
+        live_keys_max: how many states are kept in memory; the least recently used are evicted.
+
+    Raises:
+        ValueError: ``live_keys_max`` is less than 1.
     """
 
     def __init__(
@@ -81,21 +84,18 @@ class JournaledStates(Generic[S]):
         live_keys_max: int,
     ) -> None:
         if live_keys_max < 1:
-            raise ValueError(f"live_keys_max={live_keys_max}, at least 1 is needed")
+            raise ValueError(f"live_keys_max={live_keys_max} must be at least 1")
         self._new = new
         self._decode = decode
         self._replay = replay
         self._live_keys_max = live_keys_max
-        self._live: OrderedDict[str, Live[S]] = OrderedDict()
+        self._live: OrderedDict[str, LiveState[S]] = OrderedDict()
 
-    def __len__(self) -> int:
-        return len(self._live)
-
-    def load(self, key: str, store: JournalStore) -> Live[S]:
-        """The key's live state, restored from ``store`` when it is not in memory.
+    def load(self, key: str, store: JournalStore) -> LiveState[S]:
+        """The state of the key, restored from ``store`` when it is not in memory.
 
         Raises:
-            WeirError: the journal's snapshot is of another definition digest.
+            WeirError: the snapshot was made by other definitions.
         """
         live = self._live.get(key)
         if live is None:
@@ -107,8 +107,8 @@ class JournaledStates(Generic[S]):
             self._live.move_to_end(key)
         return live
 
-    def record(self, live: Live[S], entry: bytes, store: JournalStore) -> None:
-        """Make durable that ``entry`` was folded into ``live.state``."""
+    def record(self, live: LiveState[S], entry: bytes, store: JournalStore) -> None:
+        """Append ``entry``, which was folded into ``live.state``, or renew the snapshot."""
         live.entries_bytes += len(entry)
         if live.entries_bytes > max(live.snapshot_bytes, _JOURNAL_BYTES_MIN):
             snapshot = SNAPSHOT + live.state.encode()
@@ -119,13 +119,13 @@ class JournaledStates(Generic[S]):
             store.append(entry)
 
     def items(self) -> Iterator[tuple[str, S]]:
-        """Keys and states in memory, the most recently used first."""
+        """Keys and states in memory, most recently used first."""
         for key in reversed(list(self._live)):
             live = self._live.get(key)
             if live is not None:
                 yield key, live.state
 
-    def _restore(self, journal: bytes) -> Live[S]:
+    def _restore(self, journal: bytes) -> LiveState[S]:
         snapshot_bytes = 0
         entries = _split(journal)
         if entries and entries[0].startswith(SNAPSHOT):
@@ -135,7 +135,7 @@ class JournaledStates(Generic[S]):
             state = self._new()
         for entry in entries:
             self._replay(state, entry)
-        return Live(
+        return LiveState(
             state,
             snapshot_bytes=snapshot_bytes,
             entries_bytes=sum(len(entry) for entry in entries),

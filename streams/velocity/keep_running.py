@@ -1,9 +1,9 @@
-"""Keeps the velocity job running on the session cluster; the supervisor runs this module.
+"""Keeps the velocity job running on the session cluster. The supervisor runs this module.
 
-Looks at the cluster every second. When the job is not there (first start, a restarted
-JobManager) it is submitted from the newest retained checkpoint of the data directory, or from
-the beginning of the topics if there is none. A job that fails on its own is restarted by Flink
-itself, not from here.
+Polls the cluster every second. When the job is missing (first start, or the JobManager was
+restarted) it submits the job from the newest checkpoint in the data directory, from the savepoint
+of a backfill, or from the beginning of the topics. When the job fails, Flink restarts it, not this
+module.
 """
 
 import logging
@@ -22,7 +22,7 @@ _SUBMIT_S_MAX = 120.0
 
 
 def keep_running(settings: Settings, stop: threading.Event) -> None:
-    """Watch the job until ``stop`` is set; submit it when it is not there."""
+    """Poll until ``stop`` is set; submit the job when it is missing."""
     while not stop.wait(_POLL_S):
         try:
             if job_state(settings.flink_rest_url) is not None:
@@ -34,7 +34,7 @@ def keep_running(settings: Settings, stop: threading.Event) -> None:
 
 
 def _submit_in_child(stop: threading.Event) -> None:
-    """Submit in a process of its own, so that its JVM does not stay."""
+    """Submit in a child process, because submitting starts a JVM."""
     child = subprocess.Popen([sys.executable, "-m", "streams.velocity.submit"])
     waited_s = 0.0
     while child.poll() is None:
@@ -48,7 +48,7 @@ def _submit_in_child(stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """Entry point; ends on SIGTERM, the job goes on."""
+    """Entry point. SIGTERM ends this process; the job keeps running."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings()
     try:

@@ -1,8 +1,8 @@
-"""The two stages as the Flink operators call them: live objects here, the journal in the JVM.
+"""Opens a stage for a Flink task, with its journal in the JVM and its sink to Redis.
 
-Holds state and decides nothing; what happens to a record is in ``stages.py``. Runs inside the
-TaskManager: ``streams/jvm/weir/PythonFold.java`` opens a stage in its task's thread and calls it
-for every element. `velocity_job.py` puts the operators into the graph.
+Decides nothing about a record; ``user_stage.py`` and ``merchant_stage.py`` do. Runs inside the
+TaskManager: ``streams/jvm/weir/PythonFold.java`` opens a stage in the thread of its task and calls
+it for every element. ``job.py`` puts the operators into the graph.
 """
 
 import gc
@@ -13,19 +13,20 @@ from features.definitions import Entity
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from streams.velocity.journal import JournalStore
+from streams.velocity.merchant_stage import MerchantStage
 from streams.velocity.redis_sink import open_sink
-from streams.velocity.stages import MerchantStage, UserStage
+from streams.velocity.user_stage import UserStage
 
 _LIVE_KEYS_MAX = 200_000
-"""States in memory for each operator; some 2 kB each for a user of 80 events."""
+"""States in memory for each operator; about 2 kB each for a user with 80 events."""
 _REDIS_S_MAX = 1.0
-"""How long the sink's thread waits for Redis; no decision waits for it."""
-_SWITCH_S = 0.000_5
-"""How long a thread keeps the interpreter from the others: the default, 5 ms, is a decision's
-whole time budget, and the sink's threads work while events wait."""
+"""How long the sink's thread waits for Redis, s; no decision waits for it."""
+_THREAD_SWITCH_S = 0.000_5
+"""How long a thread may hold the interpreter lock while another thread waits, s. The default is
+5 ms: the sink's threads would delay an event by that much."""
 _GC_THRESHOLDS = (20_000, 20, 1_000_000)
-"""Collections of young objects only. The states are a million objects without cycles; looking
-through all of them stops every decision for as long as it takes."""
+"""Collect young objects only. The states are a million objects without cycles; a full collection
+would stop the job while it scans them."""
 _STAGES: dict[Entity, type[UserStage] | type[MerchantStage]] = {
     "user": UserStage,
     "merchant": MerchantStage,
@@ -33,16 +34,16 @@ _STAGES: dict[Entity, type[UserStage] | type[MerchantStage]] = {
 
 
 class StageOperator:
-    """A stage with its journal and its sink beside it.
+    """A stage, its journal and its sink.
 
-    **Delivery:** at least once; state and Kafka offsets are of the same checkpoint, so a repeat
-    after a failure folds into the state it met the first time and gives the same values.
+    **Delivery:** at least once. State and Kafka offsets come from the same checkpoint, so an event
+    that is read again after a failure meets the same state and gives the same values.
     **Blocks:** no. **On failure:** raises, and the job restarts from the last checkpoint.
 
     Args:
-        entity: whose states.
+        entity: the entity whose states the stage keeps.
         settings: of the deployment.
-        journal: of the key that is being processed, whichever it is.
+        journal: the journal of the current key.
     """
 
     def __init__(self, entity: Entity, settings: Settings, journal: JournalStore) -> None:
@@ -57,23 +58,23 @@ class StageOperator:
         self._sink.start(resync=self._stage.states.items)
 
     def process(self, frame: bytes) -> bytes | None:
-        """Called for each element; what comes back is emitted."""
+        """Process one element; the operator emits the result if it is not None."""
         return self._stage.process(frame, self._journal)
 
     def close(self) -> None:
-        """Called when the task ends."""
+        """Stop the sink; the operator calls this when its task ends."""
         self._sink.close()
 
 
 def open_stage(entity: Entity, settings: str, journal: JournalStore) -> StageOperator:
-    """Make the operator of an entity; called once by each task, in its thread.
+    """Open the stage of an entity; each task calls this once, in its thread.
 
     Args:
         entity: ``user`` or ``merchant``.
         settings: of the deployment, as JSON.
-        journal: the JVM's object.
+        journal: the object of ``Journal.java``.
     """
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(_THREAD_SWITCH_S)
     gc.set_threshold(*_GC_THRESHOLDS)
     return StageOperator(entity, Settings.model_validate_json(settings), journal)
 

@@ -1,7 +1,7 @@
-"""One Kafka record as one array of bytes: how records cross between the JVM and Python.
+"""One Kafka record as one byte array: how records cross between the JVM and Python.
 
-The twin of ``streams/jvm/weir/RecordFrame.java``, which draws the layout. Owns the framing only;
-it knows no topic and no schema. Called once for every event on the way in and on the way out.
+``streams/jvm/weir/RecordFrame.java`` has the same layout and documents it. Owns the framing only;
+knows no topic and no schema. The stages decode one frame and encode one frame for an event.
 """
 
 import struct
@@ -19,15 +19,16 @@ Headers = Iterable[tuple[str, bytes | None]]
 
 
 class InboundRecord(NamedTuple):
-    """A consumed record; its headers stay bytes until asked for.
+    """A consumed record; its headers are decoded on demand.
 
     Attributes:
         topic: topic name, UTF-8.
         partition: partition of the topic.
         offset: offset in the partition.
         timestamp_ms: the record's Kafka timestamp, ms since 1970 UTC; -1 if it has none.
-        key: the bytes as they came.
-        value: the bytes as they came; None for a tombstone.
+        key: the key, unchanged; None if the record has none.
+        headers_bytes: the headers as ``encode_headers`` encodes them.
+        value: the value, unchanged; None for a tombstone.
     """
 
     topic: bytes
@@ -40,15 +41,17 @@ class InboundRecord(NamedTuple):
 
     @classmethod
     def parse(cls, frame: bytes) -> "InboundRecord":
-        """Read what ``RecordFrame.encode`` wrote.
+        """Decode what ``RecordFrame.encode`` encoded.
 
         Raises:
-            ValueError: it is no record frame, or has not the length it says.
+            ValueError: the bytes are not a record frame, or its lengths do not add up.
         """
         try:
             magic, partition, offset, timestamp_ms, *lengths = _HEAD.unpack_from(frame)
-        except struct.error as error:
-            raise ValueError(f"a record frame of {len(frame)} bytes: {error}") from None
+        except struct.error:
+            raise ValueError(
+                f"a record frame has at least {_HEAD.size} bytes, this one has {len(frame)}"
+            ) from None
         topic_length, key_length, headers_length, value_length = lengths
         key_at = _HEAD.size + topic_length
         headers_at = key_at + max(key_length, 0)
@@ -56,8 +59,8 @@ class InboundRecord(NamedTuple):
         end = value_at + max(value_length, 0)
         if magic != _MAGIC or end != len(frame):
             raise ValueError(
-                f"a record frame begins with {_MAGIC!r} and has {end} bytes, "
-                f"this one begins with {magic!r} and has {len(frame)}"
+                f"a record frame begins with {_MAGIC!r} and has {end} bytes by its own lengths; "
+                f"this one begins with {magic!r} and has {len(frame)} bytes"
             )
         return cls(
             frame[_HEAD.size : key_at],
@@ -71,11 +74,11 @@ class InboundRecord(NamedTuple):
 
     @property
     def headers(self) -> list[tuple[str, bytes | None]]:
-        """All headers in their order."""
+        """All headers in order."""
         return decode_headers(self.headers_bytes)
 
     def may_have_header(self, name: bytes) -> bool:
-        """False when there is surely no such header: spares the parsing of the others."""
+        """A cheap test before `headers`: False means that the record has no such header."""
         return name in self.headers_bytes
 
 
@@ -89,9 +92,9 @@ def encode_record(
     partition: int = _NO_PARTITION,
     offset: int = _NO_OFFSET,
 ) -> bytes:
-    """The frame of a record to produce; without a timestamp Kafka's client sets its own.
+    """The frame of a record to produce; without a timestamp the Kafka client sets one.
 
-    With partition and offset it is the frame of a record as it was consumed.
+    With partition and offset it is the frame of a consumed record; the backfill makes those.
     """
     head = _HEAD.pack(
         _MAGIC,
@@ -107,7 +110,7 @@ def encode_record(
 
 
 def encode_copy(record: InboundRecord, topic: bytes, headers: Headers) -> bytes:
-    """The frame of ``record`` sent on to ``topic``, byte for byte, with ``headers`` added."""
+    """The frame of ``record`` forwarded to ``topic``: unchanged, with ``headers`` added."""
     return encode_record(
         topic,
         key=record.key,
@@ -118,7 +121,7 @@ def encode_copy(record: InboundRecord, topic: bytes, headers: Headers) -> bytes:
 
 
 def encode_headers(headers: Headers) -> bytes:
-    """Headers as bytes; order and repeats are kept."""
+    """Encode headers; order and duplicates are kept."""
     parts: list[bytes] = []
     pack = _HEADER.pack
     for name, value in headers:
@@ -131,7 +134,7 @@ def encode_headers(headers: Headers) -> bytes:
 
 
 def decode_headers(data: bytes) -> list[tuple[str, bytes | None]]:
-    """The inverse of :func:`encode_headers`."""
+    """Decode what :func:`encode_headers` encoded."""
     headers: list[tuple[str, bytes | None]] = []
     at = 0
     while at < len(data):

@@ -1,7 +1,8 @@
-"""The operators' state on its way into Redis: coalesced, bounded, never in a decision's way.
+"""Writes the states of an operator to Redis: coalesced by key, bounded, in the background.
 
-Owns one background thread per operator. Knows keys and states; the layout of keys, fields and
-the guarded write is ``features/online/layout.py``'s. Called by the operators for every event.
+Owns one thread for each operator; no decision waits for it. Knows keys and states; the layout of
+keys and fields and the guarded write are in ``features/online/layout.py``. The stages call it for
+every event.
 """
 
 import logging
@@ -21,12 +22,14 @@ from schemas.settings import Settings
 log = logging.getLogger(__name__)
 
 _BATCH_KEYS_MAX = 256
-_FLUSHES_GATHERED: dict[Entity, int] = {"user": 1, "merchant": 10}
-"""For how many ``online_flush_ms`` an entity's marks coalesce. A merchant's windows end days before
-an event: its state of some seconds ago gives the same values, and it changes all the time."""
-_REST_PER_WORK = 4
-"""How long the thread rests after a batch, by the time that the batch took: encoding needs the
-interpreter that the operators need, so under load it gets a fifth of it, and marks coalesce."""
+_FLUSH_INTERVALS: dict[Entity, int] = {"user": 1, "merchant": 10}
+"""Time between two flushes, in units of ``online_flush_ms``. Merchants are written less often: they
+change all the time, and their windows end days before an event, so that a state a few seconds old
+gives the same values."""
+_PAUSE_FACTOR = 4
+"""Pause after a batch, as a multiple of the time that the batch took. Encoding needs the
+interpreter lock that the operators need: the pause limits it to a fifth of the time, and more
+writes coalesce."""
 _RETRY_S = 1.0
 _CLOSE_S_MAX = 5.0
 
@@ -38,34 +41,34 @@ class OnlineState(Protocol):
     newest_ms: int | None
 
     def encode_online(self) -> bytes:
-        """The bytes that a reader needs to evaluate the state as of now."""
+        """The state as bytes, as far as a reader needs it to compute values as of now."""
         ...
 
     def read(self, *, as_of_ms: int) -> Values:
-        """The values as of an instant, in ms since 1970 UTC."""
+        """The values as of a time, ms since 1970 UTC."""
         ...
 
 
 class OnlineSink:
-    """Writes the newest state of each marked key to Redis, soon.
+    """Writes the newest state of each dirty key to Redis after a short delay.
 
-    **Delivery:** at least once for the newest state of a key; intermediate states are skipped
-    (a later mark of the same key replaces the earlier one). Writes are absolute and guarded by
-    the state's sequence number, so a replay after a restart is harmless.
-    **Blocks:** ``mark`` never does. Whoever folds events holds ``lock`` meanwhile; the thread
-    holds it for the encoding of one key at a time, tens of microseconds.
-    Under load writes come later and coalesce more; only when half of ``keys_max`` keys wait does
-    the thread stop giving way.
-    **On failure:** while Redis is away marks are kept, at most ``keys_max`` keys, the oldest
-    dropped first and counted. When Redis answers again everything that ``resync`` gives is
-    written anew, because a Redis that died may have lost its last second, or everything.
+    **Delivery:** at least once for the newest state of a key; earlier states of the key are
+    skipped. A write replaces the whole state and is guarded by its sequence number, so repeated
+    writes after a restart do no harm.
+    **Blocks:** ``mark`` does not block. The caller holds ``lock`` while it changes a state; the
+    thread holds it while it encodes one state, for tens of microseconds. Under load the thread
+    pauses between batches, so writes are later and coalesce more. It does not pause when
+    ``keys_max // 2`` or more keys are dirty.
+    **On failure:** while Redis is down up to ``keys_max`` keys stay dirty; beyond that the key that
+    has been dirty longest is dropped and counted in ``dropped_total``. When Redis is back, all
+    states of ``resync`` are written again, because Redis may have lost recent or all data.
 
     Args:
-        entity: whose states these are.
-        connect: makes the client; called in the thread, again after a failure.
+        entity: the entity of the states.
+        connect: makes the client; called in the thread, and again after a failure.
         project: the Feast project, part of every key.
-        flush_ms: pause between two writes, in ms: how long marks of one key coalesce.
-        keys_max: bound of the buffer.
+        flush_ms: pause between two flushes, ms; writes of one key coalesce meanwhile.
+        keys_max: most dirty keys.
     """
 
     def __init__(
@@ -96,28 +99,28 @@ class OnlineSink:
         """Start the thread.
 
         Args:
-            resync: gives the keys and states to write when Redis is back; called with ``lock``.
+            resync: returns the keys and states to write when Redis is back; called under ``lock``.
         """
         self._resync = resync
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is marked, then stop; gives up after some seconds."""
+        """Write the dirty keys, then stop; waits a few seconds at most."""
         self._stop.set()
         self._thread.join(_CLOSE_S_MAX)
 
     def mark(self, key: str, state: OnlineState) -> None:
-        """Say that ``key`` has a newer state. The caller holds ``lock``."""
+        """Mark ``key`` as dirty: it has a newer state. The caller holds ``lock``."""
         self._dirty[key] = state
         if len(self._dirty) > self._keys_max:
             self._dirty.popitem(last=False)
             self.dropped_total += 1
 
     def write_now(self, states: Mapping[str, OnlineState]) -> None:
-        """Write these states and wait for Redis; for a sink whose thread was not started.
+        """Write these states and wait for Redis; only for a sink whose thread was not started.
 
         Raises:
-            redis.RedisError: Redis did not take them all.
+            redis.RedisError: Redis did not confirm all writes.
         """
         self._write(states)
 
@@ -134,11 +137,11 @@ class OnlineSink:
                 self._write(batch)
             except redis.RedisError as error:
                 self._put_back(batch)
-                self._note_down(error)
+                self._on_failure(error)
                 self._stop.wait(_RETRY_S)
                 return
             if len(self._dirty) < self._keys_max // 2:
-                self._stop.wait(_REST_PER_WORK * (time.monotonic() - started_s))
+                self._stop.wait(_PAUSE_FACTOR * (time.monotonic() - started_s))
 
     def _take_batch(self) -> dict[str, OnlineState]:
         with self.lock:
@@ -182,7 +185,7 @@ class OnlineSink:
         self._script_sha = str(client.script_load(online_store.WRITE_SCRIPT))
         if self._was_down:
             self._mark_all()
-            log.warning("redis answers again: writing all live %s states anew", self._entity)
+            log.warning("redis is back: writing all %s states in memory again", self._entity)
         self._was_down = False
         self._client = client
         return client
@@ -194,10 +197,10 @@ class OnlineSink:
                     return
                 self._dirty.setdefault(key, state)
 
-    def _note_down(self, error: redis.RedisError) -> None:
+    def _on_failure(self, error: redis.RedisError) -> None:
         if not self._was_down:
             log.warning(
-                "redis does not take %s states (%s); decisions go on, up to %d keys wait",
+                "redis did not store %s states (%s); decisions continue, up to %d keys wait",
                 self._entity,
                 error,
                 self._keys_max,
@@ -207,12 +210,12 @@ class OnlineSink:
 
 
 def open_sink(entity: Entity, settings: Settings, *, redis_s_max: float) -> OnlineSink:
-    """Make the sink of a deployment; its thread starts with `OnlineSink.start`.
+    """Make the sink of an entity; `OnlineSink.start` starts its thread.
 
     Args:
-        entity: whose states.
+        entity: the entity of the states.
         settings: of the deployment.
-        redis_s_max: how long the sink's thread waits for connecting and for an answer, s.
+        redis_s_max: timeout of a connection attempt and of a command, s.
     """
 
     def connect() -> redis.Redis:
@@ -224,6 +227,6 @@ def open_sink(entity: Entity, settings: Settings, *, redis_s_max: float) -> Onli
         entity,
         connect=connect,
         project=settings.feast_project,
-        flush_ms=settings.online_flush_ms * _FLUSHES_GATHERED[entity],
+        flush_ms=settings.online_flush_ms * _FLUSH_INTERVALS[entity],
         keys_max=settings.online_buffer_keys_max,
     )

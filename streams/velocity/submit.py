@@ -1,20 +1,21 @@
-"""Submits the velocity job once; starts a JVM, so it does not stay.
+"""Submits the velocity job once, then ends.
 
-``keep_running.py`` runs it as a process of its own whenever the job is not there.
+``keep_running.py`` runs this module as a child process when the job is missing, so that the JVM
+that PyFlink starts does not stay.
 """
 
 import logging
 
 from schemas.settings import Settings
 from streams.velocity import job as velocity_job
-from streams.velocity.cluster import JOB_NAME, start_of
+from streams.velocity.cluster import JOB_NAME, choose_start
 
 log = logging.getLogger(__name__)
 
 
 def submit(settings: Settings) -> None:
-    """Submit the job and return as soon as the cluster has accepted it."""
-    start = start_of(settings)
+    """Submit the job; return when the cluster has accepted it."""
+    start = choose_start(settings)
     log.info("submitting %s from %s", JOB_NAME, start.restore_from or "the beginning of the topics")
     env = velocity_job.environment(settings, restore_from=start.restore_from)
     velocity_job.build(env, settings, next_offsets=start.next_offsets)

@@ -119,7 +119,10 @@ class BenchStack:
 
     def describe(self) -> dict[str, Any]:
         """What is measured, for the results."""
-        names = ("flink_parallelism", "topic_partitions", "checkpoint_interval_ms", "gather_ms")
+        names = (
+            *("flink_parallelism", "topic_partitions"),
+            *("checkpoint_interval_ms", "batching_delay_ms"),
+        )
         return {
             "champion": self._champion() or "none: the heuristic decides",
             "definition_digest": DEFINITION_DIGEST,

@@ -1,7 +1,5 @@
 package weir;
 
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.Objects;
 
 import org.apache.flink.api.common.functions.OpenContext;
@@ -10,15 +8,12 @@ import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.OutputTag;
 
-import pemja.core.PythonInterpreter;
-import pemja.core.PythonInterpreterConfig;
-import pemja.core.object.PyObject;
-
 /**
- * A stage of the velocity job over a bounded, sorted input: all of a key's frames, then the next key's.
+ * A stage of the velocity job over bounded input: all frames of one key, then of the next key.
  *
- * Needs no durable state: what fails is done again from the beginning. After a key's last frame its
- * state goes to {@link #STATES}, as the journal that the velocity job starts from.
+ * It keeps no durable state, because a failed backfill starts again from the beginning. After the
+ * last frame of a key it emits the state of the key to {@link #STATES}, as the journal from which
+ * the velocity job starts.
  */
 public final class BackfillFold
         extends KeyedProcessFunction<String, Tuple2<String, byte[]>, Tuple2<String, byte[]>> {
@@ -33,8 +28,7 @@ public final class BackfillFold
     private final String definitionDigest;
     private final boolean seedsOnlineState;
 
-    private transient PythonInterpreter python;
-    private transient PyObject stage;
+    private transient PythonStage stage;
 
     public BackfillFold(
             String entity,
@@ -51,41 +45,31 @@ public final class BackfillFold
 
     @Override
     public void open(OpenContext context) {
-        python = new PythonInterpreter(
-                PythonInterpreterConfig.newBuilder()
-                        .setPythonExec(pythonExecutable)
-                        .setExcType(PythonInterpreterConfig.ExecType.MULTI_THREAD)
-                        .build());
-        // Not by invoke, see PythonFold.
-        python.set("arguments", new Object[] {entity, settings, definitionDigest, seedsOnlineState});
-        python.exec(
-                "from streams.backfill.stages import open_backfill_stage\n"
-                        + "stage = open_backfill_stage(*arguments)");
-        stage = (PyObject) python.get("stage");
+        stage = new PythonStage(
+                pythonExecutable,
+                "streams.backfill.operators",
+                entity,
+                settings,
+                definitionDigest,
+                seedsOnlineState);
     }
 
-    /** The answer is as {@link UserFold#emit} takes it apart. */
     @Override
     public void processElement(
             Tuple2<String, byte[]> element, Context context, Collector<Tuple2<String, byte[]>> out) {
-        // Batch mode fires what is due at the end of time when a key has had its last element.
+        // In batch mode Flink fires this timer after the last element of the key.
         context.timerService().registerEventTimeTimer(Long.MAX_VALUE);
-        byte[] answer = (byte[]) stage.invokeMethod("process", element.f0, element.f1);
-        if (answer == null) {
-            return;
+        byte[] answer = stage.call("process", element.f0, element.f1);
+        if (answer != null) {
+            out.collect(KeyedFrames.decode(answer));
         }
-        int keyLength = Short.toUnsignedInt(ByteBuffer.wrap(answer).getShort());
-        String key = new String(answer, 2, keyLength, StandardCharsets.UTF_8);
-        byte[] rest = new byte[answer.length - 2 - keyLength];
-        System.arraycopy(answer, 2 + keyLength, rest, 0, rest.length);
-        out.collect(Tuple2.of(key, rest));
     }
 
     @Override
     public void onTimer(
             long timestamp, OnTimerContext context, Collector<Tuple2<String, byte[]>> out) {
         String key = context.getCurrentKey();
-        byte[] snapshot = (byte[]) stage.invokeMethod("finish_key", key);
+        byte[] snapshot = stage.call("finish_key", key);
         if (snapshot != null) {
             context.output(STATES, Tuple2.of(key, snapshot));
         }
@@ -94,13 +78,8 @@ public final class BackfillFold
     @Override
     public void close() throws Exception {
         if (stage != null) {
-            stage.invokeMethod("close");
             stage.close();
             stage = null;
-        }
-        if (python != null) {
-            python.close();
-            python = null;
         }
     }
 }

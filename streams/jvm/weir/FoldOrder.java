@@ -6,16 +6,17 @@ import org.apache.flink.api.common.eventtime.SerializableTimestampAssigner;
 import org.apache.flink.api.java.tuple.Tuple2;
 
 /**
- * The place of a frame among its key's as the timestamp: batch mode sorts each key's by it.
+ * Uses the position of a frame within its key as the timestamp, because batch mode sorts by it.
  *
- * Without timestamps the order within a key would be any. It is no time: nothing waits for it.
+ * Without timestamps Flink gives no order within a key. The value is a position and not a time;
+ * there are no watermarks that depend on it.
  */
 public final class FoldOrder implements SerializableTimestampAssigner<Tuple2<String, byte[]>> {
     private static final long serialVersionUID = 1L;
 
     private final int position;
 
-    /** @param position of the big-endian i64 in the frame */
+    /** @param position index in the frame of the big-endian i64 to sort by, bytes */
     public FoldOrder(int position) {
         this.position = position;
     }

@@ -9,10 +9,11 @@ import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 
 /**
- * The durable entries of the key that is being processed, as Python calls them.
+ * The journal of the current key: its durable entries, in Flink's list state.
  *
- * Each method is one crossing, and {@link #append} the only one that every event needs. The twin
- * is {@code JournalStore} in streams/velocity/journal.py.
+ * Python calls these methods; {@code JournalStore} in streams/velocity/journal.py is their
+ * interface there. Each call crosses from Python into the JVM. An ordinary event needs only
+ * {@link #append}.
  */
 public final class Journal {
     private final ListState<byte[]> entries;
@@ -21,12 +22,12 @@ public final class Journal {
         this.entries = entries;
     }
 
-    /** Where the job, and the savepoint that it may start from, keep the journals of an entity. */
+    /** The state of an entity's journals, in the job and in the savepoint of a backfill. */
     static ListStateDescriptor<byte[]> descriptor(String entity) {
         return new ListStateDescriptor<>(entity + "-journal", KeyedFrames.FRAME_TYPE);
     }
 
-    /** All entries in order, each behind its length as a big-endian i32. */
+    /** Returns all entries in order, each preceded by its length as a big-endian i32. */
     public byte[] read() throws Exception {
         List<byte[]> all = new ArrayList<>();
         int size = 0;
@@ -42,11 +43,12 @@ public final class Journal {
         return joined.array();
     }
 
+    /** Adds one entry. */
     public void append(byte[] entry) throws Exception {
         entries.add(entry);
     }
 
-    /** Drops all entries and stores this one instead. */
+    /** Replaces all entries by this one. */
     public void replace(byte[] snapshot) throws Exception {
         entries.update(Collections.singletonList(snapshot));
     }

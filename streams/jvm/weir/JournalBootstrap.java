@@ -8,7 +8,7 @@ import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.state.api.functions.KeyedStateBootstrapFunction;
 
-/** Writes a key's journal, one snapshot, into a savepoint: where the velocity job looks for it. */
+/** Writes the journal of a key, one snapshot, into the savepoint for the velocity job. */
 public final class JournalBootstrap
         extends KeyedStateBootstrapFunction<String, Tuple2<String, byte[]>> {
     private static final long serialVersionUID = 1L;

@@ -13,13 +13,13 @@ import org.apache.flink.connector.file.src.reader.StreamFormat;
 import org.apache.flink.core.fs.FSDataInputStream;
 
 /**
- * A file of keyed frames, one after the other: the input of a backfill.
+ * File format of a backfill's input: keyed frames, one after another.
  *
  * <pre>
  *   (length i32 of what follows, key length u16, key, frame)*      (all big-endian)
  * </pre>
  *
- * The twin of this class is streams/backfill/frames.py.
+ * Written by streams/backfill/frames.py.
  */
 public final class KeyedFrameFormat extends SimpleStreamFormat<Tuple2<String, byte[]>> {
     private static final long serialVersionUID = 1L;
@@ -54,7 +54,8 @@ public final class KeyedFrameFormat extends SimpleStreamFormat<Tuple2<String, by
             byte[] key = new byte[input.readUnsignedShort()];
             input.readFully(key);
             if (length < 2 + key.length) {
-                throw new EOFException("a keyed frame of " + length + " bytes");
+                throw new EOFException("a keyed frame has " + length + " bytes, its key needs "
+                        + (2 + key.length) + "; write the backfill's input again");
             }
             byte[] frame = new byte[length - 2 - key.length];
             input.readFully(frame);

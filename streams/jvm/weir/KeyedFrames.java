@@ -1,12 +1,19 @@
 package weir;
 
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+
 import org.apache.flink.api.common.typeinfo.PrimitiveArrayTypeInfo;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.api.java.tuple.Tuple2;
 
-/** A key and bytes: what flows between the operators. The key is in the JVM, so keying is cheap. */
+/**
+ * The elements between the operators: {@code (key, bytes)}.
+ *
+ * The key is a Java string, so Flink selects it without a call into Python.
+ */
 public final class KeyedFrames implements KeySelector<Tuple2<String, byte[]>, String> {
     private static final long serialVersionUID = 1L;
 
@@ -19,5 +26,17 @@ public final class KeyedFrames implements KeySelector<Tuple2<String, byte[]>, St
     @Override
     public String getKey(Tuple2<String, byte[]> keyed) {
         return keyed.f0;
+    }
+
+    /**
+     * Reads what a Python stage returns: length of the key as a big-endian u16, key, frame.
+     *
+     * Written by {@code encode_keyed} in streams/velocity/record_frame.py.
+     */
+    static Tuple2<String, byte[]> decode(byte[] keyed) {
+        int keyLength = (keyed[0] & 0xFF) << 8 | keyed[1] & 0xFF;
+        int frameAt = 2 + keyLength;
+        String key = new String(keyed, 2, keyLength, StandardCharsets.UTF_8);
+        return Tuple2.of(key, Arrays.copyOfRange(keyed, frameAt, keyed.length));
     }
 }

@@ -14,11 +14,11 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
 import org.apache.flink.util.Collector;
 
 /**
- * A Kafka record as {@code (key, record frame)}, keyed by one text field of its JSON body, which depends on the topic.
+ * Turns a Kafka record into {@code (key, record frame)}; the key is a text field of the JSON body.
  *
- * The key only routes: whether the body is valid is decided in Python, by schemas/codec.py alone.
- * A body without a usable key goes to the key "" and is refused there. Extracting the key here
- * saves the Python call that PyFlink's own key_by costs for every event.
+ * The key only decides the partition of the keyed stream. schemas/codec.py alone decides whether
+ * the body is valid. A body without a usable key gets the key "" and is refused there. Reading the
+ * key here saves the Python call that PyFlink's own key_by makes for every event.
  */
 public final class KeyedRecordDeserializer
         implements KafkaRecordDeserializationSchema<Tuple2<String, byte[]>> {
@@ -28,7 +28,7 @@ public final class KeyedRecordDeserializer
     private final HashMap<String, String> keyFields;
     private transient JsonFactory json;
 
-    /** @param keyFields of each topic the field of its body that is the key */
+    /** @param keyFields name of the key field in the body, by topic */
     public KeyedRecordDeserializer(Map<String, String> keyFields) {
         this.keyFields = new HashMap<>(keyFields);
     }

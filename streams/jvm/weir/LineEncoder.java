@@ -6,7 +6,7 @@ import java.io.OutputStream;
 import org.apache.flink.api.common.serialization.Encoder;
 import org.apache.flink.api.java.tuple.Tuple2;
 
-/** Writes the bytes of a backfill's rows, which are JSON, a line each. */
+/** Writes the rows of a backfill as JSON lines; the bytes of a row are one JSON object. */
 public final class LineEncoder implements Encoder<Tuple2<String, byte[]>> {
     private static final long serialVersionUID = 1L;
 

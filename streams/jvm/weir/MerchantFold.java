@@ -2,7 +2,10 @@ package weir;
 
 import org.apache.flink.util.Collector;
 
-/** What the user stage hands on, and record frames of labels, in; record frames to produce, out. */
+/**
+ * The merchant stage. Input: output of the user stage and record frames of labels. Output: record
+ * frames to produce to Kafka.
+ */
 public final class MerchantFold extends PythonFold<byte[]> {
     private static final long serialVersionUID = 1L;
 

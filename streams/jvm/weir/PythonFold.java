@@ -7,19 +7,16 @@ import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.Collector;
 
-import pemja.core.PythonInterpreter;
-import pemja.core.PythonInterpreterConfig;
-import pemja.core.object.PyObject;
-
 /**
- * Folds each element in Python, in this thread: one call in, bytes back.
+ * Folds each element in Python, in the task's thread: one call with bytes, one result of bytes.
  *
  * PyFlink's own operators convert every element field by field, call a generator and ask its
- * iterator, five crossings and more for an event. This one hands bytes to
- * {@code streams.velocity.operators.open_stage(...).process} and takes bytes; docs/adr/0017 has the figures.
- * There is no process mode that it could fall back to.
+ * iterator: at least five crossings between the JVM and Python for an event. This operator makes
+ * one, to {@code process} of the stage that {@code streams.velocity.operators.open_stage} returns.
+ * It always runs in thread mode; there is no process mode to fall back to. docs/adr/0012 has the
+ * measurements.
  *
- * @param <O> what is emitted
+ * @param <O> type of the emitted elements
  */
 public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<String, byte[]>, O> {
     private static final long serialVersionUID = 1L;
@@ -28,8 +25,7 @@ public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<
     private final String settings;
     private final String pythonExecutable;
 
-    private transient PythonInterpreter python;
-    private transient PyObject stage;
+    private transient PythonStage stage;
 
     PythonFold(String entity, String settings, String pythonExecutable) {
         this.entity = Objects.requireNonNull(entity);
@@ -40,22 +36,13 @@ public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<
     @Override
     public void open(OpenContext context) throws Exception {
         Journal journal = new Journal(getRuntimeContext().getListState(Journal.descriptor(entity)));
-        python = new PythonInterpreter(
-                PythonInterpreterConfig.newBuilder()
-                        .setPythonExec(pythonExecutable)
-                        .setExcType(PythonInterpreterConfig.ExecType.MULTI_THREAD)
-                        .build());
-        // Not by invoke: PEMJA 0.5.7 then drops one reference to the function too many, and whoever
-        // opens a stage in this process after this one was closed calls what lies there by then.
-        python.set("arguments", new Object[] {entity, settings, journal});
-        python.exec(
-                "from streams.velocity.operators import open_stage\nstage = open_stage(*arguments)");
-        stage = (PyObject) python.get("stage");
+        stage = new PythonStage(
+                pythonExecutable, "streams.velocity.operators", entity, settings, journal);
     }
 
     @Override
     public void processElement(Tuple2<String, byte[]> element, Context context, Collector<O> out) {
-        byte[] answer = (byte[]) stage.invokeMethod("process", (Object) element.f1);
+        byte[] answer = stage.call("process", (Object) element.f1);
         if (answer != null) {
             emit(answer, out);
         }
@@ -66,13 +53,8 @@ public abstract class PythonFold<O> extends KeyedProcessFunction<String, Tuple2<
     @Override
     public void close() throws Exception {
         if (stage != null) {
-            stage.invokeMethod("close");
             stage.close();
             stage = null;
-        }
-        if (python != null) {
-            python.close();
-            python = null;
         }
     }
 }

@@ -10,7 +10,7 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Header;
 import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Headers;
 
 /**
- * One Kafka record as one array of bytes, so that it crosses into Python and back in one call.
+ * One Kafka record as one byte array, so that it crosses between the JVM and Python in one call.
  *
  * <pre>
  *   'R'  partition i32  offset i64  timestamp i64      (all big-endian; -1: none)
@@ -19,7 +19,7 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Headers;
  *   headers = (lengths i32 of name and value, name, value)*
  * </pre>
  *
- * The twin of this class is streams/velocity/record_frame.py.
+ * The same layout in Python is in streams/velocity/record_frame.py.
  */
 final class RecordFrame {
     private static final byte MAGIC = 'R';
@@ -59,7 +59,7 @@ final class RecordFrame {
     static ProducerRecord<byte[], byte[]> decode(byte[] bytes) {
         ByteBuffer frame = ByteBuffer.wrap(bytes);
         if (frame.get() != MAGIC) {
-            throw new IllegalArgumentException("a record frame begins with R, not with " + bytes[0]);
+            throw new IllegalArgumentException("a record frame begins with byte " + MAGIC + " (R), this one with " + bytes[0]);
         }
         frame.getInt();
         frame.getLong();

@@ -3,7 +3,7 @@ package weir;
 import org.apache.flink.connector.kafka.sink.KafkaRecordSerializationSchema;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.producer.ProducerRecord;
 
-/** A record frame from Python as the Kafka record it describes: topic, key, headers, bytes. */
+/** Turns a record frame from Python into the Kafka record to produce: topic, key, headers, value. */
 public final class RecordFrameSerializer implements KafkaRecordSerializationSchema<byte[]> {
     private static final long serialVersionUID = 1L;
 

@@ -6,13 +6,13 @@ import java.util.Map;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.kafka.shaded.org.apache.kafka.common.TopicPartition;
 
-/** Where the job begins to read when no state of its own says so. */
+/** The offsets at which the job starts to read when no restored state has offsets. */
 public final class StartOffsets {
     private StartOffsets() {}
 
     /**
-     * @param offsets from {@code topic/partition} to the first offset to read, as texts: Python's
-     *     integers would arrive as {@code Integer}. Partitions not named are read from their beginning.
+     * @param offsets first offset to read by {@code topic/partition}; as strings, because Python's
+     *     integers would arrive as {@code Integer}. Other partitions are read from their beginning.
      */
     public static OffsetsInitializer of(Map<String, String> offsets) {
         Map<TopicPartition, Long> starts = new HashMap<>();

@@ -79,7 +79,7 @@ def test_an_address_follows_its_port_unless_it_is_set(
         ("REVIEW_THRESHOLD", "-0.1"),
         ("BLOCK_THRESHOLD", "1.1"),
         ("SCORER_BATCH_MAX", "0"),
-        ("GATHER_MS", "-1"),
+        ("BATCHING_DELAY_MS", "-1"),
         ("MODEL_NAME", "../other"),
         ("FEAST_PROJECT", ""),
         ("REDIS_URL", ""),

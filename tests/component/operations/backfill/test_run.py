@@ -16,7 +16,7 @@ from operations.backfill import run as backfill
 from operations.backfill.run import FlinkUnreachableError, VelocityJobRunningError, run_backfill
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
-from streams.velocity.cluster import Start, check_definitions, noted_digest, start_of
+from streams.velocity.cluster import Start, check_definitions, choose_start, stored_digest
 from tests.component.training.archive.test_backfilled import archive, recomputed, row
 from training.archive import archiver
 from training.archive.read import archived_feature_rows
@@ -92,7 +92,7 @@ def test_rows_up_to_the_old_checkpoint_are_made_and_the_job_goes_on_from_there(
     assert (report.rows, report.folded, report.is_seeded) == (2, 2, True)
     assert report.next_offsets == OFFSETS
     (savepoint,) = folds
-    assert start_of(stack.settings) == Start(savepoint.as_uri(), OFFSETS)
+    assert choose_start(stack.settings) == Start(savepoint.as_uri(), OFFSETS)
     assert run_on(stack).folded == 0
 
 
@@ -108,12 +108,12 @@ def test_killed_before_the_state_is_noted_it_does_all_of_it_again_and_the_rows_a
         patched.setattr(backfill, "install_seed", killed)
         with pytest.raises(KeyboardInterrupt):
             run_on(stack)
-    assert noted_digest(stack.settings) is None
+    assert stored_digest(stack.settings) is None
     url = stack.settings.archive_url
     first = archived_feature_rows(url)
     assert run_on(stack).rows == 2
     assert archived_feature_rows(url).equals(first)
-    assert noted_digest(stack.settings) == DEFINITION_DIGEST
+    assert stored_digest(stack.settings) == DEFINITION_DIGEST
 
 
 def test_where_the_job_has_state_of_its_own_only_the_rows_are_made(
@@ -124,4 +124,4 @@ def test_where_the_job_has_state_of_its_own_only_the_rows_are_made(
     report = run_on(stack)
     assert (report.rows, report.folded, report.is_seeded) == (2, 3, False)
     assert folds == [None]
-    assert start_of(stack.settings) == Start()
+    assert choose_start(stack.settings) == Start()

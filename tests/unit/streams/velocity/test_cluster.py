@@ -12,10 +12,10 @@ from streams.velocity.cluster import (
     Start,
     check_definitions,
     checkpoints_dir,
+    choose_start,
     install_seed,
     newest_checkpoint,
-    noted_digest,
-    start_of,
+    stored_digest,
 )
 
 
@@ -54,12 +54,12 @@ def test_a_job_starts_from_its_checkpoint_then_from_a_seed_then_from_the_beginni
     tmp_path: Path,
 ) -> None:
     settings = Settings(data_dir=tmp_path)
-    assert start_of(settings) == Start()
+    assert choose_start(settings) == Start()
     savepoint = tmp_path / "flink" / "seed"
     install_seed(settings, savepoint=savepoint, next_offsets={"labels": {0: 7}})
-    assert start_of(settings) == Start(savepoint.resolve().as_uri(), {"labels": {0: 7}})
+    assert choose_start(settings) == Start(savepoint.resolve().as_uri(), {"labels": {0: 7}})
     newest = checkpoint(checkpoints_dir(settings), "job/chk-1", written_s=1_000)
-    assert start_of(settings) == Start(newest.resolve().as_uri())
+    assert choose_start(settings) == Start(newest.resolve().as_uri())
 
 
 def test_a_seed_puts_the_old_checkpoints_aside_and_lets_the_job_start(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_seed_puts_the_old_checkpoints_aside_and_lets_the_job_start(tmp_path: 
         noted.write_text("of-last-year\n")
         install_seed(settings, savepoint=tmp_path / "seed", next_offsets={})
         check_definitions(settings)
-        assert noted_digest(settings) == DEFINITION_DIGEST
+        assert stored_digest(settings) == DEFINITION_DIGEST
         assert list(checkpoints_dir(settings).iterdir()) == []
         kept = checkpoints_dir(settings).with_name("checkpoints-of-last-year")
         assert (kept / "job" / "chk-1" / "_metadata").exists()
@@ -82,4 +82,4 @@ def test_a_seed_of_other_definitions_is_none(tmp_path: Path) -> None:
     install_seed(settings, savepoint=tmp_path / "seed", next_offsets={})
     seed = checkpoints_dir(settings).parent / "seed.json"
     seed.write_text(seed.read_text().replace(DEFINITION_DIGEST, "of-last-year"))
-    assert start_of(settings) == Start()
+    assert choose_start(settings) == Start()

@@ -1,4 +1,4 @@
-"""What the two stages do with records, without Flink: rows, dead letters, and crashes as input."""
+"""What the two stages do with records, without Flink: rows, dead letters, crashes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas import topics
+from streams.velocity.merchant_stage import MerchantStage
 from streams.velocity.record_frame import InboundRecord
-from streams.velocity.stages import MerchantStage, UserStage
+from streams.velocity.user_stage import UserStage
 from tests.builders import LIMITS, NOW_MS, label_object, transaction_object, wire
 from tests.unit.streams.velocity.test_journal import MemoryStore
 from tests.unit.streams.velocity.test_record_frame import framed
@@ -23,7 +24,7 @@ DAY_MS = 86_400_000
 
 
 class Job:
-    """Both stages and their durable state; ``crash`` goes back to the last checkpoint."""
+    """Both stages and their durable state."""
 
     def __init__(self) -> None:
         self.journals: dict[tuple[str, str], MemoryStore] = defaultdict(MemoryStore)
@@ -48,7 +49,7 @@ class Job:
         key: str = "",
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
-        """One record through the graph, as ``velocity_job`` wires it."""
+        """Send one record through both stages, as ``streams/velocity/job.py`` wires them."""
         frame = framed(
             topic=topic.encode(),
             partition=1,
@@ -72,7 +73,7 @@ class Job:
             self.produced.append(InboundRecord.parse(out))
 
     def transaction(self, **changes: Any) -> dict[str, Any]:
-        """Feed a transaction and give the row it became."""
+        """Feed a transaction; returns its feature row."""
         obj = transaction_object(**changes)
         self.feed(wire(obj), key=obj["user_id"])
         return self.last_row()

@@ -15,17 +15,14 @@ from schemas import topics
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from streams.backfill.frames import PLACE_BYTES, FoldPlace
-from streams.backfill.stages import (
-    MerchantBackfill,
-    OtherDefinitionsRunningError,
-    RefusedRecordError,
-    UserBackfill,
-    open_backfill_stage,
-)
+from streams.backfill.merchant_stage import MerchantBackfill
+from streams.backfill.operators import OtherDefinitionsRunningError, open_stage
+from streams.backfill.stage import RefusedRecordError
+from streams.backfill.user_stage import UserBackfill
 from streams.velocity.journal import SNAPSHOT
 from tests.builders import LIMITS, label_object, transaction_object, wire
 from tests.unit.streams.velocity.test_record_frame import framed
-from tests.unit.streams.velocity.test_stages import Job
+from tests.unit.streams.velocity.test_stage import Job
 
 DAY_MS = 86_400_000
 START_MS = 1_790_000_000_000
@@ -181,6 +178,6 @@ def test_a_record_that_is_refused_now_ends_the_backfill() -> None:
 
 def test_a_process_with_other_definitions_refuses_to_compute() -> None:
     settings = Settings().model_dump_json()
-    open_backfill_stage("user", settings, DEFINITION_DIGEST, False).close()
+    open_stage("user", settings, DEFINITION_DIGEST, False).close()
     with pytest.raises(OtherDefinitionsRunningError, match="restart"):
-        open_backfill_stage("merchant", settings, "of-next-year", False)
+        open_stage("merchant", settings, "of-next-year", False)

@@ -1,0 +1,28 @@
+"""A key and a frame as one byte array: how a stage tells the JVM under which key to emit.
+
+The layout is the key's length as a big-endian u16, the key in UTF-8, then the frame;
+``streams/jvm/weir/KeyedFrames.java`` reads it. Pure; called by the stages.
+"""
+
+import struct
+
+_KEY_LENGTH = struct.Struct(">H")
+NO_KEY = _KEY_LENGTH.pack(0)
+"""What a keyed frame with an empty key begins with."""
+
+
+def encode_keyed(key: str, frame: bytes) -> bytes:
+    r"""The keyed frame.
+
+    Examples:
+        >>> encode_keyed("m-1", b"{}")
+        b'\x00\x03m-1{}'
+    """
+    key_bytes = key.encode()
+    return _KEY_LENGTH.pack(len(key_bytes)) + key_bytes + frame
+
+
+def frame_position(keyed: bytes) -> int:
+    """Index of the first byte of the frame, behind the key."""
+    length: int = _KEY_LENGTH.unpack_from(keyed)[0]
+    return _KEY_LENGTH.size + length
