@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 
+from clients.mlflow_rest import MlflowRest
 from models.policy import Policy
 from schemas.settings import Settings
 from scoring.metrics import Metrics
 from scoring.stores.batch_reader import RedisBatchReader, connect_batch_reader
+from scoring.stores.champion import TIMEOUT_S, ChampionWatcher
 from scoring.stores.decision_store import RedisDecisionStore, connect_decision_store
-from scoring.stores.registry import ChampionWatcher, MlflowRegistry
 
 
 def wall_clock_ms() -> int:
@@ -36,12 +37,13 @@ def build_policy(settings: Settings) -> Policy:
 
 def build_models(settings: Settings, *, metrics: Metrics) -> ChampionWatcher:
     """Make the watcher of the champion; call its ``start`` and, at the end, its ``stop``."""
-    registry = MlflowRegistry(
-        settings.mlflow_tracking_uri,
+    return ChampionWatcher(
+        MlflowRest(settings.mlflow_tracking_uri, timeout_s=TIMEOUT_S),
         model_name=settings.model_name,
         alias=settings.champion_alias,
+        poll_ms=settings.model_poll_ms,
+        metrics=metrics,
     )
-    return ChampionWatcher(registry, poll_ms=settings.model_poll_ms, metrics=metrics)
 
 
 def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisionStore:

@@ -21,9 +21,7 @@
     └── RetryableError
         ├── ArchiveConflictError          two write the archive at once; one has lost
         ├── ArchiveUnreachableError       the archive's storage failed
-        ├── OnlineStoreUnreachableError   Redis did not take the batch features
-        ├── LogUnreachableError           Kafka did not answer, or a log fell silent before its end
-        └── ModelRegistryUnreachableError MLflow did not answer, or refused a part of the version
+        └── OnlineStoreUnreachableError   Redis did not take the batch features
 """
 
 from __future__ import annotations
@@ -101,11 +99,3 @@ class ArchiveConflictError(RetryableError):
 
 class ArchiveUnreachableError(RetryableError):
     """The archive's storage failed. What was committed before stays; nothing else was."""
-
-
-class LogUnreachableError(RetryableError):
-    """Kafka did not answer in time. Nothing was trained."""
-
-
-class ModelRegistryUnreachableError(RetryableError):
-    """MLflow did not take the whole version. The champion is what it was before."""

@@ -6,7 +6,6 @@
     └── RetryableError
         ├── OnlineStoreUnavailableError      Redis did not answer completely in time
         ├── DecisionStoreUnavailableError    the store of first decisions did not answer in time
-        ├── RegistryUnavailableError         MLflow did not answer, or not completely
         └── DeliveryError                    the broker did not take a record in time
 """
 
@@ -28,10 +27,6 @@ class DecisionStoreUnavailableError(RetryableError):
 
     Decisions go on without it and say ``degraded: decision_store_unavailable``.
     """
-
-
-class RegistryUnavailableError(RetryableError):
-    """The model registry gave no complete answer. The model in use stays in use."""
 
 
 class DeliveryError(RetryableError):

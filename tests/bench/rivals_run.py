@@ -21,9 +21,10 @@ from typing import Any
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from clients.mlflow_rest import MlflowRest
 from features.engine.state import UserState
 from infra.local.layout import REPO
-from scoring.stores.registry import MlflowRegistry
+from scoring.stores.champion import fetch_files
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.load import Load
 from tests.bench.measure import Measured, run_load
@@ -250,15 +251,11 @@ def values_checked(done: Measured) -> dict[str, int]:
 def _model_files(stack: BenchStack) -> Path:
     """The champion's trees and columns, as files."""
     settings = stack.settings
-    registry = MlflowRegistry(
-        settings.mlflow_tracking_uri,
-        model_name=settings.model_name,
-        alias=settings.champion_alias,
-    )
-    version = registry.champion()
+    registry = MlflowRest(settings.mlflow_tracking_uri)
+    version = registry.get_alias(model=settings.model_name, alias=settings.champion_alias)
     if version is None:
         raise SystemExit("there is no champion; the rivals need its trees")
-    files = registry.files(version)
+    files = fetch_files(registry, version)
     directory = stack.stack.layout.data_dir / "bench-model"
     directory.mkdir(exist_ok=True)
     (directory / "trees.onnx").write_bytes(files.trees)

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from clients.errors import ModelRegistryUnreachableError
 from schemas.settings import Settings
 from tests.services import Services, unique_name
 from training.datasets.build import Dataset, DatasetVersion
-from training.errors import ModelRegistryUnreachableError
 from training.registry.dataset_log import TABLE_FILE, experiment_name, log_dataset
 
 DATASET = Dataset(

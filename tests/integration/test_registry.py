@@ -13,21 +13,21 @@ import mlflow
 import pytest
 from prometheus_client import CollectorRegistry
 
+from clients.errors import ModelRegistryUnreachableError
+from clients.mlflow_rest import MlflowRest
 from features.definitions import DEFINITION_DIGEST
-from models.compiled import CompiledModel
+from models.artifact.files import ModelFiles
 from models.heuristic import HEURISTIC
-from models.loaded import ModelFiles
-from scoring.core.errors import RegistryUnavailableError
 from scoring.metrics import build_metrics
-from scoring.stores.registry import ChampionWatcher, MlflowRegistry
+from scoring.stores.champion import ChampionWatcher
 from tests.model_files import Trained, trained, with_golden, with_signature
 from tests.services import Services, unique_name
 from training.errors import (
-    ModelRegistryUnreachableError,
     NoEarlierChampionError,
     NoSuchVersionError,
     OtherDefinitionsVersionError,
 )
+from training.registry.mlflow_runs import check_reachable
 from training.registry.register import ModelRegistry, RegisteredModelVersion
 from training.registry.versions import ModelVersions
 
@@ -51,13 +51,11 @@ class Loop:
             uri, model_name=self.name, champion_alias=ALIAS, challenger_alias="challenger"
         )
 
-    def register(
-        self, model: Trained, compiled: CompiledModel | None = None
-    ) -> RegisteredModelVersion:
+    def register(self, model: Trained, files: ModelFiles | None = None) -> RegisteredModelVersion:
         """Register and make champion, whatever the figures are."""
         registered = self.training.register(
             model.forest,
-            compiled or model.compiled,
+            files or model.files,
             params={"seed": 7},
             metrics={"test_auc": 0.9},
             tags={"code_version": "abc"},
@@ -69,10 +67,14 @@ class Loop:
     def move_alias(self, version: str) -> None:
         mlflow.MlflowClient(self.uri).set_registered_model_alias(self.name, ALIAS, version)
 
-    def watcher(self) -> ChampionWatcher:
-        registry = MlflowRegistry(self.uri, model_name=self.name, alias=ALIAS)
-        metrics = build_metrics(CollectorRegistry())
-        return ChampionWatcher(registry, poll_ms=POLL_MS, metrics=metrics)
+    def watcher(self, registry: MlflowRest | None = None) -> ChampionWatcher:
+        return ChampionWatcher(
+            registry or MlflowRest(self.uri),
+            model_name=self.name,
+            alias=ALIAS,
+            poll_ms=POLL_MS,
+            metrics=build_metrics(CollectorRegistry()),
+        )
 
 
 @pytest.fixture
@@ -108,17 +110,10 @@ def test_a_moved_alias_decides_within_10_s_without_a_restart(loop: Loop) -> None
         eventually(lambda: watcher.current().ref.version == first.version)
 
 
-def with_files_of(files: ModelFiles) -> CompiledModel:
-    """What training compiled, with other files, as a broken training would register it."""
-    return replace(
-        trained().compiled, trees=files.trees, signature=files.signature, golden=files.golden
-    )
-
-
 BROKEN = {
-    "GoldenRowsMismatchError": with_golden(trained().files(), scores=[0.123] * 200),
-    "SignatureMismatchError": replace(trained().files(), golden=b"{"),
-    "DefinitionMismatchError": with_signature(trained().files(), definition_digest="another"),
+    "GoldenRowsMismatchError": with_golden(trained().files, scores=[0.123] * 200),
+    "SignatureMismatchError": replace(trained().files, golden=b"{"),
+    "DefinitionMismatchError": with_signature(trained().files, definition_digest="another"),
 }
 
 
@@ -127,7 +122,7 @@ def test_a_broken_version_is_refused_and_the_last_good_one_goes_on(loop: Loop, e
     good = loop.register(trained())
     watcher = loop.watcher()
     watcher.poll()
-    bad = loop.register(trained(), with_files_of(BROKEN[error]))
+    bad = loop.register(trained(), BROKEN[error])
     watcher.poll()
     assert watcher.current().ref.version == good.version
     assert watcher.refused()[bad.version].startswith(error)
@@ -160,40 +155,48 @@ def test_a_version_that_somebody_else_registered_is_refused_for_its_missing_file
     assert "has no file weir/trees.onnx" in watcher.refused()[str(version)]
 
 
+def test_a_version_without_a_run_is_refused_for_its_missing_files(loop: Loop) -> None:
+    client = mlflow.MlflowClient(loop.uri)
+    client.create_registered_model(loop.name)
+    version = client.create_model_version(loop.name, "s3://elsewhere/model").version
+    loop.move_alias(version)
+    watcher = loop.watcher()
+    watcher.poll()
+    assert watcher.current() is HEURISTIC
+    assert "has no file weir/trees.onnx" in watcher.refused()[str(version)]
+
+
 def test_no_such_model_and_no_such_alias_are_no_champion_rather_than_an_outage(loop: Loop) -> None:
-    registry = MlflowRegistry(loop.uri, model_name=loop.name, alias=ALIAS)
-    assert registry.champion() is None
+    registry = MlflowRest(loop.uri)
+    assert registry.get_alias(model=loop.name, alias=ALIAS) is None
     mlflow.MlflowClient(loop.uri).create_registered_model(loop.name)
-    assert registry.champion() is None
+    assert registry.get_alias(model=loop.name, alias=ALIAS) is None
 
 
 def test_mlflow_down_at_start_means_the_heuristic_until_it_is_there(loop: Loop) -> None:
     good = loop.register(trained())
     with front_door(loop.uri) as (door, open_door):
-        registry = MlflowRegistry(door, model_name=loop.name, alias=ALIAS)
-        watcher = ChampionWatcher(
-            registry, poll_ms=POLL_MS, metrics=build_metrics(CollectorRegistry())
-        )
-        with started(watcher):
+        registry = MlflowRest(door)
+        with started(loop.watcher(registry)) as watcher:
             assert watcher.current() is HEURISTIC
             open_door.set()
             eventually(lambda: watcher.current().ref.version == good.version)
             open_door.clear()
-            with pytest.raises(RegistryUnavailableError):
-                registry.champion()
+            with pytest.raises(ModelRegistryUnreachableError):
+                registry.get_alias(model=loop.name, alias=ALIAS)
             watcher.poll()
             assert watcher.current().ref.version == good.version
 
 
 def test_a_server_that_is_no_mlflow_is_an_outage() -> None:
-    with front_door("http://127.0.0.1:1") as (door, _), pytest.raises(RegistryUnavailableError):
-        MlflowRegistry(door, model_name="m", alias=ALIAS).champion()
+    outage = pytest.raises(ModelRegistryUnreachableError)
+    with front_door("http://127.0.0.1:1") as (door, _), outage:
+        MlflowRest(door).get_alias(model="m", alias=ALIAS)
 
 
 def test_training_says_at_once_that_mlflow_is_away_and_the_champion_unchanged() -> None:
-    registry = ModelRegistry("http://127.0.0.1:1", model_name="m")
     with pytest.raises(ModelRegistryUnreachableError, match="the champion is unchanged"):
-        registry.check_reachable()
+        check_reachable("http://127.0.0.1:1")
 
 
 def test_what_is_registered_is_for_people_too(loop: Loop) -> None:

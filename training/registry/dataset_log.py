@@ -15,9 +15,9 @@ from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag
 from mlflow.exceptions import MlflowException
 
+from clients.errors import ModelRegistryUnreachableError
 from schemas.settings import Settings
 from training.datasets.build import Dataset
-from training.errors import ModelRegistryUnreachableError
 from training.registry.mlflow_runs import (
     FAILURES,
     TAG_UNFINISHED,

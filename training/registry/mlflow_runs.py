@@ -1,8 +1,8 @@
-"""Runs of an MLflow server that are there whole or not at all; for `register`, `dataset_log`.
+"""Runs of an MLflow server that exist complete or not at all; for `register` and `dataset_log`.
 
-A run that is being written carries `TAG_UNFINISHED`. What fails takes its run away again, with the
-version that a lost answer may have left; where MLflow is not there to be told, or the process was
-killed, `sweep_unfinished` of a later training does it.
+A run that is being written carries `TAG_UNFINISHED`. A failure deletes its run, and the version
+that a lost answer may have left. If MLflow is down at that moment, or the process was killed,
+`sweep_unfinished` of a later training deletes them.
 
 ::
 
@@ -12,79 +12,69 @@ killed, `sweep_unfinished` of a later training does it.
 
 from __future__ import annotations
 
-import http.client
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from training.errors import ModelRegistryUnreachableError
+from clients.errors import ModelRegistryUnreachableError
+from clients.mlflow_rest import MlflowRest
 
 logger = logging.getLogger(__name__)
 
 HEALTH_TIMEOUT_S: Final = 5.0
-"""Longest wait, s, for the server to say that it is there."""
+"""Longest wait, s, for an answer to the health check."""
 TAG_UNFINISHED: Final = "weir_unfinished"
-"""On a run that is being written, or whose version is."""
+"""On a run that is being written, or whose version is being written."""
 UNFINISHED_MS_MAX: Final = 60 * 60 * 1_000
-"""Age, ms, from which on a run that carries the tag is nobody's work any more: writing one takes
-seconds, and with all of MLflow's retries some minutes."""
+"""Age, ms, from which on a run that carries the tag counts as abandoned: writing one takes seconds,
+and a few minutes with all of MLflow's retries."""
 TAKE_AWAY_TRIES_MAX: Final = 3
-"""Each is tried several times by MLflow's client, too: together about a minute."""
+"""MLflow's client retries each of them as well: together about a minute."""
 _RUNS_MAX: Final = 100
 
 FAILURES: Final = (MlflowException, OSError)
-"""How MLflow's client fails: files go another way than everything else."""
+"""What MLflow's client raises: file transfers fail differently from all other requests."""
 
 
 def check_reachable(tracking_uri: str) -> None:
-    """Fail early, before minutes of work: MLflow's own client tries for long.
+    """Fail at once, before minutes of work: MLflow's own client retries for long.
 
     Blocks: at most 5 s.
 
     Raises:
         ModelRegistryUnreachableError: there is no MLflow server at the address.
     """
-    parts = urlsplit(tracking_uri)
-    connection = http.client.HTTPConnection(
-        parts.hostname or "", parts.port, timeout=HEALTH_TIMEOUT_S
-    )
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/health")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(tracking_uri, repr(error)) from error
-    finally:
-        connection.close()
-    if status != http.HTTPStatus.OK:
-        raise _unreachable(tracking_uri, f"/health answers {status}")
+        MlflowRest(tracking_uri, timeout_s=HEALTH_TIMEOUT_S).check_reachable()
+    except ModelRegistryUnreachableError as error:
+        raise ModelRegistryUnreachableError(f"{error}; the champion is unchanged") from error
 
 
 def open_client(tracking_uri: str) -> mlflow.MlflowClient:
-    """Give MLflow's client, set to be quiet and to give up in good time.
+    """Give MLflow's client, set to print nothing and to give up early.
 
-    Blocks: at most 5 s, to see that there is a server.
+    Blocks: at most 5 s, for the health check.
 
     Raises:
         ModelRegistryUnreachableError: there is no MLflow server at the address.
     """
     check_reachable(tracking_uri)
-    # Progress bars and addresses on standard output are for whoever calls us to print.
+    # Only the command line prints to standard output.
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    # Some 15 s a request instead of 4 minutes: whoever trains on a schedule tries again anyway.
+    # About 15 s a request instead of 4 minutes: a scheduled training is tried again anyway.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     return mlflow.MlflowClient(tracking_uri)
 
 
 def experiment_id(client: mlflow.MlflowClient, name: str) -> str:
-    """Give the id of an experiment; it is made if there is none of this name."""
+    """Give the id of an experiment; creates it if there is none of this name."""
     found = client.get_experiment_by_name(name)
     return str(found.experiment_id if found is not None else client.create_experiment(name))
 
@@ -93,7 +83,7 @@ def experiment_id(client: mlflow.MlflowClient, name: str) -> str:
 def whole_run(
     client: mlflow.MlflowClient, experiment: str, *, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    """Make a run for the time of a block, which must end it; the block's failure takes it away.
+    """Create a run for a block, which must set it terminated; if the block fails, it is deleted.
 
     Args:
         client: of the server.
@@ -112,14 +102,14 @@ def whole_run(
     try:
         client.delete_tag(run_id, TAG_UNFINISHED)
     except FAILURES as error:
-        # All is written; a sweep sees the version that names the run, and leaves it.
+        # Everything is written. A sweep finds the version that names the run, and keeps it.
         logger.warning("run %s keeps its tag %s: %.200s", run_id, TAG_UNFINISHED, error)
 
 
 def take_away(client: mlflow.MlflowClient, run_id: str) -> None:
-    """Delete a run, and a version of it that a lost answer may have left.
+    """Delete a run, and the version of it that a lost answer may have left.
 
-    A warning, if MLflow is not there to be told; what led here is more important.
+    Only logs a warning if MLflow does not answer: the failure that led here is more important.
     """
     for attempt in range(1, TAKE_AWAY_TRIES_MAX + 1):
         try:
@@ -142,17 +132,17 @@ def sweep_unfinished(
     referenced: frozenset[str],
     now_ms: int,
 ) -> list[str]:
-    """Take away what earlier trainings began and could not finish nor take away themselves.
+    """Delete the unfinished runs of earlier trainings that could not delete them themselves.
 
     Args:
         client: of the server.
-        experiment_names: where to look; those that do not exist are left out.
-        referenced: ids of runs that a version names: they are whole, and only lose the tag.
-        now_ms: the clock, ms since 1970 UTC; a run younger than `UNFINISHED_MS_MAX` may be
-            another training's work.
+        experiment_names: where to look; those that do not exist are skipped.
+        referenced: ids of runs that a version names: they are complete, and only lose the tag.
+        now_ms: the clock, ms since 1970 UTC; a run younger than `UNFINISHED_MS_MAX` may belong
+            to a training that is still running.
 
     Returns:
-        The ids of the runs that were taken away.
+        The ids of the deleted runs.
     """
     swept = []
     for run in _unfinished(client, experiment_names):
@@ -175,10 +165,3 @@ def _unfinished(client: mlflow.MlflowClient, experiment_names: Sequence[str]) ->
         ids, filter_string=f"tags.{TAG_UNFINISHED} = 'yes'", max_results=_RUNS_MAX
     )
     return list(runs)
-
-
-def _unreachable(tracking_uri: str, why: str) -> ModelRegistryUnreachableError:
-    return ModelRegistryUnreachableError(
-        f"MLflow does not answer at {tracking_uri} (setting WEIR_MLFLOW_TRACKING_URI): "
-        f"{why:.300}; start the stack with `weir up`; the champion is unchanged"
-    )

@@ -1,85 +1,61 @@
-"""The registered versions and who is champion, over MLflow's REST interface.
+"""The rules for promotion and rollback of the versions of one registered model.
 
-By the standard library: importing mlflow takes seconds, a rollback should take milliseconds. Owns
-what a promotion and a rollback are: the alias moves in one request, and everything else is said
-before or after it, so that there is one champion at every moment. `register` makes versions.
+A promotion moves the alias in one request and sets all tags before or after it, so there is
+exactly one champion at every moment. `clients.mlflow_rest` sends the requests, in milliseconds
+where importing mlflow takes seconds. `training.registry.register` creates versions.
 """
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
+from clients.mlflow_rest import MlflowRest, ModelVersion
 from features.definitions import DEFINITION_DIGEST
+from models.artifact.files import SIGNATURE_PATH
 from models.encoding.vector import VectorSpec
 from schemas.settings import Settings
 from training.errors import (
-    ModelRegistryUnreachableError,
     NoEarlierChampionError,
     NoSuchVersionError,
     OtherDefinitionsVersionError,
 )
-
-VERSIONS_MAX: Final = 1_000
-ANSWER_S_MAX: Final = 10.0
+from training.registry.gate import PassedGate
 
 TAG_STATUS: Final = "status"
-"""registered, champion, challenger, archived or rolled back. For people: who decides the alias
-says."""
+"""registered, champion, challenger, archived or rolled back. Informational only: the alias is
+authoritative."""
 TAG_REPLACED: Final = "replaced"
-"""The version that was champion before this one; where a rollback goes."""
+"""The version that was champion before this one; a rollback goes there."""
 TAG_REASON: Final = "reason"
 """Why it was promoted, or not."""
+TAG_PARITY: Final = "parity_values_checked"
+"""How many values the parity gate had compared when the version was promoted; none differed."""
 
 REGISTERED = "registered"
-"""Whole, and nobody has pointed at it yet."""
+"""Complete, and no alias points at it yet."""
 CHAMPION, CHALLENGER, ARCHIVED, ROLLED_BACK = "champion", "challenger", "archived", "rolled back"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """One version of the registered model.
-
-    Attributes:
-        version: its number, as text.
-        run_id: of the run that made it; its artifacts are there.
-        aliases: names that point at it.
-        tags: what is said of it: status, lineage, digests.
-        created_ms: when it was registered, ms since 1970 UTC.
-    """
-
-    version: str
-    run_id: str
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
-    created_ms: int
-
-    @property
-    def definition_digest(self) -> str:
-        """Of the features it was fitted on; "" when it does not say."""
-        return self.tags.get("definition_digest", "")
-
-
 class ModelVersions:
-    """The versions of one registered model of an MLflow server (tested with 3.17)."""
+    """The versions of one registered model.
+
+    Every method raises ModelRegistryUnreachableError when MLflow does not answer; `champion` then
+    tells which version decides.
+    """
 
     def __init__(
         self, tracking_uri: str, *, model_name: str, champion_alias: str, challenger_alias: str
     ) -> None:
-        """Point at a server; nothing is asked before the first call.
+        """Point at a server; nothing is sent before the first call.
 
         Args:
             tracking_uri: ``http://host:port``.
             model_name: the registered model.
-            champion_alias: what the version that decides is called.
-            challenger_alias: what the newest version that was not promoted is called.
+            champion_alias: the alias of the version that decides.
+            challenger_alias: the alias of the newest version that was not promoted.
         """
-        self._uri = tracking_uri
+        self._registry = MlflowRest(tracking_uri)
         self._name = model_name
         self._champion_alias = champion_alias
         self._challenger_alias = challenger_alias
@@ -95,65 +71,42 @@ class ModelVersions:
         )
 
     def champion(self) -> ModelVersion | None:
-        """The version that decides; None when there is none yet.
-
-        Raises:
-            ModelRegistryUnreachableError: no answer.
-        """
-        answer = self._ask("registered-models/alias", name=self._name, alias=self._champion_alias)
-        return None if answer is None else _version(answer["model_version"], {})
+        """The version that decides; None if there is none yet."""
+        return self._registry.get_alias(model=self._name, alias=self._champion_alias)
 
     def all(self) -> list[ModelVersion]:
-        """All versions, newest first.
-
-        Raises:
-            ModelRegistryUnreachableError: no answer.
-        """
-        model = self._ask("registered-models/get", name=self._name)
-        if model is None:
-            return []
-        found = self._ask(
-            "model-versions/search", filter=f"name='{self._name}'", max_results=str(VERSIONS_MAX)
-        )
-        # A search does not say who carries which alias.
-        aliases: dict[str, list[str]] = {}
-        for entry in model["registered_model"].get("aliases", []):
-            aliases.setdefault(str(entry["version"]), []).append(str(entry["alias"]))
-        listed = [_version(entry, aliases) for entry in (found or {}).get("model_versions", [])]
-        return sorted(listed, key=lambda entry: int(entry.version), reverse=True)
+        """All versions, newest first."""
+        return self._registry.search_versions(model=self._name)
 
     def get(self, version: str) -> ModelVersion:
         """One version.
 
         Raises:
             NoSuchVersionError: there is none of this number.
-            ModelRegistryUnreachableError: no answer.
         """
-        answer = self._ask("model-versions/get", name=self._name, version=version)
-        if answer is None:
+        found = self._registry.get_version(model=self._name, version=version)
+        if found is None:
             raise NoSuchVersionError(
                 f"model {self._name} has no version {version!r:.40}; `weir models list` names them"
             )
-        return _version(answer["model_version"], {})
+        return found
 
     def artifact(self, version: ModelVersion, path: str) -> bytes | None:
-        """The bytes of a file of a version; None when it has no such file.
+        """The bytes of a file of a version; None if it has no such file."""
+        return self._registry.artifact(run_id=version.run_id, path=path)
 
-        Raises:
-            ModelRegistryUnreachableError: no answer.
-        """
-        query = urlencode({"path": path, "run_uuid": version.run_id})
-        return self._open(f"{self._uri}/get-artifact?{query}")
-
-    def promote(self, version: str, *, reason: str) -> ModelVersion | None:
+    def promote(self, version: str, *, gate: PassedGate, reason: str) -> ModelVersion | None:
         """Make a version the champion; the champion until then is archived, not deleted.
 
-        Delivery: the alias moves in one request. Whatever fails before it leaves the champion as
-        it was; whatever fails after it leaves tags that are out of date, never two champions.
+        Called by `operations.promotion` alone, which asks the parity gate first.
+
+        Delivery: the alias moves in one request. A failure before it leaves the champion as it
+        was; a failure after it leaves tags that are out of date, never two champions.
         Blocks: a handful of requests of at most 10 s each.
 
         Args:
             version: its number.
+            gate: evidence that parity was 0, kept as a tag.
             reason: why, kept as a tag.
 
         Returns:
@@ -162,29 +115,29 @@ class ModelVersions:
         Raises:
             NoSuchVersionError: there is none of this number.
             OtherDefinitionsVersionError: the scorer would refuse it.
-            ModelRegistryUnreachableError: no answer; `champion` says who decides.
         """
         wanted = self.get(version)
         self._check_definitions(wanted)
         before = self.champion()
         if before is not None and before.version == wanted.version:
             return None
-        self.tag(version, {TAG_REASON: reason})
+        self.tag(version, {TAG_REASON: reason, TAG_PARITY: str(gate.values_checked)})
         if before is not None:
             self.tag(version, {TAG_REPLACED: before.version})
-        self._move(self._champion_alias, version)
+        self._point(self._champion_alias, version)
         self.tag(version, {TAG_STATUS: CHAMPION})
         if before is not None:
             self.tag(before.version, {TAG_STATUS: ARCHIVED})
-        challenger = self._ask(
-            "registered-models/alias", name=self._name, alias=self._challenger_alias
-        )
-        if challenger is not None and str(challenger["model_version"]["version"]) == version:
-            self._delete_alias(self._challenger_alias)
+        challenger = self._registry.get_alias(model=self._name, alias=self._challenger_alias)
+        if challenger is not None and challenger.version == version:
+            self._registry.delete_alias(model=self._name, alias=self._challenger_alias)
         return before
 
     def roll_back(self) -> tuple[ModelVersion, ModelVersion]:
         """Make the version champion again that the present champion replaced.
+
+        Does not ask the parity gate: that version passed it when it became champion, and a
+        rollback must be fast, above all while something is wrong.
 
         Delivery and blocking: as `promote`.
 
@@ -192,9 +145,8 @@ class ModelVersions:
             The champion until now, and the champion from now on.
 
         Raises:
-            NoEarlierChampionError: the champion replaced nothing, or there is none.
+            NoEarlierChampionError: the champion replaced no version, or there is none.
             OtherDefinitionsVersionError: the scorer would refuse the earlier one.
-            ModelRegistryUnreachableError: no answer; `champion` says who decides.
         """
         champion = self.champion()
         replaced = champion.tags.get(TAG_REPLACED) if champion else None
@@ -206,29 +158,23 @@ class ModelVersions:
             )
         earlier = self.get(replaced)
         self._check_definitions(earlier)
-        self._move(self._champion_alias, earlier.version)
+        self._point(self._champion_alias, earlier.version)
         self.tag(earlier.version, {TAG_STATUS: CHAMPION})
         self.tag(champion.version, {TAG_STATUS: ROLLED_BACK})
         return champion, earlier
 
     def name_challenger(self, version: str, *, reason: str) -> None:
-        """Keep a version that was not promoted under the challenger's alias, with the reason.
-
-        Raises:
-            ModelRegistryUnreachableError: no answer; the champion is what it was.
-        """
+        """Keep a version that was not promoted under the challenger's alias, with the reason."""
         self.tag(version, {TAG_STATUS: CHALLENGER, TAG_REASON: reason})
-        self._move(self._challenger_alias, version)
+        self._point(self._challenger_alias, version)
 
     def tag(self, version: str, tags: Mapping[str, str]) -> None:
-        """Say something of a version.
-
-        Raises:
-            ModelRegistryUnreachableError: no answer.
-        """
+        """Set tags of a version."""
         for key, value in tags.items():
-            body = {"name": self._name, "version": version, "key": key, "value": value}
-            self._tell("model-versions/set-tag", body)
+            self._registry.set_tag(model=self._name, version=version, key=key, value=value)
+
+    def _point(self, alias: str, version: str) -> None:
+        self._registry.set_alias(model=self._name, alias=alias, version=version)
 
     def _check_definitions(self, version: ModelVersion) -> None:
         if version.definition_digest != DEFINITION_DIGEST:
@@ -238,54 +184,6 @@ class ModelVersions:
                 f"{DEFINITION_DIGEST}: the scorer would refuse it; train again"
             )
 
-    def _move(self, alias: str, version: str) -> None:
-        body = {"name": self._name, "alias": alias, "version": version}
-        self._tell("registered-models/alias", body)
-
-    def _delete_alias(self, alias: str) -> None:
-        self._tell("registered-models/alias", {"name": self._name, "alias": alias}, method="DELETE")
-
-    def _ask(self, what: str, **query: str) -> dict[str, Any] | None:
-        """The answer to a question; None when what it asks for does not exist."""
-        body = self._open(f"{self._uri}/api/2.0/mlflow/{what}?{urlencode(query)}")
-        return None if body is None else self._object(body)
-
-    def _tell(self, what: str, body: Mapping[str, str], *, method: str = "POST") -> None:
-        request = urllib.request.Request(  # noqa: S310 - http
-            f"{self._uri}/api/2.0/mlflow/{what}",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-            method=method,
-        )
-        if self._open(request) is None:
-            raise self._unreachable(f"it knows nothing of {body}")
-
-    def _open(self, request: str | urllib.request.Request) -> bytes | None:
-        try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S_MAX) as answer:  # noqa: S310
-                body: bytes = answer.read()
-                return body
-        except urllib.error.HTTPError as error:
-            # An unknown model is 404, an unknown alias of a known model is 400.
-            if error.code in (400, 404):
-                return None
-            raise self._unreachable(error) from error
-        except OSError as error:
-            raise self._unreachable(error) from error
-
-    def _object(self, body: bytes) -> dict[str, Any]:
-        try:
-            found = json.loads(body)
-        except ValueError as error:
-            raise self._unreachable(error) from error
-        return found if isinstance(found, dict) else {}
-
-    def _unreachable(self, why: object) -> ModelRegistryUnreachableError:
-        return ModelRegistryUnreachableError(
-            f"MLflow does not answer at {self._uri} (setting WEIR_MLFLOW_TRACKING_URI): "
-            f"{why!s:.300}; start the stack with `weir up`"
-        )
-
 
 def vector_spec_of(versions: ModelVersions, version: str) -> VectorSpec | None:
     """Give the specification that a version's vectors are made by; None if it is not known.
@@ -294,18 +192,7 @@ def vector_spec_of(versions: ModelVersions, version: str) -> VectorSpec | None:
         ModelRegistryUnreachableError: no answer.
     """
     try:
-        signature = versions.artifact(versions.get(version), "weir/signature.json")
+        signature = versions.artifact(versions.get(version), SIGNATURE_PATH)
         return None if signature is None else VectorSpec.from_signature(signature)
     except (NoSuchVersionError, ValueError):
         return None
-
-
-def _version(entry: dict[str, Any], aliases: Mapping[str, list[str]]) -> ModelVersion:
-    number = str(entry["version"])
-    return ModelVersion(
-        version=number,
-        run_id=str(entry.get("run_id", "")),
-        aliases=tuple(str(alias) for alias in entry.get("aliases") or aliases.get(number) or ()),
-        tags={tag["key"]: tag["value"] for tag in entry.get("tags", [])},
-        created_ms=int(entry.get("creation_timestamp", 0)),
-    )

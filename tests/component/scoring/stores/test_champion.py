@@ -3,47 +3,55 @@ import logging
 import pytest
 from prometheus_client import CollectorRegistry
 
-from models.errors import SignatureMismatchError
+from clients.errors import ModelRegistryUnreachableError, ResponseTooLargeError
+from clients.mlflow_rest import MlflowRest, ModelVersion
+from models.artifact.files import TREES_PATH, ModelFiles
 from models.heuristic import HEURISTIC
-from models.loaded import ModelFiles, digest_of
-from scoring.core.errors import RegistryUnavailableError
 from scoring.metrics import build_metrics
-from scoring.stores.registry import ChampionWatcher, MlflowRegistry, RegisteredVersion
+from scoring.stores.champion import ChampionWatcher
+from tests.builders import NOW_MS
 from tests.model_files import trained, with_signature
 
+MODEL, ALIAS = "weir-fraud", "champion"
 
-class MemoryRegistry:
-    """A `Registry` of versions, with an alias, that can be away."""
+
+class MemoryRegistry(MlflowRest):
+    """A registry of versions in memory, with an alias, that can be away."""
 
     def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:1")
         self.versions: dict[str, ModelFiles | None] = {}
         self.alias: str | None = None
         self.is_away = False
         self.fetched: list[str] = []
+        self.fails_on_artifacts: Exception | None = None
 
     def add(self, version: str, files: ModelFiles | None) -> None:
         self.versions[version] = files
         self.alias = version
 
-    def champion(self) -> RegisteredVersion | None:
+    def get_alias(self, *, model: str, alias: str) -> ModelVersion | None:
+        assert (model, alias) == (MODEL, ALIAS)
         self._answer()
         if self.alias is None:
             return None
         files = self.versions[self.alias]
-        digest = digest_of(files.trees) if files else ""
-        return RegisteredVersion("weir-fraud", self.alias, "run", digest)
+        tags = {"trees_digest": files.trees_digest} if files else {}
+        return ModelVersion(MODEL, self.alias, f"run-{self.alias}", (ALIAS,), tags, NOW_MS)
 
-    def files(self, version: RegisteredVersion) -> ModelFiles:
+    def artifact(self, *, run_id: str, path: str) -> bytes | None:
         self._answer()
-        self.fetched.append(version.version)
-        files = self.versions[version.version]
-        if files is None:
-            raise SignatureMismatchError(f"version {version.version} has no file")
-        return files
+        if self.fails_on_artifacts is not None:
+            raise self.fails_on_artifacts
+        version = run_id.removeprefix("run-")
+        if path == TREES_PATH:
+            self.fetched.append(version)
+        files = self.versions[version]
+        return files.by_path()[path] if files else None
 
     def _answer(self) -> None:
         if self.is_away:
-            raise RegistryUnavailableError("MLflow is away")
+            raise ModelRegistryUnreachableError("MLflow is away")
 
 
 class Bench:
@@ -51,7 +59,11 @@ class Bench:
         self.registry = MemoryRegistry()
         self.metrics = CollectorRegistry()
         self.watcher = ChampionWatcher(
-            self.registry, poll_ms=1, metrics=build_metrics(self.metrics)
+            self.registry,
+            model_name=MODEL,
+            alias=ALIAS,
+            poll_ms=1,
+            metrics=build_metrics(self.metrics),
         )
 
     def version_after_poll(self) -> str:
@@ -67,7 +79,7 @@ def bench() -> Bench:
     return Bench()
 
 
-GOOD = trained().files()
+GOOD = trained().files
 BAD = with_signature(GOOD, definition_digest="another")
 
 
@@ -82,7 +94,7 @@ def test_without_a_champion_the_heuristic_is_the_model(bench: Bench) -> None:
 def test_a_moved_alias_is_followed_forward_and_back(bench: Bench) -> None:
     bench.registry.add("1", GOOD)
     assert bench.version_after_poll() == "1"
-    bench.registry.add("2", trained(seed=8).files())
+    bench.registry.add("2", trained(seed=8).files)
     assert bench.version_after_poll() == "2"
     bench.registry.alias = "1"
     assert bench.version_after_poll() == "1"
@@ -147,19 +159,22 @@ def test_a_champion_survives_that_the_registry_goes_away_or_forgets_it(bench: Be
 
 def test_a_version_whose_files_cannot_be_fetched_now_is_fetched_later(bench: Bench) -> None:
     bench.registry.add("1", GOOD)
-    fetch = bench.registry.files
-
-    def fail(version: RegisteredVersion) -> ModelFiles:
-        raise RegistryUnavailableError("the connection broke")
-
-    bench.registry.files = fail  # type: ignore[method-assign]
+    bench.registry.fails_on_artifacts = ModelRegistryUnreachableError("the connection broke")
     bench.watcher.poll()
     assert bench.watcher.current() is HEURISTIC
-    bench.registry.files = fetch  # type: ignore[method-assign]
+    bench.registry.fails_on_artifacts = None
     assert bench.version_after_poll() == "1"
 
 
-@pytest.mark.parametrize("uri", ["", "localhost:5000", "sqlite:///x", "http://"])
-def test_an_address_that_is_no_server_is_refused_at_start(uri: str) -> None:
-    with pytest.raises(ValueError, match="mlflow_tracking_uri"):
-        MlflowRegistry(uri, model_name="m", alias="a")
+def test_a_version_without_files_is_refused(bench: Bench) -> None:
+    bench.registry.add("1", None)
+    assert bench.version_after_poll() == HEURISTIC.ref.version
+    assert "model weir-fraud version 1 has no file weir/trees.onnx" in bench.watcher.refused()["1"]
+
+
+def test_a_version_with_a_file_that_is_too_large_is_refused(bench: Bench) -> None:
+    bench.registry.add("1", GOOD)
+    bench.registry.fails_on_artifacts = ResponseTooLargeError("more than 7 bytes")
+    assert bench.version_after_poll() == HEURISTIC.ref.version
+    assert bench.watcher.refused()["1"].startswith("SignatureMismatchError: model weir-fraud")
+    assert bench.count("scoring_models_refused_total", reason="SignatureMismatchError") == 1

@@ -1,0 +1,185 @@
+"""Follows the champion: polls its alias in MLflow, fetches a new version, checks it, swaps.
+
+`ChampionWatcher` is the `ModelSource` of the scorer. It polls in a thread of its own, so neither
+a slow registry nor a broken version ever delays a decision, and it keeps the last good model.
+Knows nothing of HTTP (`clients.mlflow_rest`) nor of what makes a version good (`models.artifact`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Final, NamedTuple
+
+from prometheus_client import Gauge
+
+from clients.errors import ModelRegistryUnreachableError, ResponseTooLargeError
+from clients.mlflow_rest import MlflowRest, ModelVersion
+from models.artifact.files import ModelFiles, read_files
+from models.artifact.load import load_model
+from models.errors import ModelRefusedError, SignatureMismatchError
+from models.heuristic import HEURISTIC
+from models.model import Model
+from scoring.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S: Final = 5.0
+"""Longest wait, s, for one step of a request to the registry. For the client that is handed in."""
+REFUSED_VERSIONS_MAX: Final = 1_000
+"""How many refused versions are remembered, so that each is fetched and logged only once."""
+
+
+class _Identity(NamedTuple):
+    """What makes a version another one: its trees may be replaced under the same number."""
+
+    version: str
+    run_id: str
+    trees_digest: str
+
+
+class ChampionWatcher:
+    """The `ModelSource` of the scorer: the champion, or the last good model, or the heuristic.
+
+    One thread polls every ``poll_ms``; `current` reads one reference, which Python swaps
+    atomically. A refused version is reported once (warning and metric) and remembered, so the
+    alias may stay on it for days without another download or another line in the log.
+    """
+
+    def __init__(
+        self, registry: MlflowRest, *, model_name: str, alias: str, poll_ms: int, metrics: Metrics
+    ) -> None:
+        """Start with the heuristic; nothing is polled before `start` or `poll`.
+
+        Args:
+            registry: where versions come from; with a time limit of `TIMEOUT_S`.
+            model_name: the registered model.
+            alias: the alias to follow.
+            poll_ms: time between two polls of the alias, ms.
+            metrics: where swaps and refusals are counted.
+        """
+        self._registry = registry
+        self._model_name = model_name
+        self._alias = alias
+        self._poll_s = poll_ms / 1000
+        self._metrics = metrics
+        self._model: Model = HEURISTIC
+        self._in_use: _Identity | None = None
+        self._refused: dict[_Identity, str] = {}
+        self._trouble: str | None = None
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._shown: Gauge | None = None
+        self._show_model()
+
+    def current(self) -> Model:
+        """Give the model in use; see `scoring.core.ports.ModelSource`."""
+        return self._model
+
+    def refused(self) -> dict[str, str]:
+        """Give the refused versions with the reason of each, oldest first."""
+        return {identity.version: reason for identity, reason in self._refused.items()}
+
+    def start(self) -> None:
+        """Poll once, then go on polling in the background.
+
+        Blocks: for the first poll, so that a worker that comes back decides with the champion
+        from its first row on; at most about 20 s when the registry hangs, not at all when it is
+        down. Raises nothing: without a registry the heuristic decides.
+        """
+        self.poll()
+        self._thread = threading.Thread(target=self._run, name="champion-watcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop polling. Waits for a poll in progress at most as long as a request may take."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=TIMEOUT_S)
+
+    def poll(self) -> None:
+        """Read the alias once and swap if it has moved to a version that passes the checks.
+
+        Blocks: some multiples of `TIMEOUT_S` at worst. Raises nothing the outside world can cause.
+        """
+        try:
+            version = self._registry.get_alias(model=self._model_name, alias=self._alias)
+            if version is None:
+                self._note("the alias points at no version; the model in use stays")
+                return
+            identity = _identity_of(version)
+            if identity != self._in_use and identity not in self._refused:
+                self._swap_to(version)
+            if identity not in self._refused:
+                self._note(None)
+        except ModelRegistryUnreachableError as error:
+            self._metrics.registry_failures.inc()
+            self._note(f"{error}; the model in use stays")
+
+    def _swap_to(self, version: ModelVersion) -> None:
+        identity = _identity_of(version)
+        try:
+            model = load_model(
+                fetch_files(self._registry, version),
+                name=version.name,
+                version=version.version,
+                trees_digest=identity.trees_digest,
+            )
+        except ModelRefusedError as error:
+            self._refuse(identity, error)
+            return
+        before, self._model, self._in_use = self._model.ref, model, identity
+        logger.info("scoring with %s, before with %s", model.ref, before)
+        self._metrics.model_swaps.inc()
+        self._show_model()
+
+    def _refuse(self, identity: _Identity, error: ModelRefusedError) -> None:
+        if len(self._refused) >= REFUSED_VERSIONS_MAX:
+            self._refused.pop(next(iter(self._refused)))
+        self._refused[identity] = f"{type(error).__name__}: {error}"
+        self._metrics.models_refused.labels(reason=type(error).__name__).inc()
+        logger.warning("refused %s; scoring goes on with %s", error, self._model.ref)
+
+    def _note(self, trouble: str | None) -> None:
+        # One line when trouble begins or changes, one when it is over: a registry that is down
+        # for a night must not fill the log.
+        if trouble != self._trouble:
+            if trouble is not None:
+                logger.warning("model registry: %s", trouble)
+            else:
+                logger.info("model registry: works again")
+        self._trouble = trouble
+
+    def _show_model(self) -> None:
+        ref = self._model.ref
+        shown = self._metrics.model_info.labels(
+            name=ref.name, version=ref.version, digest=ref.digest
+        )
+        if self._shown is not None:
+            self._shown.set(0)
+        shown.set(1)
+        self._shown = shown
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._poll_s):
+            self.poll()
+
+
+def fetch_files(registry: MlflowRest, version: ModelVersion) -> ModelFiles:
+    """Fetch the files of a version that the scorer loads.
+
+    Blocks: as long as bytes keep coming within the client's time limit of each other.
+
+    Raises:
+        ModelRegistryUnreachableError: no complete answer; try again later.
+        SignatureMismatchError: the version lacks a file, or one is too large.
+    """
+    of = f"model {version.name} version {version.version}"
+    try:
+        return read_files(lambda path: registry.artifact(run_id=version.run_id, path=path), of=of)
+    except ResponseTooLargeError as error:
+        raise SignatureMismatchError(f"{of}: {error}") from error
+
+
+def _identity_of(version: ModelVersion) -> _Identity:
+    return _Identity(version.version, version.run_id, version.trees_digest)
