@@ -28,8 +28,10 @@ from training.datasets.build import Dataset
 from training.datasets.read_log import read_feature_rows, read_labels
 from training.datasets.rows import MATURITY_MS, join_labels
 from training.datasets.split import split_by_time
-from training.fitting.candidate import Candidate, Opponent, contest, fit_candidate, opponent
-from training.fitting.evaluate import Comparison, Thresholds
+from training.fitting.baseline import Baseline, NoBaseline, judge_candidate, load_baseline
+from training.fitting.candidate import Candidate, fit_candidate
+from training.fitting.evaluate import Comparison
+from training.fitting.figures import Thresholds
 from training.fitting.fit import ForestParameters
 from training.fitting.verdict import Verdict
 from training.registry import version_record
@@ -170,7 +172,7 @@ def train_on(
     """
     versions = ModelVersions.from_settings(settings)
     thresholds = Thresholds(review=settings.review_threshold, block=settings.block_threshold)
-    champion = read_opponent(versions)
+    baseline = read_baseline(versions, model_name=settings.model_name)
     candidate = fit_candidate(
         split_by_time(table),
         parameters=plan.parameters,
@@ -179,7 +181,9 @@ def train_on(
         grid=plan.grid,
         jobs=os.cpu_count() or 1,
     )
-    verdict, comparison = contest(candidate, champion, thresholds=thresholds, seed=plan.seed)
+    verdict, comparison = judge_candidate(
+        candidate, baseline, thresholds=thresholds, seed=plan.seed
+    )
     wrong = plan.parity() if plan.parity is not None and verdict.promotes else None
     if wrong is not None:
         verdict = Verdict(promotes=False, reason=f"parity is not 0: {wrong}; {verdict.reason}")
@@ -237,7 +241,7 @@ def _register(
     registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
     return registry.register(
         candidate.forest,
-        candidate.compiled,
+        candidate.files,
         params={**parameters, **about, **lineage},
         metrics=version_record.figures(table, candidate, comparison),
         tags={**lineage, **status, "parameters": json.dumps(parameters)},
@@ -287,7 +291,7 @@ def read_training_data(settings: Settings, source: Source) -> tuple[pd.DataFrame
     return read_feature_rows(settings.kafka_bootstrap), labels
 
 
-def read_opponent(versions: ModelVersions) -> Opponent | str:
+def read_baseline(versions: ModelVersions, *, model_name: str) -> Baseline | NoBaseline:
     """Read the champion from the registry, or say why there is none to compare with.
 
     Raises:
@@ -295,12 +299,12 @@ def read_opponent(versions: ModelVersions) -> Opponent | str:
     """
     champion = versions.champion()
     if champion is None:
-        return "there is no champion yet"
-    return opponent(
-        champion.version,
-        trees=versions.artifact(champion, "weir/trees.onnx"),
-        signature=versions.artifact(champion, "weir/signature.json"),
-        tags=dict(champion.tags),
+        return NoBaseline("there is no champion yet")
+    return load_baseline(
+        lambda path: versions.artifact(champion, path),
+        name=model_name,
+        version=champion.version,
+        tags=champion.tags,
     )
 
 

@@ -1,4 +1,4 @@
-"""A small real model for tests: fitted on made-up rows, compiled as training does."""
+"""A small real model for tests: fitted on generated rows and compiled as in training."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
 from features.definitions import FEATURE_NAMES
-from models.compiled import CompiledModel, compile_forest
+from models.artifact.compile_forest import compile_forest
+from models.artifact.files import ModelFiles
+from models.encoding.table import encode_table, vector_spec
 from models.encoding.vector import VectorSpec
-from models.loaded import ModelFiles
-from training.datasets.rows import encode_table, vector_spec
 from training.fitting.fit import ForestParameters, fit_forest
 
 ROWS = 400
@@ -23,16 +23,12 @@ ROWS = 400
 
 @dataclass(frozen=True)
 class Trained:
-    """A forest, its specification, the table it was fitted on, and its compiled form."""
+    """A forest, its specification, the table it was fitted on, and its files."""
 
     table: pd.DataFrame
     spec: VectorSpec
     forest: RandomForestClassifier
-    compiled: CompiledModel
-
-    def files(self) -> ModelFiles:
-        compiled = self.compiled
-        return ModelFiles(compiled.trees, compiled.signature, compiled.golden)
+    files: ModelFiles
 
 
 def training_table(rows: int = ROWS, *, seed: int = 7) -> pd.DataFrame:

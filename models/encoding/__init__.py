@@ -1,1 +1,1 @@
-"""From a feature row, or a table of them, to the vectors that a model takes."""
+"""Turns feature rows, or a table of them, into the input vectors of a model."""

@@ -38,13 +38,15 @@ from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS, FEATURE_NAMES
 from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
+from models.encoding.table import encode_table
 from models.encoding.vector import AMOUNT_COLUMN, VectorSpec
 from schemas.label import Label
 from schemas.settings import Settings
 from training.archive.read import archived_feature_rows, archived_labels
 from training.datasets.build import build_dataset
-from training.datasets.rows import encode_table, join_labels
-from training.fitting.evaluate import Thresholds, evaluate
+from training.datasets.rows import join_labels
+from training.fitting.evaluate import evaluate
+from training.fitting.figures import Thresholds
 from training.fitting.fit import ForestParameters, fit_forest
 
 HANDBOOK = Path(__file__).resolve().parents[3] / "shared" / "handbook"

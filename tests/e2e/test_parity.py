@@ -52,7 +52,7 @@ def champion(weir_stack: Services, producer: KafkaProducer) -> str:
     model = trained()
     registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
     version = registry.register(
-        model.forest, model.compiled, params={}, metrics={}, tags={}, files={}
+        model.forest, model.files, params={}, metrics={}, tags={}, files={}
     ).version
     versions.promote(version, reason="a test")
     deadline_s = time.monotonic() + ANSWER_MS_MAX / 1_000

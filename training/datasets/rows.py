@@ -7,18 +7,8 @@ ones that are reported already are no fair sample of the young.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from features.batch import BATCH_NAMES
-from models.encoding.vector import (
-    CATEGORY_COLUMNS,
-    MISSING_CODE,
-    STREAM_COLUMNS,
-    UNKNOWN_CODE,
-    VectorSpec,
-)
 from training.errors import (
     FutureFeaturesError,
     NoFeatureRowsError,
@@ -153,35 +143,3 @@ def statistics(table: pd.DataFrame) -> pd.DataFrame:
             "mean_legitimate": numbers[~is_fraud].mean(),
         }
     )
-
-
-def vector_spec(table: pd.DataFrame) -> VectorSpec:
-    """Give the specification of a table's vectors: all columns, categories as seen, sorted.
-
-    Batch features are columns where the table has them.
-    """
-    return VectorSpec(
-        (*STREAM_COLUMNS, *(name for name in BATCH_NAMES if name in table)),
-        {
-            column: tuple(sorted(text for text in table[column].unique() if text is not None))
-            for column in CATEGORY_COLUMNS
-        },
-    )
-
-
-def encode_table(table: pd.DataFrame, spec: VectorSpec) -> NDArray[np.float64]:
-    """Give the vectors of a table, equal to ``spec.encode`` row by row, but by column.
-
-    Returns:
-        Shape (rows, columns of the specification), float64, NaN for no value.
-    """
-    return np.column_stack([_encode_column(table, spec, column) for column in spec.columns])
-
-
-def _encode_column(table: pd.DataFrame, spec: VectorSpec, column: str) -> NDArray[np.float64]:
-    if column not in spec.categories:
-        return table[column].to_numpy(dtype=np.float64)
-    codes = {text: float(code) for code, text in enumerate(spec.categories[column])}
-    texts = table[column]
-    encoded = texts.map(codes).fillna(UNKNOWN_CODE).where(texts.notna(), MISSING_CODE)
-    return np.asarray(encoded, dtype=np.float64)

@@ -1,1 +1,1 @@
-"""Fitting: from a data set to a candidate, its figures, and the verdict about it."""
+"""Fits a model on a labelled table, evaluates it, and decides whether it is to be promoted."""

@@ -1,6 +1,8 @@
-"""Chooses what a forest is grown by: each of a few is fitted on the older rows, tried on newer.
+"""Chooses the parameters of a forest on the validation rows.
 
-The rows that a model is judged on play no part, so its figures stay its own. Pure.
+Each parameter set of a grid is fitted on the train rows and evaluated on the validation rows. The
+test rows are not used, so the figures that a model gets on them stay unbiased. Pure. Called by
+`training.fitting.candidate`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any, Final
 
 from sklearn.metrics import average_precision_score
 
-from training.datasets.rows import encode_table, vector_spec
+from models.encoding.table import encode_table, vector_spec
 from training.datasets.split import Split
 from training.fitting.fit import ForestParameters, fit_forest
 from training.fitting.verdict import FRAUDS_MIN
@@ -24,24 +26,24 @@ GRID: Final = tuple(
     ForestParameters(depth_max=depth_max, leaf_rows_min=leaf_rows_min)
     for depth_max, leaf_rows_min in product((8, 12, 20), (20, 5, 1))
 )
-"""What is tried, the smallest trees first: of equals the first is taken."""
+"""The default grid, smallest trees first: of equally good parameters the first are taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What was tried and what was taken.
+    """The chosen parameters, and those that were tried.
 
     Attributes:
-        parameters: to fit with.
+        parameters: the chosen ones.
         tried: each of the grid with its average precision on the validation rows, in the order
-            of the grid; empty if the rows could not tell.
+            of the grid; empty if there were too few frauds to choose by.
     """
 
     parameters: ForestParameters
     tried: tuple[tuple[ForestParameters, float], ...] = ()
 
     def as_report(self) -> list[dict[str, Any]]:
-        """Give what was tried, as JSON takes it."""
+        """Give what was tried as JSON values."""
         return [{**asdict(parameters), "average_precision": ap} for parameters, ap in self.tried]
 
 
@@ -49,32 +51,33 @@ def choose_parameters(
     split: Split,
     grid: Sequence[ForestParameters],
     *,
-    otherwise: ForestParameters,
+    default: ForestParameters,
     seed: int,
     jobs: int = 1,
 ) -> Choice:
-    """Fit each of a grid on the train rows and take what has the best average precision.
+    """Fit each parameter set of a grid and take the one with the best average precision.
 
     Takes as long as fitting each of them once.
 
     Args:
-        split: what is fitted on and what is tried on; its test part is not looked at.
-        grid: at least one; of equals the first is taken.
-        otherwise: taken where the validation rows hold fewer than `FRAUDS_MIN` frauds, or the
-            train rows are of one kind: there is nothing to tell the grid apart by.
+        split: its train part is fitted on, its validation part evaluates; its test part is not
+            used.
+        grid: at least one; of equally good ones the first is taken.
+        default: taken if the validation part has fewer than `FRAUDS_MIN` frauds or no honest
+            row, or if the train part has rows of one class only.
         seed: equal seeds and rows give equal choices.
-        jobs: threads to grow the forests with.
+        jobs: number of threads.
     """
-    wanted = split.validation["is_fraud"].to_numpy(dtype=bool)
-    if wanted.sum() < FRAUDS_MIN or wanted.all() or split.train["is_fraud"].nunique() < 2:
-        logger.warning("too few frauds to choose parameters by; taking %s", otherwise)
-        return Choice(otherwise)
+    is_fraud = split.validation["is_fraud"].to_numpy(dtype=bool)
+    if is_fraud.sum() < FRAUDS_MIN or is_fraud.all() or split.train["is_fraud"].nunique() < 2:
+        logger.warning("too few frauds to choose parameters by; taking %s", default)
+        return Choice(default)
     spec = vector_spec(split.train)
     vectors = encode_table(split.validation, spec)
     tried = []
     for parameters in grid:
         forest = fit_forest(split.train, spec, parameters=parameters, seed=seed, jobs=jobs)
-        precision = float(average_precision_score(wanted, forest.predict_proba(vectors)[:, 1]))
+        precision = float(average_precision_score(is_fraud, forest.predict_proba(vectors)[:, 1]))
         logger.info("%s: average precision %.4f", parameters, precision)
         tried.append((parameters, precision))
     best, _ = max(tried, key=lambda each: each[1])

@@ -1,4 +1,8 @@
-"""From a table to a random forest. Pure: no file, no server, no clock; the seed is an argument."""
+"""Fits a random forest of scikit-learn on a labelled table.
+
+Pure: no file, no server, no clock; the seed is an argument. Called by `training.fitting.candidate`
+and, for each set of parameters, by `training.fitting.choose`.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +12,19 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
+from models.encoding.table import encode_table
 from models.encoding.vector import VectorSpec
-from training.datasets.rows import encode_table
 
 
 @dataclass(frozen=True, slots=True)
 class ForestParameters:
-    """What a forest is grown by; logged with the run.
+    """The parameters of a forest; logged with the run.
 
     Attributes:
         trees: how many.
-        depth_max: of each tree; scoring time grows with it.
-        leaf_rows_min: rows a leaf holds at least. One row a leaf would make trees three times
-            as large, and sure of what they saw once.
+        depth_max: largest depth of a tree; scoring time grows with it.
+        leaf_rows_min: smallest number of rows in a leaf. With 1 the trees are three times as
+            large and overfit.
     """
 
     trees: int = 100
@@ -36,17 +40,17 @@ def fit_forest(
     seed: int,
     jobs: int = 1,
 ) -> RandomForestClassifier:
-    """Grow a forest that gives the probability of fraud.
+    """Fit a forest that gives the probability of fraud.
 
-    Classes are not reweighted: a score is the share of fraud among rows like this one, which
-    is what the thresholds of the policy mean.
+    The classes are not reweighted, so a score estimates the share of fraud among similar rows;
+    the thresholds of the policy rely on that.
 
     Args:
-        table: with ``is_fraud`` and every column of the specification; both classes.
-        spec: which columns, in which order.
+        table: with ``is_fraud`` and every column of the specification; rows of both classes.
+        spec: of the vectors.
         parameters: of the forest.
-        seed: equal seeds and tables give equal forests, whatever ``jobs``.
-        jobs: threads to grow it with.
+        seed: equal seeds and tables give equal forests, for any ``jobs``.
+        jobs: number of threads.
     """
     forest = RandomForestClassifier(
         n_estimators=parameters.trees,
@@ -56,6 +60,6 @@ def fit_forest(
         n_jobs=jobs,
     )
     forest.fit(encode_table(table, spec).astype(np.float32), table["is_fraud"].to_numpy(dtype=int))
-    # Predicting in threads adds up the trees in the order they finish: equal but for the last
-    # bit. Golden scores shall be the same bytes for the same forest.
+    # Several threads add up the trees in the order in which they finish, which changes the last
+    # bit. The golden scores of equal forests must be equal to the last bit.
     return forest.set_params(n_jobs=1)

@@ -1,6 +1,7 @@
-"""Three pictures of a model for people: what it finds, whether its scores are shares, its columns.
+"""Draws three plots of a model: precision and recall, calibration, importance of the columns.
 
-PNG bytes out; no file, no window, no global state of matplotlib. Called by `train`.
+Each is returned as the bytes of a PNG; no file, no window, no global state of matplotlib. Called
+by `training.registry.version_record`.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve
 
-from training.fitting.evaluate import calibration_curve
+from training.fitting.figures import calibration_curve
 
 DOTS_PER_INCH = 100
 COLUMNS_SHOWN = 20
 
 
 def precision_recall(table: pd.DataFrame, scores: NDArray[np.float64]) -> bytes:
-    """Draw precision over recall, with the share of fraud, which is what guessing gives.
+    """Draw precision over recall; a dotted line shows the precision of guessing.
 
     Args:
-        table: with ``is_fraud``, both kinds.
+        table: with ``is_fraud``, rows of both classes.
         scores: of its rows.
     """
     figure, axes = _empty("precision and recall", x="recall", y="precision")
@@ -38,7 +39,7 @@ def precision_recall(table: pd.DataFrame, scores: NDArray[np.float64]) -> bytes:
 
 
 def calibration(table: pd.DataFrame, scores: NDArray[np.float64]) -> bytes:
-    """Draw the share of fraud over the mean score of each bin; a perfect score is the diagonal.
+    """Draw the share of fraud over the mean score of each bin; the diagonal is perfect.
 
     Args:
         table: with ``is_fraud``.
@@ -55,11 +56,11 @@ def calibration(table: pd.DataFrame, scores: NDArray[np.float64]) -> bytes:
 
 
 def importance(columns: Sequence[str], importances: NDArray[np.float64]) -> bytes:
-    """Draw the columns that split most, by the decrease of impurity they bring; the sum is 1.
+    """Draw the most important columns, by their share of the decrease of impurity.
 
     Args:
-        columns: of the vector.
-        importances: of each.
+        columns: names.
+        importances: of each column; they sum to 1.
     """
     figure, axes = _empty("importance", x="share of the decrease of impurity", y="")
     order = np.argsort(importances)[-COLUMNS_SHOWN:]
@@ -76,7 +77,7 @@ def _empty(title: str, *, x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def _png(figure: Figure) -> bytes:
-    # Without the date and the version of the program, equal models give equal bytes.
+    # Without matplotlib's version in the metadata, equal models give equal bytes.
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,6 +1,8 @@
-"""Who decides next: whether a new version takes the place of the champion, and why or why not.
+"""Verdicts: whether a new version is good enough to replace the champion, and the reason.
 
-Pure: figures in, a verdict in words out. Knows no registry; `train` carries the verdict out.
+The rules of promotion as far as figures decide them. Knows no registry and no alias: the training
+run carries the verdict out, and the parity gate may still stop it. Pure. Called by
+`training.fitting.baseline`.
 """
 
 from __future__ import annotations
@@ -12,57 +14,58 @@ from typing import Final
 from training.fitting.evaluate import Comparison, Evaluation, Interval
 
 DECIDING_FIGURE: Final = "average_precision"
-"""What must be better. Of the figures the one that notices a lost fraud among a hundred honest
-transactions, whatever the thresholds are."""
+"""The figure in which a challenger must beat the champion. It notices one missed fraud among a
+hundred honest transactions and does not depend on the thresholds."""
 FIRST_FIGURE: Final = "auc"
-"""What a first model must be better in than guessing, which gives `GUESSED`: whether it tells
-fraud from honest at all shows in this figure with fewer frauds than in any other."""
-GUESSED: Final = 0.5
+"""The figure in which a first model must beat guessing. It needs the fewest frauds to show that a
+model can tell fraud from honest transactions at all."""
+FIRST_FIGURE_GUESSED: Final = 0.5
+"""The value of `FIRST_FIGURE` that guessing gives."""
 FRAUDS_MIN: Final = 10
-"""Frauds that a model is judged on at least; fewer show anything."""
+"""The fewest frauds that a model is judged on; with fewer, its figures are noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a version becomes the champion.
+    """The decision about a new version.
 
     Attributes:
-        promotes: it does.
-        reason: why, or why not, in one sentence with the figures.
+        promotes: whether it is to become the champion.
+        reason: why, or why not, in one sentence with the figures; the version's tag says it.
     """
 
     promotes: bool
     reason: str
 
 
-def judge_first(evaluation: Evaluation | None, *, why_first: str) -> Verdict:
+def judge_without_baseline(evaluation: Evaluation | None, *, no_baseline: str) -> Verdict:
     """Judge a version that has no champion to beat: it must be better than guessing.
 
-    Not better than the heuristic: its score is no probability, so only its ranking would compare,
-    and what it lacks for good, learning from a label, it would lack again tomorrow.
+    It is not compared with the heuristic. The heuristic's score is not a probability, so only the
+    rankings would compare, and the heuristic can never learn from labels.
 
     Args:
-        evaluation: on rows the version has not seen; None if they are of one kind only.
-        why_first: what is said of the champion.
+        evaluation: on rows that the version was not fitted on; None if they are of one class.
+        no_baseline: why there is no champion to compare with.
     """
     if evaluation is None or evaluation.frauds < FRAUDS_MIN:
         return Verdict(
             promotes=True,
-            reason=f"{why_first}; fewer than {FRAUDS_MIN} frauds to judge it by",
+            reason=f"{no_baseline}; fewer than {FRAUDS_MIN} frauds to judge it by",
         )
     figure = evaluation.figures[FIRST_FIGURE]
-    said = f"{FIRST_FIGURE} {shown(figure)}, guessing gives {GUESSED}"
-    if figure.low > GUESSED:
-        return Verdict(promotes=True, reason=f"{why_first}; {said}")
-    return Verdict(promotes=False, reason=f"no better than guessing by more than noise: {said}")
+    figures = f"{FIRST_FIGURE} {shown(figure)}, guessing gives {FIRST_FIGURE_GUESSED}"
+    if figure.low > FIRST_FIGURE_GUESSED:
+        return Verdict(promotes=True, reason=f"{no_baseline}; {figures}")
+    return Verdict(promotes=False, reason=f"no better than guessing by more than noise: {figures}")
 
 
 def judge_challenger(comparison: Comparison | None, *, champion: str, frauds: int) -> Verdict:
-    """Judge a version against the champion: better by more than noise, on the same rows.
+    """Judge a version against the champion: it must be better by more than noise.
 
     Args:
-        comparison: on rows that neither was fitted on; None if they were too few.
-        champion: its version.
+        comparison: on rows that neither was fitted on; None if those hold too few frauds.
+        champion: its version number.
         frauds: how many frauds those rows hold.
     """
     if comparison is None:
@@ -72,32 +75,32 @@ def judge_challenger(comparison: Comparison | None, *, champion: str, frauds: in
             f"fitted on, {FRAUDS_MIN} are needed to tell; train again when more are known",
         )
     difference = comparison.difference[DECIDING_FIGURE]
-    said = (
+    figures = (
         f"{DECIDING_FIGURE} {comparison.challenger[DECIDING_FIGURE]:.4f}, champion version "
         f"{champion} has {comparison.champion[DECIDING_FIGURE]:.4f} on the same "
         f"{comparison.rows} rows; difference {shown(difference)}"
     )
     if difference.low > 0:
-        return Verdict(promotes=True, reason=f"better by more than noise: {said}")
-    return Verdict(promotes=False, reason=f"not better by more than noise: {said}")
+        return Verdict(promotes=True, reason=f"better by more than noise: {figures}")
+    return Verdict(promotes=False, reason=f"not better by more than noise: {figures}")
 
 
 def not_comparable(champion: str, *, absent: Sequence[str]) -> Verdict:
-    """Refuse a version whose rows lack what the champion scores by.
+    """Refuse a version whose rows the champion cannot score.
 
     Args:
-        champion: its version.
-        absent: columns of the champion's vectors that the rows do not have.
+        champion: its version number.
+        absent: columns that the champion takes and the rows do not have.
     """
     return Verdict(
         promotes=False,
         reason=f"champion version {champion} scores by {', '.join(absent)}, which these rows do "
-        "not have: they cannot be compared; train on a data set",
+        "not have, so the two cannot be compared; train on a data set",
     )
 
 
 def shown(figure: Interval) -> str:
-    """Give a figure with its interval.
+    """Format a figure with its interval.
 
     Examples:
         >>> shown(Interval(0.5, 0.41, 0.62))

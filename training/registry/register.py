@@ -1,7 +1,8 @@
-"""The MLflow adapter of training: a run, its files, and last the version that names them.
+"""Registers a model in MLflow: a run, its files, and finally the version that refers to it.
 
-Owns the order in which a version comes to be: it exists only when it is whole, with all its tags.
-Who is champion is `versions`'. `scoring.stores.registry` reads what is written here.
+Owns the order of these steps, so that a version exists only when it is complete, with all its
+tags. Does not move the alias of the champion; see `training.registry.versions`. Called by the
+training run; `scoring.stores.champion` reads what is written here.
 """
 
 from __future__ import annotations
@@ -17,28 +18,15 @@ import sklearn
 from mlflow.entities import DatasetInput
 from sklearn.ensemble import RandomForestClassifier
 
+from clients.errors import ModelRegistryUnreachableError
 from features.definitions import DEFINITION_DIGEST
-from models.compiled import CompiledModel
-from training.errors import ModelRegistryUnreachableError
-from training.registry.mlflow_runs import (
-    FAILURES,
-    check_reachable,
-    experiment_id,
-    open_client,
-    whole_run,
-)
-
-FILES = {
-    "weir/trees.onnx": "trees",
-    "weir/signature.json": "signature",
-    "weir/golden.json": "golden",
-}
-"""Artifact to attribute of `CompiledModel`."""
+from models.artifact.files import ModelFiles
+from training.registry.mlflow_runs import FAILURES, experiment_id, open_client, whole_run
 
 
 @dataclass(frozen=True, slots=True)
 class RegisteredModelVersion:
-    """A version that was registered. Nobody points at it yet."""
+    """A version that was registered. No alias points at it yet."""
 
     name: str
     version: str
@@ -59,14 +47,10 @@ class ModelRegistry:
         self._tracking_uri = tracking_uri
         self._model_name = model_name
 
-    def check_reachable(self) -> None:
-        """Fail early, before minutes of work; see `mlflow_runs.check_reachable`."""
-        check_reachable(self._tracking_uri)
-
     def register(
         self,
         forest: RandomForestClassifier,
-        compiled: CompiledModel,
+        compiled: ModelFiles,
         *,
         params: Mapping[str, object],
         metrics: Mapping[str, float],
@@ -77,22 +61,22 @@ class ModelRegistry:
     ) -> RegisteredModelVersion:
         """Log a run with its model and files, and register that as a new version.
 
-        Delivery: the version is made last, in one request with all its tags, after every file of
-        ``weir/`` was read back. Whatever fails takes run and version away again.
-        Blocks: some seconds; where MLflow goes away meanwhile, up to two minutes.
+        Delivery: the version is created last, in one request with all its tags, after every file
+        of ``weir/`` was read back. After a failure, the run and the version are deleted again.
+        Blocks: some seconds; up to two minutes if MLflow stops answering meanwhile.
 
         Args:
-            forest: the estimator, for people.
-            compiled: what the scorer loads.
+            forest: the estimator, for inspection; the scorer never loads it.
+            compiled: the files that the scorer loads.
             params: of the run.
             metrics: of the run.
             tags: of the version, besides the digests of definitions and trees.
-            files: further artifacts, by path.
-            inputs: data sets that the run's page names.
-            description: of the version, in Markdown, shown on its page.
+            files: further artifacts by path.
+            inputs: the data sets that the run was fitted on, for the run's page.
+            description: of the version, in Markdown, for its page.
 
         Raises:
-            ModelRegistryUnreachableError: MLflow failed; the champion is what it was before.
+            ModelRegistryUnreachableError: MLflow failed; the champion is unchanged.
         """
         client = open_client(self._tracking_uri)
         try:
@@ -119,32 +103,29 @@ class ModelRegistry:
         client: mlflow.MlflowClient,
         run_id: str,
         forest: RandomForestClassifier,
-        compiled: CompiledModel,
+        compiled: ModelFiles,
         files: Mapping[str, bytes],
     ) -> None:
-        ours = {path: getattr(compiled, attribute) for path, attribute in FILES.items()}
         with tempfile.TemporaryDirectory(prefix="weir-register-") as scratch:
             _write_model(forest, Path(scratch) / "model")
-            for path, content in {**files, **ours}.items():
+            for path, content in {**files, **compiled.by_path()}.items():
                 (Path(scratch) / path).parent.mkdir(exist_ok=True)
                 (Path(scratch) / path).write_bytes(content)
             client.log_artifacts(run_id, scratch)
         self._check_files(client, run_id, compiled)
 
-    def _check_files(
-        self, client: mlflow.MlflowClient, run_id: str, compiled: CompiledModel
-    ) -> None:
+    def _check_files(self, client: mlflow.MlflowClient, run_id: str, compiled: ModelFiles) -> None:
         with tempfile.TemporaryDirectory(prefix="weir-check-") as scratch:
-            for path, attribute in FILES.items():
-                kept = Path(client.download_artifacts(run_id, path, scratch)).read_bytes()
-                if kept != getattr(compiled, attribute):
-                    raise self._unreachable(f"{path} reads back otherwise than it was written")
+            for path, content in compiled.by_path().items():
+                stored = Path(client.download_artifacts(run_id, path, scratch)).read_bytes()
+                if stored != content:
+                    raise self._unreachable(f"{path} reads back differently than it was written")
 
     def _create_version(
         self,
         client: mlflow.MlflowClient,
         run_id: str,
-        compiled: CompiledModel,
+        compiled: ModelFiles,
         tags: Mapping[str, str],
         *,
         description: str,
@@ -188,8 +169,8 @@ def _write_model(forest: RandomForestClassifier, directory: Path) -> None:
     mlflow.sklearn.save_model(
         forest,
         str(directory),
-        # Named, or MLflow imports half the environment to find out.
+        # Without this, MLflow imports half of the environment to find out.
         pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
-        # MLflow's file format without pickle takes only types that somebody vouches for.
+        # MLflow's file format without pickle accepts only types that are declared as trusted.
         skops_trusted_types=["sklearn.tree._tree.Tree"],
     )

@@ -1,6 +1,7 @@
-"""What is said of a version: where it comes from, how good it is, why it decides or does not.
+"""The record of a version: where it comes from, how good it is, why it was promoted or not.
 
-Tags and page are the version's, figures and files its run's. Pure. Called by `train`.
+Gives the tags and the description of the version, and the metrics and files of its run. Pure.
+Called by the training run, which passes them to `training.registry.register`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from training.registry.dataset_log import LoggedDataset
 
 
 def lineage(table: pd.DataFrame, candidate: Candidate) -> dict[str, str]:
-    """Say where a version comes from; the digests of definitions and trees are added to it.
+    """Give the tags that say where a version comes from.
+
+    The digests of definitions and trees are not among them; registering adds those.
 
     Args:
         table: all rows, labelled.
@@ -44,10 +47,10 @@ def lineage(table: pd.DataFrame, candidate: Candidate) -> dict[str, str]:
 
 
 def dataset_lineage(dataset: Dataset, logged: LoggedDataset) -> dict[str, str]:
-    """Name the data set of a version, so that anyone can make its rows again.
+    """Give the tags that name the data set of a version.
 
-    ``dataset_version`` is all that takes: how far the archive was read, which range, what was
-    known when, by which definitions and code.
+    ``dataset_version`` is enough to build the same rows again: how far the archive was read, the
+    range, the time of the labels, the definitions and the code.
     """
     return {
         "dataset_version": json.dumps(asdict(dataset.version), separators=(",", ":")),
@@ -63,8 +66,8 @@ def figures(
 
     Args:
         table: all rows, labelled.
-        candidate: fitted on a part of them, judged on another.
-        comparison: with the champion; None if there was none.
+        candidate: fitted on a part of them, evaluated on another.
+        comparison: with the champion; None if there was no comparison.
     """
     found = {"rows": float(len(table)), "frauds": float(table["is_fraud"].sum())}
     if candidate.evaluation is not None:
@@ -84,7 +87,7 @@ def figures(
 def files(
     candidate: Candidate, verdict: Verdict, comparison: Comparison | None
 ) -> dict[str, bytes]:
-    """Give the report and the pictures of a version, by path."""
+    """Give the report and the plots of a version, by path."""
     evaluation = candidate.evaluation
     report: dict[str, Any] = {
         "promotes": verdict.promotes,
@@ -100,14 +103,14 @@ def files(
         "evaluation/importance.png": plots.importance(candidate.spec.columns, importances),
     }
     if evaluation is not None:
-        judged = (candidate.test, candidate.scores)
-        found["evaluation/precision_recall.png"] = plots.precision_recall(*judged)
-        found["evaluation/calibration.png"] = plots.calibration(*judged)
+        evaluated = (candidate.test, candidate.scores)
+        found["evaluation/precision_recall.png"] = plots.precision_recall(*evaluated)
+        found["evaluation/calibration.png"] = plots.calibration(*evaluated)
     return found
 
 
 def description(dataset: Dataset, logged: LoggedDataset) -> str:
-    """Give what a version's page says first: its data set, with a link, and how to make it again.
+    """Give the description on a version's page: its data set, and how to build it again.
 
     Markdown, as MLflow shows it.
     """
@@ -120,6 +123,6 @@ def description(dataset: Dataset, logged: LoggedDataset) -> str:
     return (
         f"Fitted on the data set [{version.digest}]({logged.link}): {len(dataset.table):,} "
         f"transactions, {frauds:,} of them fraud, from {first} up to {end} UTC.\n\n"
-        "Its rows again: `weir train --dataset report.json`, with the `dataset/report.json` of "
-        "this version's run."
+        "`weir train --dataset report.json` builds the same rows again, with the "
+        "`dataset/report.json` of this version's run."
     )

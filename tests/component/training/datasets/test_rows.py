@@ -2,17 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.definitions import FEATURE_NAMES
-from schemas.transaction import Transaction
-from tests.model_files import training_table
 from training.datasets.rows import (
     MATURITY_MS,
     check_label_times,
     check_null_share,
-    encode_table,
     join_labels,
     statistics,
-    vector_spec,
 )
 from training.errors import (
     FutureFeaturesError,
@@ -150,29 +145,3 @@ def test_statistics_describe_each_column_of_numbers() -> None:
         "mean_fraud": 1.0,
         "mean_legitimate": 2.5,
     }
-
-
-def test_a_table_is_encoded_exactly_as_its_rows_are_when_they_are_scored() -> None:
-    table = training_table()
-    spec = vector_spec(table[table["ip_country"] != "FR"])
-    by_column = encode_table(table, spec)
-    for at, row in enumerate(table.to_dict("records")):
-        transaction = Transaction(
-            transaction_id=row["transaction_id"],
-            user_id="u",
-            merchant_id="m",
-            amount_minor=row["amount_minor"],
-            currency="EUR",
-            event_time_ms=row["event_time_ms"],
-            device_type=row["device_type"],
-            ip_country=row["ip_country"],
-        )
-        values = {name: None if np.isnan(row[name]) else row[name] for name in FEATURE_NAMES}
-        np.testing.assert_array_equal(by_column[at], spec.encode(transaction, values))
-    codes = set(by_column[:, spec.columns.index("ip_country")])
-    assert codes == {-2.0, -1.0, 0.0, 1.0}
-
-
-def test_categories_are_those_of_the_table_sorted() -> None:
-    spec = vector_spec(training_table())
-    assert spec.categories == {"device_type": ("mobile", "web"), "ip_country": ("AT", "DE", "FR")}

@@ -20,7 +20,7 @@ def split() -> Split:
 
 
 def test_what_tells_fraud_best_on_the_validation_rows_is_taken(split: Split) -> None:
-    choice = choose_parameters(split, (SMALL, LARGE), otherwise=SMALL, seed=SEED)
+    choice = choose_parameters(split, (SMALL, LARGE), default=SMALL, seed=SEED)
     assert choice.parameters == LARGE
     (_, of_small), (_, of_large) = choice.tried
     assert of_small < of_large
@@ -29,8 +29,8 @@ def test_what_tells_fraud_best_on_the_validation_rows_is_taken(split: Split) -> 
 
 def test_the_rows_to_judge_by_play_no_part(split: Split) -> None:
     other = replace(split, test=split.test.assign(is_fraud=~split.test["is_fraud"]))
-    wanted = choose_parameters(split, (SMALL, LARGE), otherwise=SMALL, seed=SEED)
-    assert choose_parameters(other, (SMALL, LARGE), otherwise=SMALL, seed=SEED) == wanted
+    wanted = choose_parameters(split, (SMALL, LARGE), default=SMALL, seed=SEED)
+    assert choose_parameters(other, (SMALL, LARGE), default=SMALL, seed=SEED) == wanted
 
 
 def test_of_equals_the_first_is_taken_and_the_default_grid_begins_with_the_smallest_trees(
@@ -38,7 +38,7 @@ def test_of_equals_the_first_is_taken_and_the_default_grid_begins_with_the_small
 ) -> None:
     # The same forests: no tree of this table grows that deep.
     deep, deeper = (replace(LARGE, depth_max=depth) for depth in (60, 61))
-    choice = choose_parameters(split, (deep, deeper), otherwise=SMALL, seed=SEED)
+    choice = choose_parameters(split, (deep, deeper), default=SMALL, seed=SEED)
     assert choice.parameters == deep
     depths = [parameters.depth_max for parameters in GRID]
     assert depths == sorted(depths)
@@ -54,7 +54,7 @@ def test_with_too_few_frauds_nothing_is_chosen(
         is_fraud=[at < frauds for at in range(len(split.validation))]
     )
     choice = choose_parameters(
-        replace(split, validation=validation), (LARGE,), otherwise=SMALL, seed=SEED
+        replace(split, validation=validation), (LARGE,), default=SMALL, seed=SEED
     )
     assert choice.parameters == (LARGE if is_chosen else SMALL)
     assert bool(choice.tried) == is_chosen
@@ -62,5 +62,5 @@ def test_with_too_few_frauds_nothing_is_chosen(
 
 def test_rows_of_one_kind_choose_nothing(split: Split) -> None:
     honest = split.train.assign(is_fraud=False)
-    choice = choose_parameters(replace(split, train=honest), (LARGE,), otherwise=SMALL, seed=SEED)
+    choice = choose_parameters(replace(split, train=honest), (LARGE,), default=SMALL, seed=SEED)
     assert (choice.parameters, choice.tried) == (SMALL, ())

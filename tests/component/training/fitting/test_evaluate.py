@@ -1,22 +1,13 @@
 import numpy as np
 import pandas as pd
-import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from features.definitions import DAY_MS
-from models.compiled import predict_compiled
+from models.artifact.trees import Trees
+from models.encoding.table import encode_table
+from tests.judged_rows import random_rows, rows
 from tests.model_files import trained, training_table
-from training.datasets.rows import encode_table
-from training.fitting.evaluate import (
-    Evaluation,
-    Interval,
-    Thresholds,
-    calibration_curve,
-    compare,
-    evaluate,
-    figure_names,
-)
+from training.fitting.evaluate import Evaluation, Interval, compare, evaluate
+from training.fitting.figures import Thresholds, figure_names
 
 THRESHOLDS = Thresholds(review=0.5, block=0.9)
 
@@ -25,84 +16,10 @@ def judged(table: pd.DataFrame, scores: NDArray[np.float64], **more: int) -> Eva
     return evaluate(table, scores, thresholds=THRESHOLDS, seed=1, **more)
 
 
-def rows(*entries: tuple[int, str, float, bool]) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Rows of (day, user, score, fraud)."""
-    table = pd.DataFrame(
-        {
-            "event_time_ms": [day * DAY_MS for day, *_ in entries],
-            "user_id": [user for _, user, *_ in entries],
-            "is_fraud": [fraud for *_, fraud in entries],
-        }
-    )
-    return table, np.array([score for _, _, score, _ in entries])
-
-
-def random_rows(*, seed: int, count: int = 500) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Rows whose scores have many ties."""
-    rng = np.random.default_rng(seed)
-    fraud = rng.random(count) < 0.2
-    table = pd.DataFrame(
-        {
-            "event_time_ms": rng.integers(0, 5 * DAY_MS, count),
-            "user_id": [f"u-{at}" for at in rng.integers(0, 80, count)],
-            "is_fraud": fraud,
-        }
-    )
-    return table, np.round(np.clip(rng.normal(0.3 + 0.3 * fraud, 0.2), 0, 1), 1)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_areas_and_squared_error_are_those_of_scikit_learn_ties_included(seed: int) -> None:
-    table, scores = random_rows(seed=seed)
-    truth = table["is_fraud"].to_numpy()
-    figures = judged(table, scores, resamples=1).figures
-    assert figures["auc"].value == pytest.approx(roc_auc_score(truth, scores))
-    assert figures["average_precision"].value == pytest.approx(
-        average_precision_score(truth, scores)
-    )
-    assert figures["brier"].value == pytest.approx(brier_score_loss(truth, scores))
-    for name, threshold in (("review", 0.5), ("block", 0.9)):
-        flagged = scores > threshold
-        assert figures[f"precision_at_{name}"].value == pytest.approx(truth[flagged].mean())
-        assert figures[f"recall_at_{name}"].value == pytest.approx(flagged[truth].mean())
-
-
-def test_a_score_on_a_threshold_is_not_above_it() -> None:
-    table, scores = rows((0, "a", 0.5, True), (0, "b", 0.5001, True), (0, "c", 0.9, False))
-    figures = judged(table, scores).figures
-    assert figures["precision_at_review"].value == 0.5
-    assert figures["recall_at_review"].value == 0.5
-    assert np.isnan(figures["precision_at_block"].value)
-    assert figures["recall_at_block"].value == 0.0
-
-
-def test_card_precision_takes_a_hundred_cards_a_day_and_found_ones_leave() -> None:
-    honest = [(day, f"h-{at}", 0.5, False) for day in (0, 1) for at in range(98)]
-    table, scores = rows(
-        *honest,
-        (0, "first", 0.1, False),
-        (0, "first", 0.9, True),  # ranked by its highest score: found, and gone on day 1
-        (0, "second", 0.8, True),
-        (0, "below", 0.2, True),  # the 101st card of the day
-        (1, "first", 0.9, True),
-        (1, "below", 0.2, True),  # the 99th, once the first has left
-    )
-    value = judged(table, scores).figures["card_precision_at_100"].value
-    assert value == pytest.approx((0.02 + 0.01) / 2)
-
-
-def test_a_calibrated_score_has_no_error_and_a_sure_one_that_is_wrong_has_all() -> None:
-    entries = [(0, f"u-{at}", 0.25, at % 4 == 0) for at in range(100)]
-    assert judged(*rows(*entries)).figures["calibration_error"].value == pytest.approx(0.0)
-    table, scores = rows(*[(0, f"u-{at}", 1.0, False) for at in range(5)], (0, "f", 0.0, True))
-    assert judged(table, scores).figures["calibration_error"].value == pytest.approx(1.0)
-    assert calibration_curve(table, scores) == [(0.0, 1.0, 1), (1.0, 0.0, 5)]
-
-
 def test_a_model_that_tells_apart_is_better_than_a_guess_and_its_interval_says_so() -> None:
     model = trained()
     test = training_table(200, seed=99)
-    scores = predict_compiled(model.compiled.trees, encode_table(test, model.spec))
+    scores = Trees(model.files.trees).scores(encode_table(test, model.spec))
     evaluation = judged(test, scores)
     assert tuple(evaluation.figures) == figure_names()
     figure = evaluation.figures["average_precision"]
@@ -125,7 +42,7 @@ def test_a_user_with_many_rows_is_drawn_as_one() -> None:
 def test_rows_of_one_kind_have_no_areas_rather_than_wrong_ones() -> None:
     model = trained()
     test = training_table(50).query("not is_fraud")
-    scores = predict_compiled(model.compiled.trees, encode_table(test, model.spec))
+    scores = Trees(model.files.trees).scores(encode_table(test, model.spec))
     evaluation = judged(test, scores)
     assert np.isnan(evaluation.figures["auc"].value)
     metrics = evaluation.as_metrics()

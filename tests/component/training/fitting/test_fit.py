@@ -1,7 +1,7 @@
 import numpy as np
 
+from models.encoding.table import encode_table, vector_spec
 from tests.model_files import trained, training_table
-from training.datasets.rows import encode_table, vector_spec
 from training.fitting.fit import ForestParameters, fit_forest
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 
-from models.compiled import predict_compiled
+from models.artifact.trees import Trees
+from models.encoding.table import encode_table
 from tests.model_files import trained, training_table
-from training.datasets.rows import encode_table
 from training.fitting import plots
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -10,7 +10,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def test_each_picture_is_a_png_and_the_same_bytes_for_the_same_model() -> None:
     model, table = trained(), training_table(200, seed=99)
-    scores = predict_compiled(model.compiled.trees, encode_table(table, model.spec))
+    scores = Trees(model.files.trees).scores(encode_table(table, model.spec))
     drawn = [
         [
             plots.precision_recall(table, scores),

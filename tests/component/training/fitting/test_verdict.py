@@ -1,7 +1,7 @@
 import pytest
 
 from training.fitting.evaluate import Comparison, Evaluation, Interval
-from training.fitting.verdict import judge_challenger, judge_first
+from training.fitting.verdict import judge_challenger, judge_without_baseline
 
 EDGE = 0.0
 
@@ -22,7 +22,7 @@ def comparison(low: float) -> Comparison:
 
 @pytest.mark.parametrize(("low", "promotes"), [(0.499, False), (0.5, False), (0.501, True)])
 def test_the_first_must_be_better_than_guessing(low: float, promotes: bool) -> None:
-    verdict = judge_first(evaluation(low), why_first="there is no champion yet")
+    verdict = judge_without_baseline(evaluation(low), no_baseline="there is no champion yet")
     assert verdict.promotes is promotes
     assert ("there is no champion yet" in verdict.reason) is promotes
     assert "auc 0.6000" in verdict.reason
@@ -32,7 +32,7 @@ def test_the_first_must_be_better_than_guessing(low: float, promotes: bool) -> N
 def test_a_first_one_that_cannot_be_judged_decides_rather_than_nobody(
     shown: Evaluation | None,
 ) -> None:
-    verdict = judge_first(shown, why_first="there is no champion yet")
+    verdict = judge_without_baseline(shown, no_baseline="there is no champion yet")
     assert verdict.promotes
     assert "fewer than 10 frauds" in verdict.reason
 

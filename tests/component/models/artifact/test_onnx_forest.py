@@ -3,8 +3,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from models.compiled import predict_compiled
-from models.onnx_forest import to_onnx
+from models.artifact.onnx_forest import to_onnx
+from models.artifact.trees import Trees
 
 COLUMNS = 5
 
@@ -29,7 +29,7 @@ def test_scores_are_those_of_scikit_learn_to_the_last_bit(gaps: float, depth: in
     forest = fitted(vectors(2_000, gaps=gaps), max_depth=depth)
     unseen = vectors(500, gaps=gaps, seed=6)
     wanted = forest.predict_proba(unseen)[:, 1]
-    assert predict_compiled(to_onnx(forest), unseen).tolist() == wanted.tolist()
+    assert Trees(to_onnx(forest)).scores(unseen).tolist() == wanted.tolist()
     assert len(set(wanted)) > 2
 
 
@@ -39,7 +39,7 @@ def test_no_value_may_be_all_that_a_split_asks_for() -> None:
     forest = RandomForestClassifier(5, random_state=1, n_jobs=1).fit(table, np.isnan(table[:, 2]))
     assert any(np.isinf(tree.tree_.threshold).any() for tree in forest.estimators_)
     wanted = forest.predict_proba(table)[:, 1]
-    assert predict_compiled(to_onnx(forest), table).tolist() == wanted.tolist()
+    assert Trees(to_onnx(forest)).scores(table).tolist() == wanted.tolist()
     assert len(set(wanted)) > 1
 
 
@@ -49,7 +49,7 @@ def test_a_tree_that_asks_nothing_gives_its_one_probability() -> None:
     assert {tree.tree_.node_count for tree in forest.estimators_} == {1}
     wanted = forest.predict_proba(table[:3])[:, 1]
     assert 0 < wanted[0] < 1
-    assert predict_compiled(to_onnx(forest), table[:3]).tolist() == wanted.tolist()
+    assert Trees(to_onnx(forest)).scores(table[:3]).tolist() == wanted.tolist()
 
 
 def test_a_forest_of_other_classes_is_refused() -> None:

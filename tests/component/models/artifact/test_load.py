@@ -1,23 +1,30 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
 from features.definitions import DEFINITION_DIGEST
+from models.artifact.files import ModelFiles
+from models.artifact.golden import TOLERANCE
+from models.artifact.load import LoadedModel, load_model
+from models.encoding.table import encode_table
 from models.errors import (
     DefinitionMismatchError,
     GoldenRowsMismatchError,
     ModelRefusedError,
     SignatureMismatchError,
 )
-from models.loaded import GOLDEN_TOLERANCE, LoadedModel, ModelFiles, digest_of, load_model
 from schemas.decision import ModelRef
 from tests.model_files import trained, with_golden, with_signature
 from tests.scoring_fakes import feature_row
-from training.datasets.rows import encode_table
+
+REPO = Path(__file__).parents[4]
 
 
 def load(files: ModelFiles, *, trees_digest: str | None = None) -> LoadedModel:
@@ -25,7 +32,7 @@ def load(files: ModelFiles, *, trees_digest: str | None = None) -> LoadedModel:
         files,
         name="weir-fraud",
         version="3",
-        trees_digest=digest_of(files.trees) if trees_digest is None else trees_digest,
+        trees_digest=files.trees_digest if trees_digest is None else trees_digest,
     )
 
 
@@ -36,11 +43,11 @@ def golden_scores(files: ModelFiles) -> list[float]:
 
 def test_what_training_writes_is_loaded_and_scores_as_scikit_learn_does() -> None:
     model = trained()
-    loaded = load(model.files())
+    loaded = load(model.files)
     vectors = encode_table(model.table, model.spec)
     wanted = model.forest.predict_proba(vectors)[:, 1]
-    assert loaded.score_vectors(vectors.tolist()) == wanted.tolist()
-    assert loaded.ref == ModelRef("weir-fraud", "3", model.compiled.trees_digest)
+    assert loaded.trees.scores(vectors.tolist()).tolist() == wanted.tolist()
+    assert loaded.ref == ModelRef("weir-fraud", "3", model.files.trees_digest)
     assert loaded.definition_digest == DEFINITION_DIGEST
 
 
@@ -48,7 +55,7 @@ def test_values_on_a_threshold_go_the_way_they_go_in_scikit_learn() -> None:
     # Fails without the cast to 32 bits: such a value lies between the float32 that was split
     # on and its double, and the compiled trees compare doubles.
     model = trained()
-    loaded = load(model.files())
+    loaded = load(model.files)
     vectors = encode_table(model.table, model.spec)
     at = 0
     for tree in model.forest.estimators_:
@@ -60,11 +67,11 @@ def test_values_on_a_threshold_go_the_way_they_go_in_scikit_learn() -> None:
                 at += 1
     assert at > 200
     wanted = model.forest.predict_proba(vectors)[:, 1]
-    assert np.abs(np.array(loaded.score_vectors(vectors.tolist())) - wanted).max() < 1e-12
+    assert np.abs(loaded.trees.scores(vectors.tolist()) - wanted).max() < 1e-12
 
 
 def test_a_batch_and_single_rows_score_alike_and_give_the_vectors() -> None:
-    loaded = load(trained().files())
+    loaded = load(trained().files)
     # More than 50 rows: the runtime goes another way through the trees then.
     rows = [feature_row(f"t-{at}", features={"user_transaction_count_5m": at}) for at in range(120)]
     together = loaded.score(rows)
@@ -76,7 +83,7 @@ def test_a_batch_and_single_rows_score_alike_and_give_the_vectors() -> None:
 
 
 def test_a_feature_without_a_value_is_no_zero() -> None:
-    loaded = load(trained().files())
+    loaded = load(trained().files)
     (vector,) = loaded.score([feature_row(features={"user_amount_mean_1d": None})]).vectors or []
     assert np.isnan(vector[loaded.spec.columns.index("user_amount_mean_1d")])
 
@@ -118,7 +125,7 @@ def moved_scores(files: ModelFiles, by: float) -> ModelFiles:
 
 @pytest.mark.parametrize("times", [-0.9, 0.9])
 def test_a_golden_score_within_the_tolerance_is_accepted(times: float) -> None:
-    load(moved_scores(trained().files(), times * GOLDEN_TOLERANCE))
+    load(moved_scores(trained().files, times * TOLERANCE))
 
 
 def one_column_less(files: ModelFiles) -> ModelFiles:
@@ -161,12 +168,28 @@ BROKEN: dict[str, tuple[Callable[[ModelFiles], ModelFiles], type[ModelRefusedErr
         lambda files: with_golden(files, rows=[[1.0]], scores=[0.5]),
         GoldenRowsMismatchError,
     ),
+    "golden rows of uneven width": (
+        lambda files: with_golden(files, rows=[[1.0], [1.0, 2.0]], scores=[0.5, 0.5]),
+        GoldenRowsMismatchError,
+    ),
+    "golden rows that are no rows": (
+        lambda files: with_golden(files, rows=[1.0, 2.0], scores=[0.5, 0.5]),
+        GoldenRowsMismatchError,
+    ),
+    "golden rows of text": (
+        lambda files: with_golden(files, rows=[["a"]], scores=[0.5]),
+        GoldenRowsMismatchError,
+    ),
+    "golden file without rows": (
+        lambda files: replace(files, golden=b"{}"),
+        GoldenRowsMismatchError,
+    ),
     "golden scores moved up": (
-        lambda files: moved_scores(files, 1.1 * GOLDEN_TOLERANCE),
+        lambda files: moved_scores(files, 1.1 * TOLERANCE),
         GoldenRowsMismatchError,
     ),
     "golden scores moved down": (
-        lambda files: moved_scores(files, -1.1 * GOLDEN_TOLERANCE),
+        lambda files: moved_scores(files, -1.1 * TOLERANCE),
         GoldenRowsMismatchError,
     ),
     "golden scores are no numbers": (
@@ -179,7 +202,7 @@ BROKEN: dict[str, tuple[Callable[[ModelFiles], ModelFiles], type[ModelRefusedErr
         GoldenRowsMismatchError,
     ),
     "other trees": (
-        lambda files: replace(files, trees=trained(seed=8).compiled.trees),
+        lambda files: replace(files, trees=trained(seed=8).files.trees),
         GoldenRowsMismatchError,
     ),
     "more than trees": (more_than_trees, SignatureMismatchError),
@@ -197,16 +220,26 @@ BROKEN: dict[str, tuple[Callable[[ModelFiles], ModelFiles], type[ModelRefusedErr
 def test_a_version_that_would_not_score_as_in_training_is_refused(name: str) -> None:
     breaking, error = BROKEN[name]
     with pytest.raises(error, match="model weir-fraud version 3"):
-        load(breaking(trained().files()))
+        load(breaking(trained().files))
 
 
 def test_trees_that_are_not_those_on_record_are_refused_before_they_are_read() -> None:
-    files = trained().files()
+    files = trained().files
     changed = replace(files, trees=files.trees[:-1] + bytes([files.trees[-1] ^ 1]))
     with pytest.raises(SignatureMismatchError, match="changed after it was registered"):
-        load(changed, trees_digest=digest_of(files.trees))
+        load(changed, trees_digest=files.trees_digest)
 
 
 def test_a_version_without_a_digest_on_record_is_refused() -> None:
     with pytest.raises(SignatureMismatchError, match="the registry says ''"):
-        load(trained().files(), trees_digest="")
+        load(trained().files, trees_digest="")
+
+
+@pytest.mark.parametrize("module", ["models.artifact.load", "models.heuristic", "scoring.wiring"])
+def test_what_the_scorer_loads_models_with_imports_no_training_library(module: str) -> None:
+    program = f"import sys, {module}; print(*sys.modules)"
+    imported = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPO
+    ).stdout.split()
+    assert module in imported
+    assert {"sklearn", "scipy", "mlflow", "pandas", "matplotlib"}.isdisjoint(imported)
