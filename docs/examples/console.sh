@@ -1,5 +1,5 @@
 #!/bin/sh
-# Send one transaction, then print what was decided, with Kafka's own console tools.
+# Send one transaction, then print all decisions, with Kafka's own console tools.
 set -eu
 kafka="${WEIR_KAFKA_BOOTSTRAP:-127.0.0.1:9092}"
 transaction_id="$1"

@@ -1,4 +1,4 @@
-"""Print what was refused and why; stop when nothing more has come for five seconds."""
+"""Print the refused records and the reasons; stop after five seconds without a new one."""
 
 import os
 
@@ -11,7 +11,7 @@ consumer = KafkaConsumer(
     consumer_timeout_ms=5_000,
 )
 for record in consumer:
-    # The record's own headers come first; of each name the last one counts.
+    # The record's own headers come first; if a name occurs twice, the last one counts.
     headers = dict(record.headers)
     topic = headers["__connect.errors.topic"].decode()
     partition = headers["__connect.errors.partition"].decode()

@@ -1,4 +1,4 @@
-"""Send old transactions again, one JSON object a line, in the order of their event times."""
+"""Send old transactions again, one JSON object per line, in the order of their event times."""
 
 import json
 import os
@@ -20,6 +20,6 @@ sent = [
     for transaction in transactions
 ]
 for record in sent:
-    record.get(timeout=30)  # raises what the broker refused
+    record.get(timeout=30)  # raises if the broker refused the record
 print(f"{len(sent)} transactions sent again")
 producer.close()

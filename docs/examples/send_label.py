@@ -1,4 +1,4 @@
-"""Report that a transaction was fraud. To take it back, send it later with ``False``."""
+"""Report that a transaction was fraud. To withdraw it, send a later report with ``False``."""
 
 import json
 import os

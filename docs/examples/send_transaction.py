@@ -9,12 +9,12 @@ from kafka import KafkaProducer
 
 producer = KafkaProducer(bootstrap_servers=os.environ.get("WEIR_KAFKA_BOOTSTRAP", "127.0.0.1:9092"))
 transaction = {
-    "transaction_id": sys.argv[1],  # yours, unique; the same again is a repeat
+    "transaction_id": sys.argv[1],  # chosen by you, unique; sending it again is a repeat
     "user_id": "u-1",
     "merchant_id": "m-1",
     "amount_minor": 4250,  # 42.50 EUR: an integer of cents
     "currency": "EUR",
-    "event_time_ms": int(time.time() * 1000),  # when it happened, not when it is sent
+    "event_time_ms": int(time.time() * 1000),  # when it happened, not when it was sent
     "device_type": "mobile",  # optional
     "ip_country": "DE",  # optional
 }
