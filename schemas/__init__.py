@@ -1,5 +1,5 @@
-"""What the words mean: events, their fields, their bytes, their topics.
+"""Events: their fields, their bytes, their topics and the settings.
 
-Imports nothing of ours and nothing heavy, because the Flink environment, the
-services and the tools all run it. Everything else may import it.
+Imports no other package of ours and no heavy library, because the Flink environment, the services
+and the tools all run it. Every other package may import it.
 """

@@ -1,8 +1,9 @@
-"""Whether a new JSON Schema breaks those who still work by an old one.
+"""Finds the changes of a JSON Schema that break producers or readers of the last release.
 
-Two sides. Whoever reads with the new schema must take every record that was good
-by the old one (old producers, old records in the log). Whoever still reads what
-Weir emits by the old schema must find in it what the old one promised.
+Two directions are compared. A reader with the new schema must accept every record that was valid
+by the old one, because old producers still send and the log holds old records. A reader with the
+old schema must find in what Weir emits everything that the old schema promised. Called by
+`schemas/json_schema.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _UNLIMITED = float("inf")
 
 _TYPES = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 
-# Keyword, its value when it is absent, and whether (old, new) takes in less than before.
+# Keyword, its value when it is absent, and whether the new limit accepts less than the old one.
 _LIMITS: tuple[tuple[str, float, Callable[[float, float], bool]], ...] = (
     ("minimum", -_UNLIMITED, lambda old, new: new > old),
     ("minLength", 0, lambda old, new: new > old),
@@ -28,17 +29,17 @@ _LIMITS: tuple[tuple[str, float, Callable[[float, float], bool]], ...] = (
 def breaking_changes(
     released: Schema, current: Schema, *, is_emitted: bool, path: str = ""
 ) -> list[str]:
-    """Say what in ``current`` breaks those who work by ``released``; nothing: an empty list.
+    """List the breaking changes from ``released`` to ``current``; empty if there is none.
 
-    Always breaking: a field gone, a required field more, a type or a value no longer
-    taken, a limit or pattern narrower. For what Weir emits also: a required field that
-    is now optional, a type or a value that readers have never met.
+    Always breaking: a field was removed, a field became required, a type or a value is no longer
+    accepted, a limit or a pattern is narrower. Breaking for what Weir emits: a required field
+    became optional, a type or a value is new.
 
     Args:
         released: the schema of the last release.
-        current: the schema of now.
-        is_emitted: Weir writes it and others read it.
-        path: where in the record these schemas stand, for the sentences.
+        current: the schema as it is now.
+        is_emitted: Weir writes records of this schema and others read them.
+        path: where in the record these schemas stand, for the messages.
     """
     return [
         *_changes_of_types(released, current, is_emitted, path or "the value"),
@@ -50,7 +51,7 @@ def breaking_changes(
 def _types(schema: Schema) -> frozenset[str]:
     types = schema.get("type", _TYPES)
     found = frozenset({types} if isinstance(types, str) else types)
-    # Every integer is a number, so that integer to number is wider, not different.
+    # Every integer is a number, so a change from integer to number widens the type.
     return found | {"integer"} if "number" in found else found
 
 
@@ -65,10 +66,10 @@ def _inner(schema: Schema, keyword: str) -> Schema:
 def _changes_of_types(released: Schema, current: Schema, is_emitted: bool, where: str) -> list[str]:
     old, new = _types(released), _types(current)
     old_values, new_values = set(released.get("enum", [])), set(current.get("enum", []))
-    changes = [f"{where}: type {name} is no longer taken" for name in sorted(old - new)]
+    changes = [f"{where}: type {name} is no longer accepted" for name in sorted(old - new)]
     if new_values:
-        gone = old_values - new_values if old_values else {"any but these"}
-        changes += [f"{where}: value {value} is no longer taken" for value in sorted(gone)]
+        gone = old_values - new_values if old_values else {"anything but these"}
+        changes += [f"{where}: value {value} is no longer accepted" for value in sorted(gone)]
     if is_emitted:
         changes += [f"{where}: type {name} is new to its readers" for name in sorted(new - old)]
         if old_values:
@@ -84,9 +85,10 @@ def _changes_of_limits(released: Schema, current: Schema, where: str) -> list[st
         if is_narrower(released.get(keyword, absent), current.get(keyword, absent))
     ]
     pattern = current.get("pattern")
-    # Whether one pattern takes in another cannot be told in general: another is a break.
+    # Whether one pattern accepts all that another accepts cannot be decided in general, so every
+    # other pattern counts as a break.
     if pattern is not None and pattern != released.get("pattern"):
-        changes.append(f"{where}: pattern is another, {pattern}")
+        changes.append(f"{where}: pattern has changed to {pattern}")
     return changes
 
 
@@ -97,7 +99,7 @@ def _changes_of_fields(released: Schema, current: Schema, is_emitted: bool, path
     changes += [f"{path}.{name}: is now required" for name in sorted(new_required - old_required)]
     if is_emitted:
         optional = (old_required - new_required) & set(new)
-        changes += [f"{path}.{name}: is no longer always there" for name in sorted(optional)]
+        changes += [f"{path}.{name}: is no longer required" for name in sorted(optional)]
     inner = [(f"{path}.{name}", old[name], new[name]) for name in old if name in new]
     inner += [
         (f"{path}{label}", _inner(released, keyword), _inner(current, keyword))

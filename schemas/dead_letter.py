@@ -1,7 +1,8 @@
-"""A dead letter: a record that will never work, with headers that say why and where from.
+"""A dead letter: an invalid record, with headers that say why and where it came from.
 
-Key, value, timestamp and headers stay as they came; these headers are added, under
-Kafka Connect's names, so that the tools people have can read them.
+Key, value, timestamp and headers of the record are kept. The headers of this module are added,
+under Kafka Connect's names, so that existing tools can read them. The velocity job, the scorer and
+the archiver write dead letters; the command line reads them.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from schemas.fields import NotNegative, Text
 from schemas.topics import Headers, read_header
 
 MESSAGE_LENGTH_MAX = 1_000
-"""Longest message, in code points: a header must not make the record too large to send."""
+"""Longest message, in code points. A longer header could make the record too large to send."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """What the headers of one dead letter say, each field one header."""
+    """The headers of one dead letter; each field is one header."""
 
     topic: Annotated[Text, "Topic it came from."]
     partition: Annotated[NotNegative, "Partition of that topic."]
     offset: Annotated[NotNegative, "Offset in that partition."]
-    stage: Annotated[Text, "The step that refused it."]
+    stage: Annotated[Text, "The processing step that refused the record."]
     exception_class: Annotated[Text, "Full name of the error's class."]
-    exception_message: Annotated[str, "What was wrong, the value and the limit."]
+    exception_message: Annotated[str, "What is wrong, the value and the limit."]
 
 
 HEADERS = {
@@ -45,11 +46,11 @@ def dead_letter_headers(
     """Give the headers to add to a record that goes to the dead letters.
 
     Args:
-        topic: where the record came from.
-        partition: its partition there.
-        offset: its offset there.
-        stage: the step that refused it, such as ``velocity_job.decode``.
-        error: why. Its message is cut at 1,000 characters.
+        topic: topic of the record.
+        partition: partition of the record.
+        offset: offset of the record.
+        stage: the processing step that refused the record, such as ``decode``.
+        error: the reason. Its message is cut at 1,000 characters.
 
     Examples:
         >>> error = ValueError("too late")
@@ -67,13 +68,13 @@ def dead_letter_headers(
         f"{kind.__module__}.{kind.__qualname__}",
         str(error)[:MESSAGE_LENGTH_MAX],
     )
-    # An error of somebody else may quote a lone surrogate, which UTF-8 cannot hold.
+    # The message of a library's error may quote a lone surrogate, which UTF-8 cannot encode.
     encoded = (value.encode("utf-8", "backslashreplace") for value in values)
     return list(zip(HEADERS.values(), encoded, strict=True))
 
 
 def read_dead_letter(headers: Headers | None) -> DeadLetter:
-    """Read back what ``dead_letter_headers`` wrote, the last of each name.
+    """Read what ``dead_letter_headers`` wrote; of headers with one name the last one counts.
 
     Raises:
         ValueError: a header is missing, or partition or offset is not a number.
@@ -93,5 +94,5 @@ def read_dead_letter(headers: Headers | None) -> DeadLetter:
 def _header_text(headers: Headers, name: str) -> str:
     value = read_header(headers, name)
     if value is None:
-        raise ValueError(f"header {name} is missing; not a dead letter of Weir")
+        raise ValueError(f"header {name} is missing; this is no dead letter of Weir")
     return value.decode("utf-8", "backslashreplace")

@@ -1,7 +1,7 @@
-"""A decision: what was decided about a transaction, by which model, from what.
+"""A decision: the outcome for one transaction, with the model and the features behind it.
 
-Holds all it takes to decide the same again: the exact vector, the model's
-digest, the row in the feature log. Written by ``scoring``, read by subscribers.
+Holds everything that is needed to compute the same decision again: the exact vector, the digest of
+the model, the place of the feature row in its log. Written by ``scoring``, read by subscribers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Outcome = Literal["APPROVE", "REVIEW", "BLOCK"]
 class ModelRef:
     """The model that scored."""
 
-    name: Annotated[Text, "Registered name, or the name of the heuristic."]
+    name: Annotated[Text, "Registered name of the model, or the name of the heuristic."]
     version: Annotated[Text, "Version in the registry."]
     digest: Annotated[str, "Digest of the compiled trees; empty for the heuristic."]
 
@@ -33,35 +33,37 @@ class Offset:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision. The first one for a ``transaction_id`` stands.
+    """One decision. The first decision for a ``transaction_id`` stands.
 
-    ``vector`` may hold NaN for "no value"; JSON has none, so it is null on the wire.
+    ``vector`` may hold NaN for a missing value; JSON has no NaN, so it is null on the wire.
     """
 
     transaction_id: Annotated[Id, "The transaction decided on."]
     user_id: Annotated[Id, "Its user; the key of the topic."]
-    decision: Annotated[Outcome, "What to do."]
-    score: Annotated[Share, "Probability of fraud, as the model sees it."]
-    model: Annotated[ModelRef, "Who scored."]
+    decision: Annotated[Outcome, "What to do with the transaction."]
+    score: Annotated[Share, "Probability of fraud that the model gives."]
+    model: Annotated[ModelRef, "The model that scored."]
     features: Annotated[
         dict[str, int | float | None],
-        "The features: the row's, and the batch features that the model takes.",
+        "Values of the features: those of the feature row, and the batch features of the model.",
     ]
     vector: Annotated[
         list[float] | None,
-        "The exact input of the model; null where no model scored.",
+        "The exact input of the model; null if no model scored.",
         Keywords(items={"type": ["number", "null"]}),
     ]
     features_offset: Annotated[Offset, "The feature row that was scored."]
     definition_digest: Annotated[Text, "Digest of the definitions of the features."]
     approximate: Annotated[tuple[str, ...], "Names of the features that are not exact."]
-    degraded: Annotated[tuple[str, ...], "What was missing when it was decided; empty: nothing."]
-    reasons: Annotated[tuple[str, ...], "Why, for people."]
+    degraded: Annotated[
+        tuple[str, ...], "Names of what was not available for the decision; empty if all was."
+    ]
+    reasons: Annotated[tuple[str, ...], "Reasons for the decision, for display only."]
     event_time_ms: Annotated[TimeMs, "When the transaction happened, ms since 1970 UTC."]
-    timings: Annotated[dict[str, int], "Name of a stage to its clock, ms since 1970 UTC."]
-    decided_at_ms: Annotated[int, "Clock when it was decided, ms since 1970 UTC."]
+    timings: Annotated[dict[str, int], "Clock of each stage, by name, ms since 1970 UTC."]
+    decided_at_ms: Annotated[int, "Clock of the scorer at the decision, ms since 1970 UTC."]
     batch_as_of_ms: Annotated[
         int | None,
-        "The snapshot that the batch features among the features are as of, ms since 1970 UTC; "
-        "null where the model takes none, or they were not known.",
+        "Time of the snapshot that the batch features come from, ms since 1970 UTC; "
+        "null if the model takes none, or they were not available.",
     ] = None

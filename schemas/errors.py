@@ -1,17 +1,17 @@
 """The three kinds of failure, and the first two of them.
 
     WeirError
-    ├── InvalidEventError (also ValueError)   this event will never work: dead letter, then go on
-    └── RetryableError                        the world is slow or down: try again, commit nothing
+    ├── InvalidEventError (also ValueError)   the event is invalid: dead letter, then continue
+    └── RetryableError                        a service is slow or down: retry, commit nothing
 
-The third kind is everything else: a bug. Nobody catches it; the process ends
-uncommitted and the supervisor starts it again. Packages draw their own branches.
+The third kind is everything else: a bug. It is not caught; the process ends without a commit
+and the supervisor starts it again. Each package defines its own errors below these two.
 """
 
 from __future__ import annotations
 
 SHOWN_CHARACTERS_MAX = 80
-"""How much of a value an error message shows."""
+"""Longest part of a value that an error message shows."""
 
 _SHOWN_INTEGER_BITS_MAX = 256
 
@@ -21,14 +21,15 @@ class WeirError(Exception):
 
 
 class InvalidEventError(WeirError, ValueError):
-    """An event that will never work, whoever reads it and however often.
+    """An event that is invalid and stays invalid, however often it is read.
 
-    Never retry: the bytes go to the dead letters with this reason, and the
-    stream goes on. Survives pickling, so it may cross a process border.
+    Do not retry: the bytes go to the dead letters with this reason, and the stream continues.
+    Can be pickled, so it may cross a process border.
 
     Attributes:
-        field: the name of the field at fault, None when it is the whole value.
-        reason: what is wrong, the value and the limit, to be read after the field.
+        field: the name of the field that is wrong, None if the whole value is.
+        reason: what is wrong, the value and the limit; completes a sentence that begins with the
+            field.
 
     Examples:
         >>> str(InvalidEventError("amount_minor", "is -1, limit 0"))
@@ -38,28 +39,28 @@ class InvalidEventError(WeirError, ValueError):
     """
 
     def __init__(self, field: str | None, reason: str) -> None:
-        """Keep both parts: the sentence is for people, the field for counting."""
+        """Keep both parts: the sentence is for readers, the field is for counters."""
         super().__init__(field, reason)
         self.field = field
         self.reason = reason
 
     def __str__(self) -> str:
-        """Read field and reason as one sentence."""
+        """Give field and reason as one sentence."""
         return f"{self.field or 'the value'} {self.reason}"
 
 
 class RetryableError(WeirError):
-    """The world is slow or down: a timeout, a broker that is not the leader.
+    """A service is slow or down: a timeout, a broker that is not the leader.
 
-    Try again a bounded number of times, then stop consuming. Nothing is committed.
+    Retry a bounded number of times, then stop consuming. Nothing is committed.
     """
 
 
 def shown(value: object) -> str:
-    """Give a value as an error message shows it: JSON's words, at most 80 characters.
+    """Give a value as an error message shows it: in JSON's terms, at most 80 characters.
 
-    Lists and objects are named, not printed: printing one that is nested deeply
-    would itself fail. What comes back is always safe to log and to encode.
+    Lists and objects are named, not printed, because printing a deeply nested one fails. The result
+    can always be logged and encoded.
 
     Examples:
         >>> shown(None), shown(True), shown({"a": 1}), shown("12")

@@ -1,7 +1,7 @@
-"""What one field may hold, said once for the types, the codec and the JSON Schemas.
+"""The types of fields and their limits, for the event types, the codecs and the JSON Schemas.
 
-Each name is the Python type with its JSON Schema keywords beside it. The codec
-is what decides; ``schemas/json_schema.py`` prints these for producers.
+Each name is a Python type together with its JSON Schema keywords. The codecs decide what is valid;
+``schemas/json_schema.py`` writes the keywords into the schemas for producers.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ DEVICE_TYPE_LENGTH_MAX = 64
 """Longest device type, in Unicode code points."""
 
 EVENT_TIME_MS_MAX = 253_402_300_799_999
-"""The last millisecond of the year 9999, for a replay too: calendars end there."""
+"""The last millisecond of the year 9999, where calendars end; valid for a replay as well."""
 
 
 class Keywords:
     """JSON Schema keywords beside a type in ``Annotated``.
 
-    A class of its own because ``Annotated`` wants to hash what stands in it.
+    A class, because ``Annotated`` needs values that can be hashed and a dictionary cannot.
     """
 
     def __init__(self, **keywords: int | str | dict[str, object]) -> None:
@@ -29,7 +29,7 @@ class Keywords:
         self.schema = keywords
 
 
-# Some text that is no space, and no control character anywhere.
+# At least one character that is no space, and no control character.
 _PATTERN = r"^(?=[\s\S]*\S)[^\u0000-\u001f\u007f-\u009f]*$"
 
 Text = Annotated[str, Keywords(minLength=1, pattern=_PATTERN)]

@@ -1,10 +1,10 @@
-"""The JSON Schemas in ``schemas/json/``, made from the types.
+"""The JSON Schemas in ``schemas/json/``, generated from the types.
 
-``python -m schemas.json_schema --write`` writes them; without ``--write`` it only
-says which differ and what would break a reader or a producer of the last release,
-and ends with 1 if there is anything. On a release, copy ``schemas/json/*.json`` to a
-new ``schemas/json/released/vN/``. A schema is looser than the codec where JSON
-Schema has no word for the rule (a field given twice, 12.0, the limits in settings).
+``python -m schemas.json_schema --write`` writes the files. Without ``--write`` it only lists the
+files that differ and the changes that break a reader or a producer of the last release; the exit
+code is 1 if there are any. For a release, copy ``schemas/json/*.json`` to a new
+``schemas/json/released/vN/``. A schema is looser than the codec where JSON Schema cannot express a
+rule (a field given twice, 12.0, the limits in settings).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ EVENTS: Mapping[str, type] = {
     "feature-row": FeatureRow,
     "decision": Decision,
 }
-"""Name of the file to the type whose JSON it describes."""
+"""The type that each file describes, by the name of the file."""
 
 EMITTED = frozenset({"feature-row", "decision", "dead-letter-headers"})
-"""The schemas of what Weir writes and others read."""
+"""The schemas of records that Weir writes and others read."""
 
 Schema = dict[str, Any]
 
@@ -48,12 +48,12 @@ _SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", Non
 def schema_of(hint: Any) -> Schema:
     """Give the JSON Schema of a type hint.
 
-    Knows what the types in ``schemas/`` use: scalars, lists, dictionaries keyed by
-    text, literals, unions, dataclasses, and ``Annotated`` with a description (text)
-    or with ``Keywords``, the outer ones last.
+    Supports what the types in ``schemas/`` use: scalars, lists, dictionaries with text keys,
+    literals, unions, dataclasses, and ``Annotated`` with a description (text) or with
+    ``Keywords``; of nested ``Annotated`` the outer ones apply last.
 
     Raises:
-        TypeError: the hint is none of these.
+        TypeError: the hint is something else.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
@@ -68,7 +68,7 @@ def schema_of(hint: Any) -> Schema:
 
 
 def all_schemas() -> dict[str, Schema]:
-    """Give every schema, name of the file (without ``.json``) to its content."""
+    """Give every schema by the name of its file, without ``.json``."""
     schemas = {name: _document(name, schema_of(kind)) for name, kind in EVENTS.items()}
     name = "dead-letter-headers"
     schemas[name] = _document(name, _dead_letter_headers())
@@ -76,7 +76,7 @@ def all_schemas() -> dict[str, Schema]:
 
 
 def rendered(schema: Schema) -> bytes:
-    """Give the bytes of a schema file: indented, its order kept, a newline at the end."""
+    """Give the bytes of a schema file: indented, in the schema's order, with a final newline."""
     return orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
@@ -87,7 +87,7 @@ def last_release(directory: Path = DIRECTORY) -> Path:
 
 
 def complaints(directory: Path = DIRECTORY) -> list[str]:
-    """Say which files differ from the types, and what breaks the last release."""
+    """List the files that differ from the types, and the changes that break the last release."""
     schemas = all_schemas()
     found = [
         f"{name}.json differs from its type; run python -m schemas.json_schema --write"
@@ -97,7 +97,7 @@ def complaints(directory: Path = DIRECTORY) -> list[str]:
     released = {path.stem: path for path in sorted(last_release(directory).glob("*.json"))}
     for name, path in released.items():
         if name not in schemas:
-            found.append(f"{name}: released and now gone")
+            found.append(f"{name}: released, and now missing")
             continue
         changes = breaking_changes(
             orjson.loads(path.read_bytes()), schemas[name], is_emitted=name in EMITTED
@@ -107,14 +107,14 @@ def complaints(directory: Path = DIRECTORY) -> list[str]:
 
 
 def write(directory: Path = DIRECTORY) -> None:
-    """Write every schema file, over what is there."""
+    """Write every schema file, replacing what exists."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, schema in all_schemas().items():
         (directory / f"{name}.json").write_bytes(rendered(schema))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; gives the exit code."""
+    """Run the command and give its exit code."""
     parser = argparse.ArgumentParser(prog="python -m schemas.json_schema", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the files first")
     if parser.parse_args(arguments).write:
@@ -148,24 +148,24 @@ def _container(hint: Any) -> Schema:
         return {"type": "object", "additionalProperties": schema_of(arguments[1])}
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _object(hint)
-    raise TypeError(f"no JSON Schema for {hint!r}; teach schemas/json_schema.py this type")
+    raise TypeError(f"no JSON Schema for {hint!r}; add the type to schemas/json_schema.py")
 
 
 def _union(members: list[Schema]) -> Schema:
-    """Join scalars, at most one of which has keywords of its own."""
+    """Join the schemas of scalars, at most one of which may have keywords."""
     joined: Schema = {}
     for member in members:
         if not isinstance(member["type"], str) or joined.keys() & member.keys() - {"type"}:
             raise TypeError(f"no JSON Schema for a union of {members}")
         joined |= member
     types = [member["type"] for member in members]
-    if "number" in types and "integer" in types:  # In JSON Schema the first holds the second.
+    if "number" in types and "integer" in types:  # A number includes the integers.
         types.remove("integer")
     return joined | {"type": types}
 
 
 def _object(kind: type) -> Schema:
-    """Describe a dataclass: what has no default is required, other fields are let be."""
+    """Describe a dataclass: fields without a default are required, unknown fields are allowed."""
     hints = get_type_hints(kind, include_extras=True)
     fields = dataclasses.fields(kind)
     return {
@@ -178,7 +178,7 @@ def _object(kind: type) -> Schema:
 
 
 def _dead_letter_headers() -> Schema:
-    """Describe the headers as an object of text, numbers in decimal digits."""
+    """Describe the headers as an object of strings, numbers in decimal digits."""
     schema = _object(DeadLetter)
     headers = {
         HEADERS[name]: {"type": "string", "description": field["description"]}

@@ -1,7 +1,7 @@
-"""A label: what somebody found out about a transaction, and when.
+"""A label: a report that a transaction was fraud or was not, with the time of the observation.
 
-For one transaction the latest observation counts. Features may use a label only
-from its observed time on; before that nobody knew.
+For one transaction the latest observation counts. Features may use a label only from its observed
+time on, because it was not known before.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from schemas.fields import Id, TimeMs
 class Label:
     """One fraud report, or its withdrawal."""
 
-    transaction_id: Annotated[Id, "The transaction it is about."]
+    transaction_id: Annotated[Id, "The transaction that the report is about."]
     merchant_id: Annotated[Id, "The merchant of that transaction; the key of the topic."]
     event_time_ms: Annotated[TimeMs, "When the transaction happened, ms since 1970 UTC."]
     observed_time_ms: Annotated[
-        TimeMs, "When this became known, ms since 1970 UTC; not before event_time_ms."
+        TimeMs, "When the report became known, ms since 1970 UTC; not before event_time_ms."
     ]
-    is_fraud: Annotated[bool, "True: it was fraud. False: it was not."]
+    is_fraud: Annotated[bool, "True if the transaction was fraud, false if it was not."]

@@ -1,11 +1,12 @@
-"""Bytes to one JSON object, to the letter of RFC 8259 and nothing more generous.
+"""Parses bytes as one JSON object, strictly by RFC 8259.
 
-The library's parser repairs and overlooks: the last of two equal names wins, NaN
-passes, and how deep it goes depends on the stack that is left. Here each of these
-is refused, everywhere in the text. Knows no field; ``schemas/codec.py`` does.
+A library's parser is more tolerant: of two equal names the last one counts, NaN is accepted, and
+the depth it accepts depends on the stack that is left. Here all of these are refused, everywhere
+in the text. Which fields there are is not known here; ``schemas/codec.py`` knows.
 
-Most objects are flat and plain, and those are read by the fast parser: all it overlooks in them
-is a name given twice, and that shows in the number of quotes. The others take the long way.
+Most objects are flat, without escapes. The fast parser reads them: the only fault that it misses in
+such an object is a name given twice, which shows in the number of quotes. All other input takes
+the slow path.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ import orjson
 from schemas.errors import InvalidEventError, shown
 
 NESTING_MAX = 32
-"""How deep JSON may be nested. Weir's own records need 3; fixed, so that the answer
-does not depend on who asks, with how much of the stack left."""
+"""How deep JSON may be nested. Weir's own records need 3. The limit is fixed, so that the result
+does not depend on the stack that the caller has left."""
 
-# A string, closed or not, or one bracket. Possessive, so that it is linear in
-# the length of any text, however many quotes and backslashes that has.
+# A string, closed or not, or one bracket. Possessive quantifiers keep the time linear in the length
+# of the text, whatever quotes and backslashes it has.
 _BRACKETS = re.compile(r'(?s)"(?:[^"\\]++|\\.?)*+"?+|[\[\]{}]')
 
 
 def parse_object(value: bytes | None) -> dict[str, object]:
-    """Parse what somebody sent as one JSON object; its fields are not looked at.
+    """Parse bytes from outside as one JSON object; the fields are not checked.
 
-    For who fills in fields before ``transaction_from_object``, as the API does.
+    For callers that fill in fields before ``transaction_from_object``, as the API does.
 
     Raises:
         InvalidEventError: a tombstone (None), not JSON in strict UTF-8, not an object,
@@ -44,11 +45,11 @@ def parse_object(value: bytes | None) -> dict[str, object]:
     if value is None:
         _refuse("is null: a tombstone is not an event")
     plain = _plain_object(value)
-    return _parsed_closely(value) if plain is None else plain
+    return _parsed_strictly(value) if plain is None else plain
 
 
 def _plain_object(value: bytes) -> dict[str, object] | None:
-    """Give an object of texts without escapes and of integers below 2^64; None if it is none."""
+    """Parse a flat object of strings without escapes and integers below 2^64; None for others."""
     if b"\\" in value:
         return None
     try:
@@ -63,9 +64,9 @@ def _plain_object(value: bytes) -> dict[str, object] | None:
     return obj if is_plain and value.count(b'"') == 2 * (len(kinds) + texts) else None
 
 
-def _parsed_closely(value: bytes) -> dict[str, object]:
+def _parsed_strictly(value: bytes) -> dict[str, object]:
     text = _text(value)
-    # Two counts cost nothing; only text with many brackets is looked at closely.
+    # Counting is cheap; only text with many brackets needs the check.
     if text.count("{") + text.count("[") > NESTING_MAX:
         _check_nesting(text)
     obj = _parsed(text)
@@ -89,7 +90,7 @@ def _parsed(text: str) -> object:
     except json.JSONDecodeError as error:
         _refuse(_why_not_json(text, error))
     except ValueError:
-        # Python's own limit on digits, which keeps the conversion from taking minutes.
+        # Python limits the digits of an integer, because the conversion could take minutes.
         _refuse("contains an integer of thousands of digits")
 
 
@@ -131,5 +132,5 @@ def _check_nesting(text: str) -> None:
 
 
 def _refuse(reason: str) -> NoReturn:
-    # Without its cause: the reason says it all, and the cause may hold the whole value.
+    # The cause is left out: the reason is complete, and the cause may hold the whole value.
     raise InvalidEventError(None, reason) from None

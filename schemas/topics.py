@@ -1,9 +1,9 @@
-"""Topic names, keys, headers and how topics are made: the only place where a topic is spelled.
+"""Topics: their names, keys, headers and configuration. No other module spells a topic's name.
 
-Knows no Kafka client: headers are lists of ``(str, bytes)``, which confluent-kafka,
-kafka-python, aiokafka and Faust all take and give. Every topic has
-``settings.topic_partitions`` partitions and is partitioned by Kafka's own murmur2
-of the key, so that one user, and one merchant, always meets one partition.
+Knows no Kafka client: headers are lists of ``(str, bytes)``, as confluent-kafka, kafka-python,
+aiokafka and Faust use them. Every topic has ``settings.topic_partitions`` partitions and is
+partitioned by Kafka's own murmur2 of the key, so all records of one user, and of one merchant, are
+in one partition.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ DECISION_TYPE = "weir.decision.v1"
 
 HEADER_REPLAY = "weir-replay"
 REPLAY_HEADER = (HEADER_REPLAY, b"1")
-"""What each record of a replay carries; event times ahead of the clock are then allowed."""
+"""Header of each record of a replay; its event time may be ahead of the clock."""
 
 HEADER_TYPE = "ce_type"
 
 SCORER_GROUP = "weir-scorer"
-"""The consumer group of the scorers; its offsets say how far the decisions are."""
+"""The consumer group of the scorers; its committed offsets show their progress."""
 
 LIBRDKAFKA_PARTITIONER = "murmur2_random"
-"""Setting ``partitioner`` of librdkafka clients; their default is not the Java client's."""
+"""Setting ``partitioner`` of librdkafka clients; their default differs from the Java client's."""
 
 Headers = Iterable[tuple[str, bytes | None]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OUR_TYPES_START = b"weir."
 
-# Kept without end: the logs are ground state, and a replayed record may carry a
-# timestamp of years ago, which any retention by time would delete at once.
+# Kept forever: the logs are ground state, and a replayed record may carry a timestamp of years ago,
+# which any retention by time would delete at once.
 _KEPT = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a topic is made of; its partitions are ``settings.topic_partitions``.
+    """One topic; it has ``settings.topic_partitions`` partitions.
 
     Attributes:
         name: the topic's name.
-        key: the field by which our own writers key its records, None for "as it came".
-        event_type: the ``ce_type`` of its records, None where types mix.
+        key: the field by which Weir keys its records, None if records keep the key they have.
+        event_type: the ``ce_type`` of its records, None if it holds several types.
         config: Kafka's topic settings.
     """
 
@@ -66,8 +66,8 @@ class TopicSpec:
     config: Mapping[str, str] = field(default_factory=_KEPT.copy)
 
 
-# A dead letter is its record plus headers, so a record of the largest size that
-# the other topics take must still fit (their limit is Kafka's default, 1 MiB).
+# A dead letter is a record plus headers, so a record of the largest size that the other topics
+# accept must still fit (their limit is Kafka's default, 1 MiB).
 _DEAD_LETTER_CONFIG = {**_KEPT, "max.message.bytes": str(2 * 1024 * 1024)}
 
 TOPICS = (
@@ -88,7 +88,7 @@ def cloud_event_headers(
     Args:
         event_type: one of the ``*_TYPE`` names above.
         event_id: identity of the event, our ``transaction_id``.
-        source: who says it, a path such as ``/weir/streams``.
+        source: the writer, a path such as ``/weir/streams``.
         time_ms: when it happened, in ms since 1970 UTC, up to the year 9999.
 
     Examples:
@@ -107,7 +107,7 @@ def cloud_event_headers(
 
 @cache
 def _cloud_event_constants(*, event_type: str, source: str) -> tuple[tuple[str, bytes], ...]:
-    # Equal for all events of a type from a source.
+    # The same for all events of one type from one source.
     return (
         ("ce_specversion", b"1.0"),
         (HEADER_TYPE, event_type.encode()),
@@ -123,7 +123,7 @@ def _time_bytes(time_ms: int) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _second_bytes(second: int) -> bytes:
-    # The events of a moment share their second; formatting it costs more than all the rest.
+    # Consecutive events share their second; formatting it costs more than everything else here.
     return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat().encode()
 
 
@@ -142,11 +142,11 @@ def is_replay(headers: Headers | None) -> bool:
 
 
 def check_event_type(headers: Headers | None, *, expected: str) -> None:
-    """Refuse a record of ours that sits in a topic of another type.
+    """Refuse a record of Weir's that is in a topic of another type.
 
-    Kafka clients have put records into the wrong topic (apache/kafka#21286), and one
-    JSON object may pass for another. A record without a type, or with a type that is
-    a producer's own, is accepted: the body rules.
+    Kafka clients have put records into the wrong topic (apache/kafka#21286), and one JSON object
+    may be valid as another. A record without a type, or with a producer's own type, is accepted,
+    because its body decides.
 
     Raises:
         InvalidEventError: the type starts with ``weir.`` and is not ``expected``.

@@ -1,7 +1,7 @@
 """A transaction: what a producer sends, and the limits of one deployment.
 
-Owns the fields and their meaning. ``schemas/codec.py`` makes it from bytes and
-is the only place that refuses one; a ``Transaction`` in hand is a valid one.
+Owns the fields and their meaning. ``schemas/codec.py`` reads a transaction from bytes and is the
+only place that refuses one, so every ``Transaction`` object is valid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from schemas.fields import CountryCode, CurrencyCode, DeviceType, Id, NotNegative, TimeMs
 
 if TYPE_CHECKING:
-    # Only for the type checker: the Flink operators must not have to load pydantic.
+    # Only for the type checker, so that the Flink operators do not load pydantic.
     from schemas.settings import Settings
 
 
@@ -28,15 +28,17 @@ class Transaction:
     ]
     currency: Annotated[CurrencyCode, "ISO 4217; must be the deployment's WEIR_CURRENCY."]
     event_time_ms: Annotated[
-        TimeMs, "When it happened, ms since 1970 UTC, not before WEIR_EVENT_TIME_MS_MIN."
+        TimeMs, "When the payment happened, ms since 1970 UTC, not before WEIR_EVENT_TIME_MS_MIN."
     ]
-    device_type: Annotated[DeviceType | None, "What it was paid with, the producer's own word."] = (
+    device_type: Annotated[
+        DeviceType | None, "Device of the payment, as the producer names it."
+    ] = None
+    ip_country: Annotated[CountryCode | None, "Country of the IP address, ISO 3166-1 alpha-2."] = (
         None
     )
-    ip_country: Annotated[CountryCode | None, "Where from, ISO 3166-1 alpha-2."] = None
 
     def to_wire(self) -> dict[str, str | int]:
-        """Give the JSON object, fields in the order above; what is None is left out."""
+        """Give the JSON object: fields in the order of the class, without those that are None."""
         wire: dict[str, str | int] = {
             "transaction_id": self.transaction_id,
             "user_id": self.user_id,
@@ -58,9 +60,10 @@ class Limits:
 
     Attributes:
         currency: the one settlement currency, ISO 4217.
-        amount_minor_max: largest amount, minor units, itself accepted.
-        event_time_ms_min: earliest event time, ms since 1970 UTC, itself accepted.
-        event_ahead_ms_max: how far ahead of the clock, ms, itself accepted; not for a replay.
+        amount_minor_max: largest amount that is accepted, minor units.
+        event_time_ms_min: earliest event time that is accepted, ms since 1970 UTC.
+        event_ahead_ms_max: largest time ahead of the clock that is accepted, ms; a replay has no
+            such limit.
     """
 
     currency: str = "EUR"

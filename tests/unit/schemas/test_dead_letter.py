@@ -16,7 +16,7 @@ from schemas.errors import InvalidEventError
 def headers_of(error: Exception) -> list[tuple[str, bytes]]:
     """Headers of a record refused for this."""
     return dead_letter_headers(
-        topic="transactions", partition=3, offset=2**40, stage="velocity_job.decode", error=error
+        topic="transactions", partition=3, offset=2**40, stage="decode", error=error
     )
 
 
@@ -25,7 +25,7 @@ def test_headers_have_the_names_of_kafka_connect() -> None:
         ("__connect.errors.topic", b"transactions"),
         ("__connect.errors.partition", b"3"),
         ("__connect.errors.offset", b"1099511627776"),
-        ("__connect.errors.stage", b"velocity_job.decode"),
+        ("__connect.errors.stage", b"decode"),
         ("__connect.errors.exception.class.name", b"schemas.errors.InvalidEventError"),
         ("__connect.errors.exception.message", b"user_id is missing"),
     ]
@@ -37,7 +37,7 @@ def test_headers_are_read_back_among_those_that_came_with_the_record() -> None:
         topic="transactions",
         partition=3,
         offset=2**40,
-        stage="velocity_job.decode",
+        stage="decode",
         exception_class="builtins.ValueError",
         exception_message="no",
     )

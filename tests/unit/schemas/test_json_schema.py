@@ -1,4 +1,4 @@
-"""The schema files are the types, and break nobody who works by the last release."""
+"""The schema files are those of the types and are compatible with the last release."""
 
 import dataclasses
 import shutil
@@ -190,7 +190,7 @@ def test_files_that_differ_or_break_the_release_are_named(tmp_path: Path) -> Non
     assert complaints(tmp_path) == [
         "label.json differs from its type; run python -m schemas.json_schema --write",
         "decision.json differs from its type; run python -m schemas.json_schema --write",
-        "refund: released and now gone",
+        "refund: released, and now missing",
         "transaction: .shop_id: gone",
     ]
 

@@ -10,7 +10,7 @@ from schemas.settings import Settings, environment_of
 
 @pytest.fixture(autouse=True)
 def no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of whoever runs the tests must not decide them."""
+    """Settings in the environment of the test run must not change a result."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"WEIR_{name.upper()}", raising=False)
 
