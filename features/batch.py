@@ -1,7 +1,8 @@
-"""The list of batch features: what a scheduled job computes once a day from the archive.
+"""The list of batch features, which a scheduled job computes once a day from the archive.
 
-A snapshot at midnight UTC holds each user's values over the whole days before it. They are no
-part of the stream: the definition digest does not know them, a feature row does not carry them.
+A snapshot at midnight UTC holds each user's values over the full days before it. Batch features
+are not computed in the stream: the definition digest does not cover them, and a feature row does
+not carry them.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from features.definitions import DAY_MS, Aggregate, Quantity, ValueType, duratio
 class BatchFeature:
     """One batch feature of a user: an aggregate over the days before a snapshot.
 
-    The transactions are those with an event time in ``[S - window_ms, S)``, S being midnight
-    UTC. One is a fraud when the latest label observed before S says so.
+    The window is ``[S - window_ms, S)`` of event time, where S is the midnight UTC of the
+    snapshot. A transaction counts as fraud if its latest label observed before S says so.
 
     Examples:
         >>> BatchFeature("amount", "mean").name
@@ -37,7 +38,7 @@ class BatchFeature:
 
     @property
     def value_type(self) -> ValueType:
-        """Whole numbers or not."""
+        """The type of the values."""
         return "double" if self.aggregate in ("mean", "rate") else "int64"
 
 
@@ -47,18 +48,19 @@ BATCH_FEATURES: Final = (
     BatchFeature("fraud", "count"),
     BatchFeature("fraud", "rate"),
 )
-"""A user's habits and fraud history."""
+"""A user's average transaction and fraud history."""
 
 BATCH_NAMES: Final = tuple(feature.name for feature in BATCH_FEATURES)
 
 BATCH_VIEW: Final = "user_statistics"
-"""The feature view, and the table of the archive, that holds them."""
+"""The name of their feature view, and of their table in the archive."""
 
 LABEL_VIEW: Final = "transaction_labels"
-"""The feature view, and the table of the archive, of what was known of a transaction when."""
+"""The name of the feature view, and of the table in the archive, of what the labels said when."""
 
 BATCH_AGE_MS_MAX: Final = 2 * DAY_MS
-"""A snapshot counts for a transaction up to this old: one day of its own, one of delay."""
+"""Largest age of a snapshot that a transaction may use: one day until the next snapshot, and one
+day for that to be late."""
 
 NO_HISTORY: Final[Mapping[str, int | float | None]] = {
     feature.name: None
@@ -66,4 +68,4 @@ NO_HISTORY: Final[Mapping[str, int | float | None]] = {
     else (0.0 if feature.value_type == "double" else 0)
     for feature in BATCH_FEATURES
 }
-"""The values of a user without a transaction in the window: nothing, and the mean of nothing."""
+"""The values of a user without transactions in the window: counts and rates 0, means null."""

@@ -1,4 +1,4 @@
-"""What a model is: its files, its input vectors, its trees, the heuristic, and the policy.
+"""What a model is: its interface, its files, its input vectors, the heuristic and the policy.
 
-Below `scoring` and `training`, which both need it; imports `features` and `schemas`.
+Below `scoring` and `training`, which both use it; imports `features` and `schemas`.
 """

@@ -1,11 +1,11 @@
-"""The errors of models, under the three kinds of `schemas.errors`.
+"""The errors of model versions, below the three kinds of `schemas.errors`.
 
 ::
 
     WeirError
-    ├── ModelRefusedError                a model version that will never work as it is
-    │   ├── SignatureMismatchError       its files disagree with each other, or with this code
-    │   ├── GoldenRowsMismatchError      it does not score as it did when it was registered
+    ├── ModelRefusedError                a version that will never work as it is
+    │   ├── SignatureMismatchError       its files do not fit each other, or this code
+    │   ├── GoldenRowsMismatchError      it does not score as when it was registered
     │   └── DefinitionMismatchError      it was trained on other feature definitions
     └── CompiledModelMismatchError       the compiled trees do not score as the estimator does
 """
@@ -16,14 +16,14 @@ from schemas.errors import WeirError
 
 
 class ModelRefusedError(WeirError):
-    """A model version that is not put to use. The model in use stays in use.
+    """A model version that is refused. The model in use stays in use.
 
-    Retrying does not help: register a new version, or move the alias back.
+    Retrying does not help: train a new version, or move the alias back.
     """
 
 
 class SignatureMismatchError(ModelRefusedError):
-    """The files of a version disagree with each other, or this code cannot read them."""
+    """The files of a version do not fit each other, or this code cannot read them."""
 
 
 class GoldenRowsMismatchError(ModelRefusedError):
@@ -31,8 +31,8 @@ class GoldenRowsMismatchError(ModelRefusedError):
 
 
 class DefinitionMismatchError(ModelRefusedError):
-    """The version was trained on feature definitions other than those of this code."""
+    """The version was trained on other feature definitions than this code's."""
 
 
 class CompiledModelMismatchError(WeirError):
-    """The compiled trees do not reproduce the model's scores. Nothing was registered."""
+    """The compiled trees do not score as the forest does. Nothing was registered."""

@@ -1,9 +1,8 @@
-"""The documented heuristic: what decides while there is no champion, and what gives reasons.
+"""The heuristic: a model of a few rules, which needs no training.
 
-A score from a handful of rules over velocity and merchant fraud rate, each non-decreasing in
-its feature, so that more transactions, more money, more merchants or more fraud never lower
-the score. Pure; knows no model and no threshold. `decide` uses it for rows that no trained
-model can take, and names the rules that a row hits as the reasons of any model's decision.
+It scores while there is no champion, and its rules give the reasons of every model's decisions.
+Each rule is non-decreasing in its feature: more transactions, money, merchants or fraud never
+lower the score. Pure; knows no trained model and no threshold. Called by `scoring.core.decide`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ HEURISTIC_NAME = "heuristic"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: nothing at ``low``, its full ``weight`` from ``high`` on, a line between.
+    """One rule: it adds nothing up to ``low`` and its full ``weight`` from ``high`` on.
 
     ::
 
@@ -31,11 +30,11 @@ class Rule:
                       low   high      value of the feature
 
     Attributes:
-        feature: name of the feature; without a value the rule says nothing.
-        low: value up to which the rule says nothing, in the feature's unit.
-        high: value from which on it says all it has; above ``low``.
-        weight: its part, above 0 and below 1.
-        text: what people read, with ``{value}`` for the feature's value.
+        feature: name of the feature; the rule adds nothing if it has no value.
+        low: value up to which the rule adds nothing, in the feature's unit.
+        high: value from which on it adds its full weight; above ``low``.
+        weight: above 0 and below 1.
+        text: the reason in a decision, with ``{value}`` for the feature's value.
     """
 
     feature: str
@@ -56,28 +55,28 @@ RULES = (
 )
 """The rules. Amounts are minor units, rates are shares.
 
-Source: set by hand so that one full rule alone asks for a review at most and two independent
-full rules may block; a model trained on labels replaces them.
+They were set by hand: one rule with its full weight leads to a review at most, and two
+independent ones may block. A model trained on labels replaces them.
 """
 
 
-def rule_strengths(features: Mapping[str, int | float | None]) -> list[tuple[float, Rule]]:
-    """Give the rules a row hits, with what each adds on its own, the strongest first.
+def matched_rules(features: Mapping[str, int | float | None]) -> list[tuple[float, Rule]]:
+    """Give the rules that add something for a row, each with its strength, the strongest first.
 
-    Equal strengths keep the order of `RULES`, so the same row always gives the same list.
+    Equal strengths keep the order of `RULES`, so equal rows give equal lists.
     """
-    hits = []
+    matched = []
     for rule in RULES:
         value = features.get(rule.feature)
         if value is not None and value > rule.low:
             share = min(1.0, (value - rule.low) / (rule.high - rule.low))
-            hits.append((rule.weight * share, rule))
-    hits.sort(key=_by_strength_descending)
-    return hits
+            matched.append((rule.weight * share, rule))
+    matched.sort(key=_by_strength_descending)
+    return matched
 
 
 def heuristic_score(features: Mapping[str, int | float | None]) -> float:
-    """Give a score from 0 to below 1: each hit takes its share of what is left to 1.
+    """Give a score from 0 to below 1: each matched rule takes its share of what is left to 1.
 
     Examples:
         >>> heuristic_score({"user_transaction_count_5m": 1})
@@ -89,26 +88,28 @@ def heuristic_score(features: Mapping[str, int | float | None]) -> float:
         0.91
     """
     left = 1.0
-    for strength, _ in rule_strengths(features):
+    for strength, _ in matched_rules(features):
         left *= 1.0 - strength
     return 1.0 - left
 
 
-def notable(features: Mapping[str, int | float | None], *, texts_max: int) -> tuple[str, ...]:
-    """Say in words which rules a row hits, the strongest first.
+def matched_rule_texts(
+    features: Mapping[str, int | float | None], *, texts_max: int
+) -> tuple[str, ...]:
+    """Give the texts of the rules that match a row, the strongest first.
 
     Examples:
-        >>> notable({"user_transaction_count_5m": 7}, texts_max=3)
+        >>> matched_rule_texts({"user_transaction_count_5m": 7}, texts_max=3)
         ('7 transactions in 5 minutes',)
     """
     return tuple(
         rule.text.format(value=_shown(features[rule.feature]))
-        for _, rule in rule_strengths(features)[:texts_max]
+        for _, rule in matched_rules(features)[:texts_max]
     )
 
 
 class HeuristicModel:
-    """The rules as a `Model`: takes rows of any definition, needs no vector."""
+    """The rules as a `Model`: takes rows of any feature definitions, needs no vector."""
 
     ref = ModelRef(
         name=HEURISTIC_NAME,
@@ -126,8 +127,8 @@ class HeuristicModel:
 HEURISTIC = HeuristicModel()
 
 
-def _by_strength_descending(hit: tuple[float, Rule]) -> float:
-    return -hit[0]
+def _by_strength_descending(matched: tuple[float, Rule]) -> float:
+    return -matched[0]
 
 
 def _shown(value: int | float | None) -> str:

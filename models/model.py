@@ -1,4 +1,8 @@
-"""What every model can do: score feature rows. A loaded forest and the heuristic both do it."""
+"""The interface of every model: it scores feature rows.
+
+`models.artifact.load.LoadedModel` and `models.heuristic.HeuristicModel` implement it;
+`scoring.core.decide` calls it.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,11 @@ from schemas.feature_row import FeatureRow
 
 
 class Scores(NamedTuple):
-    """What a model says of a batch; one element a row, in the order of the rows."""
+    """The scores of a batch, one for each row, in the order of the rows."""
 
     scores: list[float]
     vectors: list[list[float]] | None
-    """The exact inputs, NaN for "no value"; None when the model needs none."""
+    """The vectors that were scored, NaN where there is no value; None if the model needs none."""
 
 
 class Model(Protocol):
@@ -22,23 +26,23 @@ class Model(Protocol):
 
     @property
     def ref(self) -> ModelRef:
-        """Who scores, as decisions say it."""
+        """Name, version and digest, as decisions give them."""
         ...
 
     @property
     def definition_digest(self) -> str | None:
-        """The feature definitions it was trained on; None: it takes rows of any."""
+        """Digest of the feature definitions it was trained on; None if it takes rows of any."""
         ...
 
     @property
     def batch_columns(self) -> tuple[str, ...]:
-        """The batch features it takes: rows to score must have them among their features."""
+        """The batch features it takes; the features of a row to score must include them."""
         ...
 
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         """Score a batch in one call.
 
         Blocks: for the computation only, some 20 us a row. Raises nothing for rows that
-        `schemas.codec` has let through; a feature that is missing or null counts as no value.
+        `schemas.codec` has accepted; null means that a feature has no value.
         """
         ...

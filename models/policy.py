@@ -1,7 +1,7 @@
-"""Thresholds: from a score to what to do.
+"""The policy: two thresholds turn a score into an outcome.
 
-Owns the two limits and nothing else. Pure; built from the settings by `wiring`,
-called by `decide` for the stream and for the API alike.
+Pure. Built from the settings by `scoring.wiring`; called by `scoring.core.decide` for the stream
+and the API alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from schemas.decision import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Outcomes by score, strictly greater than a threshold.
+    """Outcomes by score; a score must be above a threshold, not equal to it.
 
     ::
 
@@ -37,7 +37,7 @@ class Policy:
     block_threshold: float
 
     def __post_init__(self) -> None:
-        """Refuse thresholds that would make an outcome impossible to reason about."""
+        """Refuse thresholds that are out of order or no probabilities."""
         if not 0 <= self.review_threshold <= self.block_threshold <= 1:
             raise ValueError(
                 f"review_threshold={self.review_threshold} and "
@@ -48,10 +48,10 @@ class Policy:
         """Give the outcome of a score from 0 to 1.
 
         Raises:
-            ValueError: the score is not a number from 0 to 1 (NaN would pass as APPROVE).
+            ValueError: the score is not a number from 0 to 1; NaN would otherwise be APPROVE.
         """
         if not 0 <= score <= 1:
-            raise ValueError(f"score {score!r} is not within 0 to 1; the model is broken")
+            raise ValueError(f"score {score!r} is not within 0 to 1; the model is faulty")
         if score > self.block_threshold:
             return "BLOCK"
         if score > self.review_threshold:
@@ -59,7 +59,7 @@ class Policy:
         return "APPROVE"
 
     def explain(self, score: float) -> str:
-        """Say in a few words which threshold decided.
+        """Describe which threshold gave the outcome.
 
         Examples:
             >>> Policy(review_threshold=0.5, block_threshold=0.9).explain(0.25)

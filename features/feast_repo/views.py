@@ -69,7 +69,7 @@ def feature_objects(archive_url: str) -> list[Any]:
             source=_source(archive_url, BATCH_VIEW, "event_time"),
             ttl=timedelta(milliseconds=BATCH_AGE_MS_MAX),
             online=True,
-            description="A user's habits and fraud history over the days before midnight UTC.",
+            description="A user's average transaction and fraud history, up to midnight UTC.",
         ),
         FeatureView(
             name=LABEL_VIEW,

@@ -1,8 +1,8 @@
-"""One user's batch features as of an event: the values, or why there are none.
+"""One user's batch features as of an event: the values, or the reason why there are none.
 
-From the bytes of the online store to what is scored; the same rule as the join of a data set: the
-newest snapshot at or before the event counts, up to `BATCH_AGE_MS_MAX` old. Pure. Called by the
-scorer and the API, which read the bytes, and by parity, which reads the archive instead.
+Decodes the bytes of the online store and applies the same rule as the join of a data set: the
+newest snapshot at or before the event counts, if it is at most `BATCH_AGE_MS_MAX` old. Pure.
+Called by the scorer and the API, which read the bytes from Redis.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from typing import Final, NamedTuple
 
 from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
 from features.engine.aggregates import FeatureValue
-from features.online.layout import read_number, read_timestamp
+from features.online.feast_values import read_number, read_timestamp
 
 MISSING: Final = "batch_features_missing"
-"""Nothing was ever materialised, for this user or up to any snapshot."""
+"""Nothing was ever materialised: the store has no values of the user and no complete snapshot."""
 STALE: Final = "batch_features_stale"
-"""What is stored is of a snapshot after the event, or of one too long before it."""
+"""The stored snapshot is later than the event, or too old."""
 UNREADABLE: Final = "batch_features_unreadable"
-"""What is stored is damaged, or lacks a feature that this code knows."""
+"""The stored bytes are damaged, or lack a feature that this code knows."""
 UNAVAILABLE: Final = "batch_features_unavailable"
 """The online store did not answer in time."""
 
-WORDS: Final = frozenset({MISSING, STALE, UNREADABLE, UNAVAILABLE})
-"""Why batch features have no values; each a word of ``degraded``."""
+REASONS: Final = frozenset({MISSING, STALE, UNREADABLE, UNAVAILABLE})
+"""Why batch features have no values; a decision names the reason in ``degraded``."""
 
 
 class BatchValues(NamedTuple):
-    """What is known of a user's habits as of an event.
+    """The batch features of a user as of an event.
 
     Attributes:
-        features: value by name, all of `BATCH_NAMES`; all null where they are not known.
-        as_of_ms: the snapshot up to which they were known, ms since 1970 UTC; None: not known.
-        degraded: why not; None: they are known.
+        features: value by name, all of `BATCH_NAMES`; all null if they are not known.
+        as_of_ms: time of their snapshot, ms since 1970 UTC; None if they are not known.
+        degraded: one of `REASONS`; None if they are known.
     """
 
     features: Mapping[str, FeatureValue]
@@ -43,22 +43,24 @@ class BatchValues(NamedTuple):
 
 
 _NULLS: Final[Mapping[str, FeatureValue]] = dict.fromkeys(BATCH_NAMES)
-_UNKNOWN: Final = {word: BatchValues(_NULLS, None, word) for word in WORDS}
+_UNKNOWN: Final = {reason: BatchValues(_NULLS, None, reason) for reason in REASONS}
 
 
-def unknown(word: str) -> BatchValues:
-    """Give no values, for one of the reasons in `WORDS`."""
-    return _UNKNOWN[word]
+def unknown(reason: str) -> BatchValues:
+    """Give null values, for one of the reasons in `REASONS`."""
+    return _UNKNOWN[reason]
 
 
-class StoredHabits(NamedTuple):
-    """What the online store holds of one user, read but not yet judged by any event.
+class StoredBatchFeatures(NamedTuple):
+    """The decoded batch features of one user; not yet as of any event.
 
     Attributes:
-        features: value by name as of ``snapshot_ms``; empty without one.
-        snapshot_ms: the user's newest snapshot, ms since 1970 UTC; None: the user is in none.
-        complete_ms: the newest snapshot whose users have all been written; None: there is none.
-        is_readable: False: the bytes are not what is written there, and nothing can be said.
+        features: value by name as of ``snapshot_ms``; empty without a snapshot.
+        snapshot_ms: time of the user's newest snapshot, ms since 1970 UTC; None if there is none.
+        complete_ms: time of the newest snapshot that was written for all users; None if there is
+            none.
+        is_readable: False if the bytes could not be decoded; the other attributes then mean
+            nothing.
     """
 
     features: Mapping[str, FeatureValue]
@@ -67,7 +69,7 @@ class StoredHabits(NamedTuple):
     is_readable: bool = True
 
     def as_of(self, event_time_ms: int) -> BatchValues:
-        """Give the values that an event may see.
+        """Give the values that an event may use.
 
         ::
 
@@ -75,8 +77,9 @@ class StoredHabits(NamedTuple):
             ─────────────[───────────────────────────────────────]──────────────▶ event time
                          event - BATCH_AGE_MS_MAX             event
 
-        A user without a usable snapshot has no history, which is a value, if the view is complete
-        up to a usable one. A snapshot after the event has replaced what the event could have seen.
+        If a complete snapshot is usable and the user is not in it, the user has no history, and
+        the values are those of `NO_HISTORY`. The store keeps only the newest snapshot of a user:
+        one that is later than the event has replaced the one that the event could have used.
 
         Args:
             event_time_ms: of the event, ms since 1970 UTC.
@@ -94,31 +97,33 @@ class StoredHabits(NamedTuple):
         return _UNKNOWN[MISSING if own is None and complete is None else STALE]
 
 
-def open_habits(fields: Sequence[bytes | None], complete: bytes | None) -> StoredHabits:
-    """Read what the online store gave; never raises for bytes of any kind.
+def decode_batch_features(
+    fields: Sequence[bytes | None], complete: bytes | None
+) -> StoredBatchFeatures:
+    """Decode what the online store holds of a user; raises nothing, whatever the bytes are.
 
     Args:
         fields: the answer to an HMGET of `features.online.layout.batch_fields`.
-        complete: the value of `features.online.layout.complete_key`; None: there is none.
+        complete: the value of `features.online.layout.complete_key`; None if there is none.
 
     Examples:
-        >>> open_habits([None] * 5, None).as_of(0).degraded
+        >>> decode_batch_features([None] * 5, None).as_of(0).degraded
         'batch_features_missing'
     """
     try:
         complete_ms = None if complete is None else int(complete)
         if not any(field is not None for field in fields):
-            return StoredHabits({}, None, complete_ms)
-        whole = [field for field in fields if field is not None]
-        if len(whole) != 1 + len(BATCH_NAMES) or len(fields) != len(whole):
+            return StoredBatchFeatures({}, None, complete_ms)
+        present = [field for field in fields if field is not None]
+        if len(present) != 1 + len(BATCH_NAMES) or len(fields) != len(present):
             raise ValueError("a field is missing")
-        features = dict(zip(BATCH_NAMES, map(read_number, whole[1:]), strict=True))
-        return StoredHabits(features, _time_ms(whole[0]), complete_ms)
+        features = dict(zip(BATCH_NAMES, map(read_number, present[1:]), strict=True))
+        return StoredBatchFeatures(features, _time_ms(present[0]), complete_ms)
     except (ValueError, IndexError):
-        return StoredHabits({}, None, None, is_readable=False)
+        return StoredBatchFeatures({}, None, None, is_readable=False)
 
 
 @lru_cache(maxsize=64)
 def _time_ms(timestamp: bytes) -> int:
-    # A snapshot is of all users, so there are few different times.
+    # All users share a snapshot's time, so there are few different ones.
     return read_timestamp(timestamp)

@@ -1,8 +1,9 @@
-"""A forest as an ONNX model: one operator, `TreeEnsemble`, in doubles. Pure: no file, no clock.
+"""Converts a fitted forest of scikit-learn into an ONNX model of one operator, `TreeEnsemble`.
 
-The operator wants the arrays of all trees laid end to end, inner nodes and leaves apart, and that
-is all that happens here. No converter reads the forests of this scikit-learn, and the usual ones
-write 32-bit floats, which move a score by 3e-8. `compiled` proves on golden rows that none moved.
+The operator takes the concatenated arrays of all trees, with inner nodes and leaves numbered
+separately. Own code, because no converter reads the forests of this version of scikit-learn, and
+the usual ones write 32-bit floats, which change scores by 3e-8. Pure. Called by
+`models.artifact.compile_forest`, which proves the result on golden rows.
 """
 
 from __future__ import annotations
@@ -16,29 +17,29 @@ from onnx import TensorProto, helper
 from sklearn.ensemble import RandomForestClassifier
 
 INPUT: Final = "vectors"
-"""Of shape (rows, columns), doubles that hold 32-bit floats; NaN is "no value"."""
+"""Shape (rows, columns), doubles that hold 32-bit floats; NaN where there is no value."""
 OUTPUT: Final = "scores"
-"""Of shape (rows, 1): the probability of class 1."""
+"""Shape (rows, 1): the probability of class 1."""
 _OPSET: Final = 18
 _ML_OPSET: Final = 5
-"""The first one with `TreeEnsemble`, and with it doubles."""
+"""The first version that has `TreeEnsemble`, which supports doubles."""
 _IR_VERSION: Final = 10
 _AVERAGE: Final = 0
 _LESS_OR_EQUAL: Final = b"\x00"
 
 
 class _Nodes(NamedTuple):
-    """Inner nodes of one or more trees, in one numbering, and their leaves in another.
+    """The nodes of one or more trees; inner nodes and leaves are numbered separately.
 
     Attributes:
-        features: column that each inner node looks at.
-        splits: a value less than or equal to it goes to the first branch.
-        missing_to_first: 1 where no value goes to the first branch, too.
-        first: number of the inner node or leaf that the first branch leads to.
+        features: for each inner node, the column it compares.
+        splits: its threshold; a value less than or equal to it takes the first branch.
+        missing_to_first: 1 if a missing value takes the first branch, too.
+        first: number of the inner node or leaf at the end of the first branch.
         second: the same for the second branch.
-        first_is_leaf: 1 where the first branch leads to a leaf.
+        first_is_leaf: 1 if the first branch ends at a leaf.
         second_is_leaf: the same for the second branch.
-        leaves: probability of class 1 by leaf.
+        leaves: for each leaf, the probability of class 1.
     """
 
     features: NDArray[Any]
@@ -55,13 +56,13 @@ def to_onnx(forest: RandomForestClassifier) -> bytes:
     """Give the serialised ONNX model of a forest; equal forests give equal bytes.
 
     Args:
-        forest: fitted, of the classes 0 and 1.
+        forest: fitted on the classes 0 and 1.
 
     Raises:
-        ValueError: it has other classes.
+        ValueError: the forest has other classes.
     """
     if list(forest.classes_) != [0, 1]:
-        raise ValueError(f"a forest of the classes {list(forest.classes_)}, wanted are 0 and 1")
+        raise ValueError(f"the forest has the classes {list(forest.classes_)}, must have [0, 1]")
     trees, roots = [], []
     inner = leaves = 0
     for estimator in forest.estimators_:
@@ -82,18 +83,18 @@ def to_onnx(forest: RandomForestClassifier) -> bytes:
 
 
 def _nodes_of(tree: Any, *, inner_before: int, leaves_before: int) -> _Nodes:
-    """Take a tree of scikit-learn apart, whose nodes have one numbering.
+    """Give the nodes of a tree of scikit-learn, whose inner nodes and leaves share a numbering.
 
     Args:
         tree: the ``tree_`` of an estimator.
-        inner_before: inner nodes of the trees before it.
-        leaves_before: leaves of the trees before it.
+        inner_before: number of inner nodes of the trees before it.
+        leaves_before: number of leaves of the trees before it.
     """
     is_leaf = tree.children_left < 0
     inner = np.flatnonzero(~is_leaf)
     probabilities = tree.value[is_leaf, 0, 1]
     if not len(inner):
-        return _lonely_leaf(probabilities, number=leaves_before)
+        return _single_leaf(probabilities, number=leaves_before)
     number = np.where(
         is_leaf, leaves_before + np.cumsum(is_leaf) - 1, inner_before + np.cumsum(~is_leaf) - 1
     )
@@ -110,8 +111,8 @@ def _nodes_of(tree: Any, *, inner_before: int, leaves_before: int) -> _Nodes:
     )
 
 
-def _lonely_leaf(probabilities: NDArray[Any], *, number: int) -> _Nodes:
-    """Give a tree that asks nothing: a root both of whose branches lead to its one leaf."""
+def _single_leaf(probabilities: NDArray[Any], *, number: int) -> _Nodes:
+    """Give the nodes of a tree without splits: a root whose two branches end at its only leaf."""
     zero, one, leaf = np.zeros(1, dtype=int), np.ones(1, dtype=int), np.array([number])
     return _Nodes(zero, np.zeros(1), zero, leaf, leaf, one, one, probabilities)
 

@@ -1,1 +1,1 @@
-"""Deciding: from feature rows to decisions. Pure; knows no client library."""
+"""Turns feature rows into decisions. Pure; knows no client library."""

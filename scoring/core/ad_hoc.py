@@ -1,8 +1,8 @@
-"""Scoring a transaction that is not in the stream: stored state, peeked, then `decide`.
+"""Scores a transaction that is not in the stream, from the stored states of user and merchant.
 
-Pure: no client, no clock. The same fold as in the stream computes the features (DESIGN
-D3), the same `decide` decides; nothing is stored. Called by `scoring.http.app`, which reads
-the stored state and tells the time.
+The same engine as in the stream computes the features, and the same `decide` decides, but nothing
+is stored. Pure: no client, no clock. Called by `scoring.http`, which reads the stored states and
+passes the time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from features.definitions import DEFINITION_DIGEST, Entity
 from features.engine.state import MerchantState, UserState, Values
 from features.on_demand import on_demand_features
-from features.online.batch_values import BatchValues, open_habits
+from features.online.batch_values import BatchValues, decode_batch_features
 from features.online.layout import decode_values
 from models.model import Model
 from models.policy import Policy
@@ -27,11 +27,11 @@ from scoring.core.decide import decide
 from scoring.core.ports import EntityPair, StoredFields
 
 DEGRADED_STORE_UNAVAILABLE = "online_store_unavailable"
-"""The online store did not answer: the features are of the event alone."""
+"""The online store did not answer: the features are those of the event alone."""
 DEGRADED_STATE_UNREADABLE = "online_state_unreadable"
-"""What is stored is damaged, or of other feature definitions: the event alone counts."""
+"""The stored state is damaged, or of other feature definitions: it was not used."""
 
-# An ad-hoc transaction stands in no log, and the wire knows no negative offset.
+# An ad-hoc transaction has no place in a log; no record has a negative offset.
 _NOWHERE = Origin(partition=-1, offset=-1, timestamp_ms=-1)
 _NO_OFFSET = Offset(partition=-1, offset=-1)
 
@@ -42,13 +42,13 @@ State = TypeVar("State", UserState, MerchantState)
 
 @dataclass(frozen=True, slots=True)
 class OpenedState(Generic[State]):
-    """The stored state of one entity, ready to be asked.
+    """The stored state of one entity, decoded.
 
     Attributes:
-        state: as stored; a new one where nothing (readable) is stored.
-        age_ms: time since the last folded event, ms, not negative; None without one.
-        reason: what a reader of the answer should know, for people; None for nothing.
-        degraded: what the answer has to do without, or None.
+        state: as stored; a new one if none is stored or the stored one cannot be used.
+        age_ms: time since the last event in the state, ms, not negative; None without an event.
+        reason: a remark on the state for the reasons of the decision; None if there is none.
+        degraded: the word for ``degraded`` if the stored state could not be used, else None.
     """
 
     state: State
@@ -59,9 +59,13 @@ class OpenedState(Generic[State]):
 
 @dataclass(frozen=True, slots=True)
 class AdHocScore:
-    """A decision about an ad-hoc transaction, with the ages in ms of what it rests on.
+    """A decision about an ad-hoc transaction, with the ages of its inputs.
 
-    ``batch_age_ms`` counts from the snapshot of the batch features, which are as of a day.
+    Attributes:
+        decision: the decision.
+        user_age_ms: time since the user's last event, ms; None without one.
+        merchant_age_ms: time since the merchant's last event, ms; None without one.
+        batch_age_ms: time since the snapshot of the batch features, ms; None without one.
     """
 
     decision: Decision
@@ -78,17 +82,17 @@ def open_state(
     now_ms: int,
     staleness_ms_max: int,
 ) -> OpenedState[State]:
-    """Make an entity's stored bytes a state that can be asked.
+    """Decode an entity's stored state.
 
-    An entity that was never seen, and one whose bytes cannot be used, both get a new state:
-    there is always an answer, and it says what it rests on.
+    An entity that was never seen gets a new state, and so does one whose bytes cannot be used.
+    The result says which case it is.
 
     Args:
-        kind: the state to decode.
-        fields: what the store holds.
-        entity_id: its id, for the reason.
-        now_ms: clock, ms since 1970 UTC.
-        staleness_ms_max: age in ms above which the reason says so.
+        kind: the type of the state.
+        fields: as stored.
+        entity_id: for the reason.
+        now_ms: the present time, ms since 1970 UTC.
+        staleness_ms_max: age, ms, above which the reason mentions the age.
     """
     name = f"{_ENTITIES[kind]} {shown(entity_id)}"
     try:
@@ -119,19 +123,19 @@ def score_ad_hoc(
     now_ms: int,
     staleness_ms_max: int,
 ) -> AdHocScore:
-    """Decide on a transaction as if it had just arrived, leaving no trace of it.
+    """Decide on a transaction as if it had just arrived, without storing anything.
 
-    Without the online store the features are those of the event alone, as for a user and a
-    merchant never seen: values that a model knows from its training, where nulls would be
-    values it never saw. They are marked approximate, and the decision says ``degraded``.
+    If the online store could not be read, the features are computed as for a new user and a new
+    merchant. A model knows such values from its training, whereas it has never seen nulls in
+    their place. They are marked approximate, and the decision is ``degraded``.
 
     Args:
-        transaction: what to decide on; values are as of its ``event_time_ms``.
-        pair: what the store holds, or None when it could not be read.
-        model: who scores.
+        transaction: to decide on; the features are as of its ``event_time_ms``.
+        pair: the stored states, or None if they could not be read.
+        model: to score with.
         policy: the thresholds.
-        now_ms: clock, ms since 1970 UTC.
-        staleness_ms_max: age in ms above which a reason says so.
+        now_ms: the present time, ms since 1970 UTC.
+        staleness_ms_max: age of a state, ms, above which a reason mentions it.
     """
     user, merchant = _open_both(transaction, pair, now_ms, staleness_ms_max)
     decision = decide(
@@ -156,16 +160,16 @@ def batch_as_of(pair: EntityPair | None, *, event_time_ms: int) -> BatchValues |
     """Give the user's batch features as of an event time; None if they were not read.
 
     Args:
-        pair: what the store holds, or None when it could not be read.
+        pair: the stored states, or None if they could not be read.
         event_time_ms: ms since 1970 UTC.
     """
     if pair is None or pair.batch is None:
         return None
-    return open_habits(*pair.batch).as_of(event_time_ms)
+    return decode_batch_features(*pair.batch).as_of(event_time_ms)
 
 
 def batch_age_ms(as_of_ms: int | None, *, now_ms: int) -> int | None:
-    """Give the age of a snapshot in ms, not negative; None for none."""
+    """Give the age of a snapshot, ms, not negative; None if there is none."""
     return None if as_of_ms is None else max(0, now_ms - as_of_ms)
 
 
@@ -201,28 +205,30 @@ def _row(
     merchant: OpenedState[MerchantState],
     now_ms: int,
 ) -> FeatureRow:
-    spent = user.state.peek(
+    of_user = user.state.peek(
         transaction_id=transaction.transaction_id,
         merchant_id=transaction.merchant_id,
         amount_minor=transaction.amount_minor,
         event_time_ms=transaction.event_time_ms,
     )
-    risk = merchant.state.read(as_of_ms=transaction.event_time_ms)
+    of_merchant = merchant.state.read(as_of_ms=transaction.event_time_ms)
     return FeatureRow(
         transaction=transaction,
-        features=spent.features | risk.features | on_demand_features(transaction.event_time_ms),
-        approximate=_approximate(user, spent) + _approximate(merchant, risk),
+        features=(
+            of_user.features | of_merchant.features | on_demand_features(transaction.event_time_ms)
+        ),
+        approximate=_approximate(user, of_user) + _approximate(merchant, of_merchant),
         definition_digest=DEFINITION_DIGEST,
-        repeat=spent.repeat,
-        user_sequence=spent.sequence,
-        merchant_sequence=risk.sequence,
+        repeat=of_user.repeat,
+        user_sequence=of_user.sequence,
+        merchant_sequence=of_merchant.sequence,
         origin=_NOWHERE,
         computed_at_ms=now_ms,
     )
 
 
 def _approximate(opened: OpenedState[State], values: Values) -> tuple[str, ...]:
-    # Without the history that there may be, every value is a guess at the real one.
+    # The state could not be used, so every value may differ from the stream's.
     return tuple(values.features) if opened.degraded else values.approximate
 
 

@@ -1,14 +1,14 @@
-"""The batch features of a batch of rows: one read for its users, one judgement for each event.
+"""Reads the batch features for a batch of rows: one read for all its users.
 
-Knows the port, not who implements it. Called by `batch`; the API reads a single user's together
-with the rest of what it needs.
+Knows the port, not its implementations. Called by `scoring.worker.batch`; the API reads a single
+user's batch features together with the user's state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from features.online.batch_values import BatchValues, open_habits
+from features.online.batch_values import BatchValues, decode_batch_features
 from models.model import Model
 from schemas.feature_row import FeatureRow
 from scoring.core.ports import BatchFeatureReader
@@ -22,12 +22,13 @@ async def read_batch_values(
     Blocks: as `BatchFeatureReader.read_users`; not at all for a model that takes none.
 
     Args:
-        reader: asked once, for each user once.
-        rows: any; several may be of one user.
-        model: the one that will score them.
+        reader: called once, with each user once.
+        rows: several may be of one user.
+        model: the one that will score the rows.
 
     Returns:
-        As many as rows, in their order; None if the model takes none, or they could not be read.
+        One for each row, in their order; None if the model takes none, or if they could not be
+        read.
     """
     if not rows or not model.batch_columns:
         return None
@@ -35,7 +36,8 @@ async def read_batch_values(
     stored = await reader.read_users(user_ids)
     if stored is None:
         return None
-    habits = {
-        user_id: open_habits(*of_user) for user_id, of_user in zip(user_ids, stored, strict=True)
+    decoded = {
+        user_id: decode_batch_features(*of_user)
+        for user_id, of_user in zip(user_ids, stored, strict=True)
     }
-    return [habits[row.transaction.user_id].as_of(row.transaction.event_time_ms) for row in rows]
+    return [decoded[row.transaction.user_id].as_of(row.transaction.event_time_ms) for row in rows]

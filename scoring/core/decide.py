@@ -1,7 +1,7 @@
-"""From feature rows to decisions: the heart of scoring, shared by the stream and the API.
+"""Turns feature rows into decisions, for the stream and the API alike.
 
-Pure: the clock, the model and what is degraded are arguments. Knows no client, no topic and
-no store; it never decides which model is champion, only whether that model may score a row.
+Pure: the time, the model and what is degraded are arguments. Knows no client, no topic and no
+store. It does not choose the champion; it only checks whether the given model may score a row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from features.engine.aggregates import FeatureValue
 from features.online import batch_values
 from features.online.batch_values import BatchValues
-from models.heuristic import HEURISTIC, HEURISTIC_NAME, notable
+from models.heuristic import HEURISTIC, HEURISTIC_NAME, matched_rule_texts
 from models.model import Model
 from models.policy import Policy
 from schemas.decision import Decision, ModelRef, Offset
@@ -22,20 +22,20 @@ from schemas.feature_row import FeatureRow
 DEGRADED_NO_MODEL = "no_model"
 """There is no champion: the heuristic decided."""
 DEGRADED_DEFINITION_DIGEST_MISMATCH = "definition_digest_mismatch"
-"""The row's features follow other definitions than the model's: the heuristic decided."""
+"""The row's feature definitions are not the model's: the heuristic decided."""
 DEGRADED_DECISION_STORE_UNAVAILABLE = "decision_store_unavailable"
-"""The store of first decisions did not take part: a repeat may be decided anew."""
+"""The store of first decisions could not be used: a repeat may be decided differently."""
 DEGRADED_BATCH_FEATURES_MISSING = batch_values.MISSING
 """Nothing was ever materialised: the model's batch features are null."""
 DEGRADED_BATCH_FEATURES_STALE = batch_values.STALE
-"""What was materialised is of after the event, or too old: they are null."""
+"""The materialised values are later than the event, or too old: they are null."""
 DEGRADED_BATCH_FEATURES_UNREADABLE = batch_values.UNREADABLE
-"""What was materialised is damaged: they are null."""
+"""The materialised values are damaged: they are null."""
 DEGRADED_BATCH_FEATURES_UNAVAILABLE = batch_values.UNAVAILABLE
 """The online store did not answer: they are null."""
 
 REASONS_MAX = 4
-"""Longest list of reasons: the threshold, then the strongest rules."""
+"""Largest number of reasons: one for the threshold, then the strongest rules."""
 
 
 def decide(
@@ -72,41 +72,41 @@ def decide_many(
 ) -> list[Decision]:
     """Decide on a batch, with one call of the model for all rows that it may score.
 
-    A row whose features follow other definitions than the model was trained on is scored by
-    the heuristic, and says so; so is every row while the heuristic is all there is. Each
-    decision depends on its own row alone, never on its neighbours in the batch.
+    A row of other feature definitions than the model's is scored by the heuristic, and its
+    decision says so. Each decision depends on its own row alone, not on the other rows of the
+    batch.
 
     Args:
         rows: feature rows, in log order.
-        model: who scores; a batch has one model.
+        model: to score with; a batch has one model.
         policy: the thresholds.
-        features_offsets: where each row stands in the feature log, as many as rows.
-        now_ms: clock, ms since 1970 UTC.
-        degraded: what the caller has to do without; goes into each decision.
-        batch: the batch features of each row's user as of the row's event, as many as rows; None
-            if they could not be read. Looked at only for a model that takes some.
+        features_offsets: partition and offset of each row in the feature log.
+        now_ms: the present time, ms since 1970 UTC.
+        degraded: what the caller lacks; goes into each decision.
+        batch: the batch features of each row's user as of the row's event; None if they could not
+            be read. Ignored for a model that takes none.
 
     Returns:
-        One decision a row, in the order of the rows.
+        One decision for each row, in their order.
 
     Raises:
-        ValueError: another number of offsets or of batch features than of rows, or a score that
-            is no probability.
+        ValueError: the numbers of rows, offsets and batch features differ, or a score is not a
+            probability.
     """
     return [
         Decision(
             transaction_id=row.transaction.transaction_id,
             user_id=row.transaction.user_id,
-            decision=policy.outcome(judgement.score),
-            score=judgement.score,
-            model=judgement.model,
-            features=judgement.features,
-            vector=judgement.vector,
+            decision=policy.outcome(scored.score),
+            score=scored.score,
+            model=scored.model,
+            features=scored.features,
+            vector=scored.vector,
             features_offset=features_offset,
             definition_digest=row.definition_digest,
             approximate=row.approximate,
-            degraded=degraded + judgement.degraded,
-            reasons=_reasons(row, judgement.score, policy),
+            degraded=degraded + scored.degraded,
+            reasons=_reasons(row, scored.score, policy),
             event_time_ms=row.transaction.event_time_ms,
             timings={
                 "transaction_timestamp_ms": row.origin.timestamp_ms,
@@ -114,16 +114,16 @@ def decide_many(
                 "scored_at_ms": now_ms,
             },
             decided_at_ms=now_ms,
-            batch_as_of_ms=judgement.batch_as_of_ms,
+            batch_as_of_ms=scored.batch_as_of_ms,
         )
-        for row, features_offset, judgement in zip(
-            rows, features_offsets, judge(rows, model=model, batch=batch), strict=True
+        for row, features_offset, scored in zip(
+            rows, features_offsets, _score(rows, model=model, batch=batch), strict=True
         )
     ]
 
 
-class Judgement(NamedTuple):
-    """What was found out about one row, before any threshold, and from which features."""
+class _ScoredRow(NamedTuple):
+    """The score of one row, before any threshold, with the inputs it was made from."""
 
     model: ModelRef
     score: float
@@ -133,31 +133,25 @@ class Judgement(NamedTuple):
     batch_as_of_ms: int | None
 
 
-def judge(
-    rows: Sequence[FeatureRow], *, model: Model, batch: Sequence[BatchValues] | None = None
-) -> list[Judgement]:
-    """Score a batch, each row by the model when its definitions fit, else by the heuristic.
-
-    Args:
-        rows: feature rows, in log order.
-        model: who scores.
-        batch: as in `decide_many`.
-    """
+def _score(
+    rows: Sequence[FeatureRow], *, model: Model, batch: Sequence[BatchValues] | None
+) -> list[_ScoredRow]:
+    """Score each row by the model if it has the model's definitions, else by the heuristic."""
     fits = [model.definition_digest in (None, row.definition_digest) for row in rows]
-    own = (DEGRADED_NO_MODEL,) if model.ref.name == HEURISTIC_NAME else ()
-    values = _asked_for(model, rows, batch)
+    degraded = (DEGRADED_NO_MODEL,) if model.ref.name == HEURISTIC_NAME else ()
+    values = _batch_values(model, rows, batch)
     if all(fits):
-        return _judge_by(model, rows, values, degraded=own)
+        return _score_by(model, rows, values, degraded=degraded)
     fitting = iter(
-        _judge_by(
+        _score_by(
             model,
             [row for row, fit in zip(rows, fits, strict=True) if fit],
             values and [value for value, fit in zip(values, fits, strict=True) if fit],
-            degraded=own,
+            degraded=degraded,
         )
     )
     others = iter(
-        _judge_by(
+        _score_by(
             HEURISTIC,
             [row for row, fit in zip(rows, fits, strict=True) if not fit],
             None,
@@ -167,10 +161,13 @@ def judge(
     return [next(fitting if fit else others) for fit in fits]
 
 
-def _asked_for(
+def _batch_values(
     model: Model, rows: Sequence[FeatureRow], batch: Sequence[BatchValues] | None
 ) -> Sequence[BatchValues] | None:
-    """Give what a model takes of the batch features: None if it takes none."""
+    """Give the batch features of each row, unknown ones if they were not read.
+
+    None if the model takes none.
+    """
     if not model.batch_columns:
         return None
     if batch is None:
@@ -178,43 +175,43 @@ def _asked_for(
     return batch
 
 
-def _judge_by(
+def _score_by(
     model: Model,
     rows: Sequence[FeatureRow],
     batch: Sequence[BatchValues] | None,
     *,
     degraded: tuple[str, ...],
-) -> list[Judgement]:
+) -> list[_ScoredRow]:
     if not rows:
         return []
     if batch is not None:
-        return _judge_with_batch(model, rows, batch, degraded)
+        return _score_with_batch(model, rows, batch, degraded)
     scores, vectors = model.score(rows)
     no_vectors: list[list[float] | None] = [None] * len(scores)
     return [
-        Judgement(model.ref, score, vector, degraded, row.features, None)
+        _ScoredRow(model.ref, score, vector, degraded, row.features, None)
         for row, score, vector in zip(rows, scores, vectors or no_vectors, strict=True)
     ]
 
 
-def _judge_with_batch(
+def _score_with_batch(
     model: Model,
     rows: Sequence[FeatureRow],
     batch: Sequence[BatchValues],
     degraded: tuple[str, ...],
-) -> list[Judgement]:
+) -> list[_ScoredRow]:
     columns = model.batch_columns
     joined = [
         replace(row, features=row.features | _of_columns(values.features, columns))
         for row, values in zip(rows, batch, strict=True)
     ]
     return [
-        judgement._replace(
+        scored._replace(
             batch_as_of_ms=values.as_of_ms,
             degraded=degraded if values.degraded is None else (*degraded, values.degraded),
         )
-        for judgement, values in zip(
-            _judge_by(model, joined, None, degraded=degraded), batch, strict=True
+        for scored, values in zip(
+            _score_by(model, joined, None, degraded=degraded), batch, strict=True
         )
     ]
 
@@ -226,4 +223,4 @@ def _of_columns(
 
 
 def _reasons(row: FeatureRow, score: float, policy: Policy) -> tuple[str, ...]:
-    return (policy.explain(score), *notable(row.features, texts_max=REASONS_MAX - 1))
+    return (policy.explain(score), *matched_rule_texts(row.features, texts_max=REASONS_MAX - 1))

@@ -1,9 +1,8 @@
-"""What the scoring core asks of the outside world, as small Protocols.
+"""The ports of the scoring core: what it needs from outside, as small Protocols.
 
-Each port says what may block, what is raised and who calls it. Adapters
-(`online_reader`, `decision_store`, `registry`, `model`) implement them, `wiring` chooses one,
-and one suite in tests/contract/ runs against every implementation, fakes included.
-This module imports no client library.
+Each port says what may block, what is raised and who calls it. The adapters in `scoring.stores`
+and `scoring.worker` implement them, and `scoring.wiring` chooses one. One suite in
+`tests/contract` runs against every implementation, fakes included. Imports no client library.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from typing import NamedTuple, Protocol
 from models.model import Model
 
 StoredFields = Sequence[bytes | None]
-"""An entity's fields as stored, in the order of `features.online.layout.state_fields`. All None:
-the entity was never seen, or has been deleted."""
+"""An entity's fields as stored, in the order of `features.online.layout.state_fields`. All None if
+the entity was never seen or has been deleted."""
 
 
 class StoredBatch(NamedTuple):
-    """The stored batch features of one user, as bytes that nobody has looked at yet."""
+    """The stored batch features of one user, not yet decoded."""
 
     fields: StoredFields
-    """In the order of `features.online.layout.batch_fields`; all None: there are none."""
+    """In the order of `features.online.layout.batch_fields`; all None if there are none."""
     complete: bytes | None
-    """The mark up to which snapshot all users have theirs; None: there is no mark."""
+    """The time of the newest snapshot that was written for all users; None if there is none."""
 
 
 class EntityPair(NamedTuple):
-    """The stored entities of one ad-hoc transaction, as bytes that nobody has looked at yet."""
+    """The stored user and merchant of one ad-hoc transaction, not yet decoded."""
 
     user: StoredFields
     merchant: StoredFields
@@ -37,10 +36,10 @@ class EntityPair(NamedTuple):
 
 
 class FeatureReader(Protocol):
-    """Reads what the feature job has stored online. Called by the API, once a request.
+    """Reads the states that the velocity job stores in Redis. Called by the API, once a request.
 
-    Reads are of the newest folded state: they lag the stream by at most the job's flush
-    interval (``online_flush_ms``, ten of them for a merchant), and nothing is cached on the way.
+    A stored state lags the stream by at most the job's flush interval (``online_flush_ms``, ten of
+    them for a merchant). Nothing is cached on the way.
     """
 
     async def read_entities(
@@ -49,18 +48,18 @@ class FeatureReader(Protocol):
         """Read a user and, when an id is given, a merchant, in one round trip.
 
         Blocks: at most ``redis_timeout_ms`` (ms), waiting for a connection included.
-        On failure: nothing has changed; the next call starts with a clean connection, a late
-        answer to this call is never given to another one.
+        On failure: nothing has changed. The next call starts with a clean connection, so a late
+        answer to this call is never taken for the answer to another one.
 
         Args:
             user_id: the user's id as on the wire.
             merchant_id: the merchant's id, or None to read the user alone.
-            with_batch: read the user's batch features, too; they are of the same moment as the
-                user's state.
+            with_batch: whether to read the user's batch features, too; they are read at the same
+                moment as the user's state.
 
         Returns:
-            What is stored. The fields of one entity are of one write, the two entities may be
-            of different moments. Without a merchant id its fields are empty.
+            The stored fields. Those of one entity are of one write; the two entities may be of
+            different times. Without a merchant id the merchant's fields are empty.
 
         Raises:
             OnlineStoreUnavailableError: no complete answer in time.
@@ -68,12 +67,12 @@ class FeatureReader(Protocol):
         ...
 
     async def read_decision(self, transaction_id: str) -> bytes | None:
-        """Read the first decision of a transaction, as the bytes that were emitted.
+        """Read the first decision of a transaction, as the bytes that were produced.
 
         Blocks: at most ``redis_timeout_ms`` (ms).
 
         Returns:
-            The decision's JSON; None when there was none or its time to live is over.
+            The decision's JSON; None if there was none or its time to live is over.
 
         Raises:
             OnlineStoreUnavailableError: no answer in time.
@@ -81,7 +80,7 @@ class FeatureReader(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Return when the store answers. Called by readiness probes.
+        """Return if the store answers. Called by readiness probes.
 
         Blocks: at most ``redis_timeout_ms`` (ms).
 
@@ -96,13 +95,13 @@ class FeatureReader(Protocol):
 
 
 class ModelSource(Protocol):
-    """Knows which model decides now."""
+    """Gives the model that scores at present."""
 
     def current(self) -> Model:
-        """Give the model to score with: the champion, or the heuristic when there is none.
+        """Give the model to score with: the champion, or the heuristic if there is none.
 
-        Never blocks and never raises; callable from any thread. Two calls may give different
-        models, so a batch asks once. A model that was given stays usable for ever.
+        Never blocks and never raises; may be called from any thread. Two calls may give different
+        models, so a batch calls it once. A model stays usable after the champion has changed.
         """
         ...
 
@@ -110,23 +109,25 @@ class ModelSource(Protocol):
 class BatchFeatureReader(Protocol):
     """Reads the batch features of some users. Called by the worker, once a batch.
 
-    It is not called at all while the model takes no such features.
+    Not called while the model takes no batch features.
     """
 
     async def read_users(self, user_ids: Sequence[str]) -> Sequence[StoredBatch] | None:
         """Read the batch features of some users, in one round trip for each 500 of them.
 
-        Nothing is cached: two calls may see two materialisations, and one call the middle of one.
+        Nothing is cached: two calls may see different snapshots, and so may one call that runs
+        during a materialisation.
 
         Blocks: at most ``redis_timeout_ms`` (ms) for each 500 users, and not at all while the
         circuit is open after a failure.
-        On failure: raises nothing the outside world can cause, and gives None for all of them.
+        On failure: raises no error for a failure of the store, and returns None.
 
         Args:
             user_ids: as on the wire, each once.
 
         Returns:
-            What is stored, in the order of the ids; None: no complete answer in time.
+            The stored bytes, in the order of the ids; None if there was no complete answer in
+            time.
         """
         ...
 
@@ -136,12 +137,12 @@ class BatchFeatureReader(Protocol):
 
 
 class Kept(NamedTuple):
-    """What became of a batch of proposed decisions."""
+    """The result of proposing a batch of decisions."""
 
     values: list[bytes]
-    """The decision that stands, one for each proposal, in their order."""
+    """The valid decision of each proposal's transaction, in the order of the proposals."""
     stored: bool
-    """False: the store did not take part; equal repeats are promised by this process only."""
+    """False if the store failed: then only this process gives repeats the same decision."""
 
 
 class DecisionStore(Protocol):
@@ -150,22 +151,22 @@ class DecisionStore(Protocol):
     async def keep_first(
         self, proposals: Sequence[tuple[str, bytes]], *, when_unstored: Callable[[int], bytes]
     ) -> Kept:
-        """Store each decision unless its transaction has one, and give the ones that stand.
+        """Store each decision unless its transaction has one, and give the first ones.
 
-        Two proposals for one transaction in a batch: the earlier one is first. After this
-        returned with ``stored``, every later call, by any process, gives the same bytes
-        until the time to live is over, whether or not the caller lived to emit them.
+        Of two proposals for one transaction in a batch, the earlier one is the first decision.
+        Once this has returned with ``stored``, every later call by any process gives the same
+        bytes until the time to live is over, even if the caller ended before it produced them.
 
         Blocks: at most ``redis_timeout_ms`` (ms) for each hundred proposals, and not at all
         while the circuit is open after a failure.
-        On failure: raises nothing the outside world can cause. Decisions that this process
-        remembers stand, the others are decided by ``when_unstored``, and ``stored`` is False;
-        the store may or may not have the proposals.
+        On failure: raises no error for a failure of the store. The decisions that this process
+        remembers stay valid, the others come from ``when_unstored``, and ``stored`` is False. The
+        store may or may not hold the proposals.
 
         Args:
-            proposals: (transaction_id, the decision as the bytes to emit), in log order.
-            when_unstored: gives the bytes to emit instead of proposal number i when the
-                store does not take part: the same decision, saying so.
+            proposals: (transaction_id, the decision as bytes to produce), in log order.
+            when_unstored: gives the bytes to produce instead of proposal number i if the store
+                failed: the same decision, marked as degraded.
         """
         ...
 
@@ -182,7 +183,7 @@ class OutgoingRecord(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, str | bytes | None]]
     timestamp_ms: int
-    """Kafka's timestamp of the record, ms since 1970 UTC; 0: now."""
+    """Kafka's timestamp of the record, ms since 1970 UTC; 0 for the present time."""
 
 
 class RecordSink(Protocol):

@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from features.batch import BATCH_NAMES, BATCH_VIEW
+from features.online import feast_values
 from features.online import layout as online_store
-from features.online.batch_values import open_habits
+from features.online.batch_values import decode_batch_features
 from scoring.core.ports import BatchFeatureReader, StoredBatch
 from scoring.metrics import build_metrics
 from scoring.stores.batch_reader import CALL_USERS_MAX, RedisBatchReader, connect_batch_reader
@@ -110,9 +111,9 @@ def fields_of(count: int) -> dict[bytes, bytes]:
     """What Feast writes about a user, beside what the velocity job does."""
     return {
         b"_ts:user_velocity": b"",
-        online_store.timestamp_field(BATCH_VIEW): online_store.timestamp_value(NOW_MS),
+        online_store.timestamp_field(BATCH_VIEW): feast_values.timestamp_value(NOW_MS),
         **{
-            online_store.field_name(BATCH_VIEW, name): online_store.int64_value(count)
+            online_store.field_name(BATCH_VIEW, name): feast_values.int64_value(count)
             for name in BATCH_NAMES
         },
     }
@@ -120,7 +121,7 @@ def fields_of(count: int) -> dict[bytes, bytes]:
 
 def counts(found: Sequence[StoredBatch] | None) -> list[object]:
     assert found is not None
-    return [open_habits(*each).as_of(NOW_MS).features[BATCH_NAMES[0]] for each in found]
+    return [decode_batch_features(*each).as_of(NOW_MS).features[BATCH_NAMES[0]] for each in found]
 
 
 class Suite:

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.definitions import FEATURE_NAMES
-from models.heuristic import HEURISTIC, RULES, heuristic_score, notable
+from models.heuristic import HEURISTIC, RULES, heuristic_score, matched_rule_texts
 from tests.scoring_fakes import feature_row
 
 VALUES = st.dictionaries(
@@ -51,7 +51,7 @@ def test_no_value_and_no_feature_say_nothing() -> None:
 
 def test_reasons_are_the_strongest_rules_first_and_bounded() -> None:
     everything = {rule.feature: rule.high for rule in RULES}
-    texts = notable(everything, texts_max=2)
+    texts = matched_rule_texts(everything, texts_max=2)
     assert len(texts) == 2
     assert texts[0] == "10 transactions in 5 minutes"
 

@@ -33,8 +33,8 @@ def test_scores_are_those_of_scikit_learn_to_the_last_bit(gaps: float, depth: in
     assert len(set(wanted)) > 2
 
 
-def test_no_value_may_be_all_that_a_split_asks_for() -> None:
-    # Such a split has an infinite threshold, and "no value" takes one of its branches alone.
+def test_a_split_may_depend_on_missing_values_alone() -> None:
+    # Such a split has an infinite threshold, and only missing values take one of its branches.
     table = np.where(vectors(400, gaps=0.0) > 0, 1.0, np.nan)
     forest = RandomForestClassifier(5, random_state=1, n_jobs=1).fit(table, np.isnan(table[:, 2]))
     assert any(np.isinf(tree.tree_.threshold).any() for tree in forest.estimators_)
@@ -43,7 +43,7 @@ def test_no_value_may_be_all_that_a_split_asks_for() -> None:
     assert len(set(wanted)) > 1
 
 
-def test_a_tree_that_asks_nothing_gives_its_one_probability() -> None:
+def test_a_tree_without_splits_gives_its_one_probability() -> None:
     table = vectors(300, gaps=0.0)
     forest = fitted(table, min_samples_leaf=200)
     assert {tree.tree_.node_count for tree in forest.estimators_} == {1}
@@ -55,5 +55,5 @@ def test_a_tree_that_asks_nothing_gives_its_one_probability() -> None:
 def test_a_forest_of_other_classes_is_refused() -> None:
     table = vectors(50, gaps=0.0)
     forest = RandomForestClassifier(2).fit(table, np.arange(50) % 3)
-    with pytest.raises(ValueError, match=r"classes \[.*\], wanted are 0 and 1"):
+    with pytest.raises(ValueError, match=r"classes \[.*\], must have"):
         to_onnx(forest)

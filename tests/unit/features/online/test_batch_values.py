@@ -5,12 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.batch import BATCH_AGE_MS_MAX, BATCH_FEATURES, BATCH_NAMES, NO_HISTORY
-from features.online import batch_values
-from features.online import layout as online_store
-from features.online.batch_values import StoredHabits, open_habits, unknown
+from features.online import batch_values, feast_values
+from features.online.batch_values import StoredBatchFeatures, decode_batch_features, unknown
 from tests.builders import NOW_MS
 
-HABITS = {
+STORED = {
     "user_transaction_count_90d_batch": 4,
     "user_amount_mean_90d_batch": 12.5,
     "user_fraud_count_90d_batch": 1,
@@ -21,23 +20,23 @@ HABITS = {
 def stored(snapshot_ms: int = NOW_MS, **changes: bytes | None) -> list[bytes | None]:
     """As Feast writes it."""
     values: dict[str, bytes | None] = {
-        name: online_store.double_value(value)
+        name: feast_values.double_value(value)
         if isinstance(value, float)
-        else online_store.int64_value(value)
-        for name, value in HABITS.items()
+        else feast_values.int64_value(value)
+        for name, value in STORED.items()
     }
     values |= changes
-    return [online_store.timestamp_value(snapshot_ms), *values.values()]
+    return [feast_values.timestamp_value(snapshot_ms), *values.values()]
 
 
-def opened(snapshot_ms: int | None, complete_ms: int | None) -> StoredHabits:
+def opened(snapshot_ms: int | None, complete_ms: int | None) -> StoredBatchFeatures:
     fields = [None] * 5 if snapshot_ms is None else stored(snapshot_ms)
-    return open_habits(fields, None if complete_ms is None else b"%d" % complete_ms)
+    return decode_batch_features(fields, None if complete_ms is None else b"%d" % complete_ms)
 
 
 def test_what_feast_writes_is_read() -> None:
     values = opened(NOW_MS, NOW_MS).as_of(NOW_MS)
-    assert values == (HABITS, NOW_MS, None)
+    assert values == (STORED, NOW_MS, None)
     assert tuple(values.features) == BATCH_NAMES
 
 
@@ -56,10 +55,10 @@ def test_what_feast_writes_is_read() -> None:
 )
 def test_a_snapshot_counts_from_its_moment_up_to_the_limit(age_ms: int, word: str | None) -> None:
     snapshot_ms = NOW_MS - age_ms
-    for habits in (opened(snapshot_ms, snapshot_ms), opened(snapshot_ms, None)):
-        values = habits.as_of(NOW_MS)
+    for stored_features in (opened(snapshot_ms, snapshot_ms), opened(snapshot_ms, None)):
+        values = stored_features.as_of(NOW_MS)
         if word is None:
-            assert values == (HABITS, snapshot_ms, None)
+            assert values == (STORED, snapshot_ms, None)
         else:
             assert values == (dict.fromkeys(BATCH_NAMES), None, word)
 
@@ -73,7 +72,7 @@ def test_a_snapshot_counts_from_its_moment_up_to_the_limit(age_ms: int, word: st
         (BATCH_AGE_MS_MAX + 1, batch_values.STALE),
     ],
 )
-def test_without_values_of_his_own_a_user_has_no_history_if_all_others_have_theirs(
+def test_a_user_without_values_has_no_history_if_all_others_have_theirs(
     age_ms: int, word: str | None
 ) -> None:
     complete_ms = NOW_MS - age_ms
@@ -88,11 +87,9 @@ def test_nothing_at_all_is_missing_and_not_no_history() -> None:
     assert opened(None, None).as_of(NOW_MS) == unknown(batch_values.MISSING)
 
 
-def test_a_user_who_left_the_window_has_no_history_when_his_last_snapshot_no_longer_counts() -> (
-    None
-):
+def test_a_user_who_left_the_window_has_no_history_once_the_last_snapshot_is_too_old() -> None:
     last_ms = NOW_MS - BATCH_AGE_MS_MAX
-    assert opened(last_ms, NOW_MS).as_of(NOW_MS) == (HABITS, NOW_MS, None)
+    assert opened(last_ms, NOW_MS).as_of(NOW_MS) == (STORED, NOW_MS, None)
     assert opened(last_ms - 1, NOW_MS).as_of(NOW_MS) == (NO_HISTORY, NOW_MS, None)
 
 
@@ -100,14 +97,14 @@ def test_a_snapshot_after_the_event_hides_what_was_before_whatever_is_complete()
     later_ms = NOW_MS + 1
     assert opened(later_ms, NOW_MS).as_of(NOW_MS).degraded == batch_values.STALE
     assert opened(later_ms, later_ms).as_of(NOW_MS).degraded == batch_values.STALE
-    # His own is before the event, only the mark is after it: nothing has replaced his own.
-    assert opened(NOW_MS, later_ms).as_of(NOW_MS) == (HABITS, NOW_MS, None)
+    # The user's own snapshot is before the event, only the complete one is after it.
+    assert opened(NOW_MS, later_ms).as_of(NOW_MS) == (STORED, NOW_MS, None)
 
 
-def test_in_the_middle_of_a_materialisation_each_user_has_his_newest() -> None:
+def test_in_the_middle_of_a_materialisation_each_user_has_the_newest_values() -> None:
     before_ms = NOW_MS - BATCH_AGE_MS_MAX // 2
-    assert opened(NOW_MS, before_ms).as_of(NOW_MS) == (HABITS, NOW_MS, None)
-    assert opened(before_ms, before_ms).as_of(NOW_MS) == (HABITS, before_ms, None)
+    assert opened(NOW_MS, before_ms).as_of(NOW_MS) == (STORED, NOW_MS, None)
+    assert opened(before_ms, before_ms).as_of(NOW_MS) == (STORED, before_ms, None)
     assert opened(None, before_ms).as_of(NOW_MS) == (NO_HISTORY, before_ms, None)
 
 
@@ -118,13 +115,13 @@ def test_no_history_is_no_count_no_rate_and_no_mean() -> None:
 @pytest.mark.parametrize("at", range(5))
 def test_a_field_that_is_missing_among_others_is_unreadable(at: int) -> None:
     fields = [None if place == at else value for place, value in enumerate(stored())]
-    values = open_habits(fields, b"%d" % NOW_MS).as_of(NOW_MS)
+    values = decode_batch_features(fields, b"%d" % NOW_MS).as_of(NOW_MS)
     assert values == unknown(batch_values.UNREADABLE)
 
 
 def test_a_null_of_feast_is_a_null() -> None:
-    fields = stored(user_amount_mean_90d_batch=online_store.NULL_VALUE)
-    values = open_habits(fields, None).as_of(NOW_MS)
+    fields = stored(user_amount_mean_90d_batch=feast_values.NULL_VALUE)
+    values = decode_batch_features(fields, None).as_of(NOW_MS)
     assert values.features["user_amount_mean_90d_batch"] is None
     assert values.degraded is None
 
@@ -133,6 +130,6 @@ def test_a_null_of_feast_is_a_null() -> None:
 def test_any_bytes_are_values_or_a_reason_and_never_a_crash(
     fields: list[bytes | None], complete: bytes | None
 ) -> None:
-    values = open_habits(fields, complete).as_of(NOW_MS)
-    assert (values.as_of_ms is None) == (values.degraded in batch_values.WORDS)
+    values = decode_batch_features(fields, complete).as_of(NOW_MS)
+    assert (values.as_of_ms is None) == (values.degraded in batch_values.REASONS)
     assert set(values.features) == set(BATCH_NAMES)
