@@ -1,7 +1,7 @@
-"""Every metric of scoring: name, unit, meaning, and what to do when it looks wrong.
+"""Every metric of scoring: its name, unit, meaning, and what to do about unusual values.
 
-`METRICS` is the one list: the objects that count are made from it, and so is the page in the
-docs. Counting costs about a microsecond; the worker counts once a batch.
+`METRICS` is the single list: the Prometheus objects and the table in docs/reference.md come from
+it. The worker updates metrics once for each batch. Called by the parts of worker and HTTP service.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
-    """What one metric is.
+    """The description of one metric.
 
     Attributes:
         name: Prometheus name, base unit last; counters get ``_total`` on the page.
         kind: counter, gauge or histogram.
-        meaning: what one step of it means, with the unit.
-        action: what the one on call does about it.
-        labels: label names; values are few and known.
+        meaning: what it counts or measures, with the unit.
+        action: what to do about unusual values.
+        labels: label names; each has few values.
         buckets: upper bounds of a histogram, in its unit.
     """
 
@@ -40,21 +40,21 @@ METRICS = {
     "decisions": MetricSpec(
         "scoring_decisions",
         "counter",
-        "Decisions the broker has acknowledged, by outcome; repeats count again.",
-        "If it stands still while the feature log grows, look at the worker's log: the watchdog "
+        "Decisions that the broker has acknowledged, by outcome; repeats are counted again.",
+        "If it does not grow while the feature log grows, read the worker's log; the watchdog "
         "restarts a worker that hangs.",
         labels=("decision",),
     ),
     "dead_letters": MetricSpec(
         "scoring_dead_letters",
         "counter",
-        "Records of the feature log that could not be decoded and went to dead-letters.",
-        "Read the headers of the dead letters; somebody else than the velocity job writes there.",
+        "Records of the feature log that could not be decoded; they are in dead-letters.",
+        "Read the headers of the dead letters; another program than the velocity job writes there.",
     ),
     "degraded": MetricSpec(
         "scoring_degraded",
         "counter",
-        "Decisions made without something, by what was missing.",
+        "Decisions made without an input, by what was missing.",
         "no_model: register a champion. decision_store_unavailable: look at Redis. "
         "definition_digest_mismatch: train on the present definitions. batch_features_missing, "
         "batch_features_stale: look at the materializer. batch_features_unavailable, "
@@ -65,81 +65,81 @@ METRICS = {
         "scoring_repeats",
         "counter",
         "Decisions that repeat an earlier first decision for the same transaction.",
-        "Expected after a restart of the velocity job or of a worker; otherwise a producer "
-        "sends transactions twice.",
+        "Expected after a restart of the velocity job or of a worker; otherwise a producer sends "
+        "transactions twice.",
     ),
     "batch_rows": MetricSpec(
         "scoring_batch_rows",
         "histogram",
-        "Records taken in one batch.",
-        "Always at scorer_batch_max: the worker is behind; start another one.",
+        "Records in one batch.",
+        "Always at scorer_batch_max: the worker has a backlog; start another one.",
         buckets=ROWS,
     ),
     "batch_seconds": MetricSpec(
         "scoring_batch_seconds",
         "histogram",
-        "Time from taking a batch to the broker's acknowledgement, in seconds.",
+        "Time from the start of a batch to the broker's acknowledgement, in seconds.",
         "Long with few rows: the broker or Redis is slow.",
         buckets=SECONDS,
     ),
     "decide_seconds": MetricSpec(
         "scoring_decide_seconds",
         "histogram",
-        "Time to decode and decide one batch, in seconds: computation, and reading batch features "
-        "if the model takes some.",
-        "Long: the model has grown (trees, depth), the machine is busy, or Redis is slow.",
+        "Time to decode and decide one batch, in seconds, including the read of batch features if "
+        "the model uses some.",
+        "Long: the model has more or deeper trees, the machine is busy, or Redis is slow.",
         buckets=SECONDS,
     ),
     "store_failures": MetricSpec(
         "scoring_decision_store_failures",
         "counter",
-        "Calls to the store of first decisions without a complete answer in time.",
+        "Calls to the store of first decisions that failed or timed out.",
         "Look at Redis; raise redis_timeout_ms if it is only slow.",
     ),
     "store_unsaved": MetricSpec(
         "scoring_decision_store_unsaved",
         "gauge",
-        "Decisions made while the store was away that are not written to it yet.",
-        "Falls by itself when Redis is back; at its limit the oldest are forgotten.",
+        "Decisions made while the store was down that are not yet written to it.",
+        "Falls when Redis is back; at its limit the oldest decisions are dropped.",
     ),
     "batch_failures": MetricSpec(
         "scoring_batch_feature_failures",
         "counter",
-        "Reads of batch features without a complete answer in time.",
+        "Reads of batch features that failed or timed out.",
         "Look at Redis; raise redis_timeout_ms if it is only slow.",
     ),
     "registry_failures": MetricSpec(
         "scoring_registry_failures",
         "counter",
-        "Looks at the model registry that got no complete answer.",
-        "Look at MLflow. Scoring goes on with the model in use.",
+        "Polls of the model registry that failed.",
+        "Look at MLflow. Scoring continues with the model in use.",
     ),
     "models_refused": MetricSpec(
         "scoring_models_refused",
         "counter",
         "Model versions that were refused, by kind of error.",
-        "The log names the version and the reason; move the alias back or train again.",
+        "The log has the version and the reason; move the alias back or train again.",
         labels=("reason",),
     ),
     "model_swaps": MetricSpec(
         "scoring_model_swaps",
         "counter",
-        "Times another model version was put to use.",
-        "Nothing: it follows the alias.",
+        "Changes to another model version.",
+        "None; the scorer follows the alias.",
     ),
     "model_info": MetricSpec(
         "scoring_model_info",
         "gauge",
-        "1 for the model in use, 0 for one used before.",
-        "name heuristic: there is no champion, or none that passes its checks.",
+        "1 for the model in use, 0 for models used before.",
+        "If the name is heuristic, there is no champion, or it failed its checks.",
         labels=("name", "version", "digest"),
     ),
 }
-"""Field of `Metrics` to what it is."""
+"""Description of each field of `Metrics`."""
 
 
 class Metrics(NamedTuple):
-    """The objects that count, one for each of `METRICS`."""
+    """The Prometheus objects, one for each entry of `METRICS`."""
 
     decisions: Counter
     dead_letters: Counter
@@ -158,7 +158,7 @@ class Metrics(NamedTuple):
 
 
 def build_metrics(registry: CollectorRegistry) -> Metrics:
-    """Make the metrics in a registry of the caller's: one a process, one a test.
+    """Make the metrics in a registry, one registry for each process and each test.
 
     Examples:
         >>> registry = CollectorRegistry()
@@ -170,7 +170,7 @@ def build_metrics(registry: CollectorRegistry) -> Metrics:
 
 
 def build_metric(spec: MetricSpec, registry: CollectorRegistry) -> Any:
-    """Make the object that counts one metric: a Counter, Gauge or Histogram, as its kind says."""
+    """Make the Prometheus object of one metric: a Counter, a Gauge or a Histogram."""
     if spec.kind == "histogram":
         return Histogram(
             spec.name, spec.meaning, spec.labels, buckets=spec.buckets, registry=registry

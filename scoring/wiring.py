@@ -1,8 +1,8 @@
-"""The only place of scoring that builds adapters from settings.
+"""Builds the adapters of scoring from settings; no other module of scoring does.
 
-`scoring.worker.parts` and `scoring.http.parts` call it once each, with settings; everything else
-is handed its parts. Connecting is
-left to the parts themselves, so that building never waits for Redis, MLflow or Kafka.
+`scoring.worker.parts` and the parts of `scoring.http` call it; everything below receives its parts
+as arguments. The parts connect themselves later, so building does not wait for Redis, MLflow or
+Kafka.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def wall_clock_ms() -> int:
 
 
 def steady_clock_ms() -> float:
-    """Give a time in ms that never goes back; only differences mean something."""
+    """Give a monotonic time in ms; only differences have a meaning."""
     return time.monotonic() * 1000
 
 
@@ -36,7 +36,7 @@ def build_policy(settings: Settings) -> Policy:
 
 
 def build_models(settings: Settings, *, metrics: Metrics) -> ChampionWatcher:
-    """Make the watcher of the champion; call its ``start`` and, at the end, its ``stop``."""
+    """Make the watcher of the champion; the caller starts and stops it."""
     return ChampionWatcher(
         MlflowRest(settings.mlflow_tracking_uri, timeout_s=TIMEOUT_S),
         model_name=settings.model_name,
@@ -47,7 +47,7 @@ def build_models(settings: Settings, *, metrics: Metrics) -> ChampionWatcher:
 
 
 def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisionStore:
-    """Make the store of first decisions. Call it within the event loop that will use it."""
+    """Make the store of first decisions. Call it in the event loop that uses the store."""
     return connect_decision_store(
         redis_url=settings.redis_url,
         ttl_s=settings.decision_ttl_s,
@@ -58,7 +58,7 @@ def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisi
 
 
 def build_batch_reader(settings: Settings, *, metrics: Metrics) -> RedisBatchReader:
-    """Make the reader of batch features. Call it within the event loop that will use it."""
+    """Make the reader of batch features. Call it in the event loop that uses the reader."""
     return connect_batch_reader(
         redis_url=settings.redis_url,
         project=settings.feast_project,

@@ -1,34 +1,26 @@
-"""One batch of the feature log: decode, decide, keep the first decisions, emit, then return.
+"""Scores one batch of the feature log: decode, decide, store first decisions, emit, return.
 
-Owns the order of these steps, which is the worker's delivery promise. Knows neither Faust nor
-Kafka nor Redis, only the ports; called by `worker` with records, and by tests with fakes.
+Owns the order of these steps, which gives the worker its delivery guarantee. Knows the ports only,
+neither Faust nor Kafka nor Redis. Called by ``intake.py`` with records, and by tests with fakes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from models.policy import Policy
-from schemas.dead_letter import dead_letter_headers
-from schemas.decision import Decision, Offset
-from schemas.errors import InvalidEventError
-from schemas.feature_row import FeatureRow
-from schemas.output_codec import decode_decision, decode_feature_row, encode_decision
+from schemas.decision import Decision
+from schemas.output_codec import decode_decision, encode_decision
 from schemas.topics import (
     DEAD_LETTERS,
     DECISION_TYPE,
     DECISIONS,
-    FEATURE_ROW_TYPE,
     FEATURES,
     REPLAY_HEADER,
     SCORER_GROUP,
-    check_event_type,
     cloud_event_headers,
-    is_replay,
 )
 from scoring.core.batch_features import read_batch_values
 from scoring.core.decide import DEGRADED_DECISION_STORE_UNAVAILABLE, decide_many
@@ -40,15 +32,15 @@ from scoring.core.ports import (
     RecordSink,
 )
 from scoring.metrics import Metrics
+from scoring.worker.feature_log import Record, dead_letter, decode_records
 
 SOURCE = "/weir/scoring"
-_NAMES = frozenset(FEATURE_NAMES)
-STAGE = "score"
+"""CloudEvents source of the decisions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """What a scorer reads and writes, and as which consumer group it does."""
+    """The consumer group of a scorer and the topics that it reads and writes."""
 
     group: str = SCORER_GROUP
     features: str = FEATURES
@@ -56,26 +48,8 @@ class Channels:
     dead_letters: str = DEAD_LETTERS
 
 
-class Record(NamedTuple):
-    """A record of the feature log as it came."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-
-
-class _Scorable(NamedTuple):
-    row: FeatureRow
-    offset: Offset
-    is_replay: bool
-
-
 class BatchScorer:
-    """Scores batches, one after the other."""
+    """Scores batches, one at a time."""
 
     def __init__(
         self,
@@ -89,16 +63,16 @@ class BatchScorer:
         metrics: Metrics,
         channels: Channels,
     ) -> None:
-        """Take the parts; `wiring` chooses them.
+        """Store the parts; ``parts.py`` builds them.
 
         Args:
-            models: asked once a batch, so a batch has one model.
+            models: gives the model; asked once for each batch, so a batch has one model.
             policy: the thresholds.
-            store: the first decisions.
-            batch_reader: the batch features, asked only where the model takes some.
-            sink: where decisions and dead letters go.
+            store: keeps the first decisions.
+            batch_reader: reads batch features; asked only if the model uses some.
+            sink: writes decisions and dead letters.
             clock_ms: the clock, ms since 1970 UTC.
-            metrics: where batches are counted.
+            metrics: counts batches and decisions.
             channels: the topics to write to.
         """
         self._models = models
@@ -111,21 +85,21 @@ class BatchScorer:
         self._channels = channels
 
     async def score(self, records: Sequence[Record]) -> None:
-        """Decide on every record of a batch and return when the broker has all the answers.
+        """Decide on every record of a batch; return when the broker has acknowledged the decisions.
 
-        Delivery: at least once. A crash before the return means that the batch comes again;
-        the decisions are then taken from the store, the same bytes, since they were kept
-        there before they were emitted. A record that cannot be decoded becomes a dead letter.
-        Blocks: for the time limits of reading batch features and of the store, then until the
-            broker acknowledges.
-        On failure: DeliveryError, and nothing may be committed; some records may be out.
+        Delivery: at least once. After a crash before the return the batch is read again. Its
+        decisions then come from the store, byte for byte, because they were stored before they
+        were emitted. A record that cannot be decoded becomes a dead letter.
+        Blocks: up to the timeouts of the batch features and of the store, then until the broker
+            acknowledges.
+        On failure: raises DeliveryError. Some records may be written; nothing may be committed.
 
         Args:
-            records: in log order for each partition.
+            records: the batch, in log order for each partition.
         """
         with self._metrics.batch_seconds.time():
             with self._metrics.decide_seconds.time():
-                scorables, refused = _decode(records)
+                scorables, refused = decode_records(records)
                 rows = [scorable.row for scorable in scorables]
                 model = self._models.current()
                 batch = await read_batch_values(self._batch_reader, rows, model=model)
@@ -139,26 +113,29 @@ class BatchScorer:
                 )
                 proposals = [(d.transaction_id, encode_decision(d)) for d in decisions]
             kept = await self._store.keep_first(
-                proposals, when_unstored=lambda at: encode_decision(_unstored(decisions[at]))
+                proposals, when_unstored=lambda at: encode_decision(_mark_unstored(decisions[at]))
             )
             emitted = [
-                self._emitted(proposed, decision, value, scorable.is_replay)
+                self._to_record(proposed, decision, value, scorable.is_replay)
                 for (_, proposed), decision, value, scorable in zip(
                     proposals, decisions, kept.values, scorables, strict=True
                 )
             ]
             await self._sink.send(
                 [outgoing for _, outgoing in emitted]
-                + [self._dead_letter(record, error) for record, error in refused]
+                + [
+                    dead_letter(record, error, topic=self._channels.dead_letters)
+                    for record, error in refused
+                ]
             )
         self._count(
             [decision for decision, _ in emitted], records=len(records), refused=len(refused)
         )
 
-    def _emitted(
-        self, proposed: bytes, decision: Decision, value: bytes, replayed: bool
+    def _to_record(
+        self, proposed: bytes, decision: Decision, value: bytes, is_replay: bool
     ) -> tuple[Decision, OutgoingRecord]:
-        # Bytes that are not the proposal are an earlier decision, or this one said otherwise.
+        # Other bytes are an earlier decision, or this decision marked as not stored.
         if value is not proposed:
             first = decode_decision(value)
             if first.features_offset != decision.features_offset:
@@ -172,7 +149,7 @@ class BatchScorer:
                 time_ms=decision.decided_at_ms,
             )
         ]
-        if replayed:
+        if is_replay:
             headers.append(REPLAY_HEADER)
         record = OutgoingRecord(
             topic=self._channels.decisions,
@@ -186,54 +163,12 @@ class BatchScorer:
     def _count(self, decisions: Sequence[Decision], *, records: int, refused: int) -> None:
         for outcome, count in Counter(d.decision for d in decisions).items():
             self._metrics.decisions.labels(decision=outcome).inc(count)
-        for missing, count in Counter(word for d in decisions for word in d.degraded).items():
+        for missing, count in Counter(reason for d in decisions for reason in d.degraded).items():
             self._metrics.degraded.labels(missing=missing).inc(count)
         self._metrics.batch_rows.observe(records)
         self._metrics.dead_letters.inc(refused)
 
-    def _dead_letter(self, record: Record, error: InvalidEventError) -> OutgoingRecord:
-        why = dead_letter_headers(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            stage=STAGE,
-            error=error,
-        )
-        return OutgoingRecord(
-            topic=self._channels.dead_letters,
-            key=record.key,
-            value=record.value,
-            headers=[*record.headers, *why],
-            timestamp_ms=record.timestamp_ms,
-        )
 
-
-def _decode(
-    records: Iterable[Record],
-) -> tuple[list[_Scorable], list[tuple[Record, InvalidEventError]]]:
-    scorables = []
-    refused = []
-    for record in records:
-        try:
-            check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
-            row = decode_feature_row(record.value)
-            _check_complete(row)
-        except InvalidEventError as error:
-            refused.append((record, error))
-        else:
-            scorables.append(
-                _Scorable(row, Offset(record.partition, record.offset), is_replay(record.headers))
-            )
-    return scorables, refused
-
-
-def _check_complete(row: FeatureRow) -> None:
-    # A row that says it follows our definitions and does not would fail in the model.
-    if row.definition_digest == DEFINITION_DIGEST and not row.features.keys() >= _NAMES:
-        missing = min(_NAMES - row.features.keys())
-        raise InvalidEventError("features", f"lacks {missing} of the definitions it names")
-
-
-def _unstored(decision: Decision) -> Decision:
-    words = (*decision.degraded, DEGRADED_DECISION_STORE_UNAVAILABLE)
-    return replace(decision, degraded=words)
+def _mark_unstored(decision: Decision) -> Decision:
+    degraded = (*decision.degraded, DEGRADED_DECISION_STORE_UNAVAILABLE)
+    return replace(decision, degraded=degraded)

@@ -1,12 +1,11 @@
-"""Faust's Kafka consumer, which hands on what a fetch brought instead of one event at a time.
+"""A Kafka consumer for Faust that delivers the records of a fetch as one message.
 
-Faust wraps each record into a message and an event, starts four asyncio tasks to be able to give
-up when a rebalance begins, and acknowledges each by itself: 133 us of CPU an event. Here all that
-one fetch brought of a partition is one message, at most ``records_max`` records, so that all this
-is done once for many; and while nothing is suspended, a delivery is awaited itself. What Faust
-does with a message is otherwise as it was: the agent's stream drops those of an older generation,
-a rebalance and a stop wait for the unacknowledged ones, commits are made of what was acknowledged.
-Used by `worker`; knows nothing of scoring.
+Faust's own consumer makes a message and an event of each record, starts four asyncio tasks to be
+able to stop at a rebalance, and acknowledges each record: 133 us of CPU an event. Here a message
+holds all records of one fetch and partition, at most ``records_max``, so this work is done once for
+many records; and no task is started while no flow is suspended. The rest is Faust's: the stream
+drops messages of an older generation, a rebalance and a stop wait for unacknowledged messages, and
+commits follow acknowledgements. Used by ``app.py``; knows nothing of scoring.
 """
 
 from __future__ import annotations
@@ -21,16 +20,17 @@ from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
 _WAIT_S = 1.0
-"""Longest wait for records, s, before looking whether to stop; as Faust's."""
+"""Longest wait for records before checking whether to stop, s; the same as Faust's."""
 
 
 class Fetched(ConsumerMessage):
     """Records of one partition as one Faust message, acknowledged together.
 
     Attributes:
-        records: aiokafka's, in log order, at least one; ``value`` and ``key`` stay empty.
-        first_offset: the offset after the message before it. Earlier than the first record's
-            where offsets are missing from the log: those count as acknowledged with it.
+        records: records of aiokafka in log order, at least one. The message's own ``value`` and
+            ``key`` stay empty.
+        first_offset: the offset after the previous message. It is lower than the offset of the
+            first record if offsets are missing from the log; those are acknowledged with it.
     """
 
     __slots__ = ("first_offset", "records")
@@ -57,18 +57,18 @@ class Fetched(ConsumerMessage):
 
 
 class DirectConsumer(Consumer):
-    """Asks only when records are wanted, and delivers what a fetch brought at once.
+    """Fetches only when records are wanted, and delivers the records of a fetch together.
 
-    A delivery that has to wait after all (the agent's queue is full) ends when the agent takes
-    events, which goes on during a rebalance, or is cancelled when Faust stops fetching. A message
-    delivered across a rebalance carries its generation, and the stream drops it by that.
+    A delivery waits when the agent's queue is full. It ends when the agent takes events, which
+    continues during a rebalance, or it is cancelled when Faust stops fetching. A message that is
+    delivered after a rebalance carries its old generation, so the stream drops it.
     """
 
     records_max: int
     wanted: asyncio.Event
 
-    def ack(self, message: Fetched) -> bool:  # type: ignore[override] # makes all messages itself
-        """Note all offsets of a message as done; Faust's commits find them there."""
+    def ack(self, message: Fetched) -> bool:  # type: ignore[override] # all messages are its own
+        """Add all offsets of a message to the acknowledged ones, which Faust commits."""
         if message.acked:
             return False
         message.acked = True
@@ -103,7 +103,7 @@ class DirectConsumer(Consumer):
         if fetched is None or self.should_stop:
             return
         if not self.flow_active:
-            # What was fetched is dropped: read it again when events flow.
+            # The fetched records are dropped; fetch them again when the flow resumes.
             await self.perform_seek()
             return
         for tp, records in fetched.items():
@@ -111,7 +111,7 @@ class DirectConsumer(Consumer):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             for start in range(0, len(records), self.records_max):
-                # Both change while a delivery is awaited.
+                # Both may change during a delivery.
                 events_flow: bool = self.flow_active
                 if not events_flow or self.app.consumer_generation_id != generation_id:
                     return
@@ -127,7 +127,7 @@ class DirectConsumer(Consumer):
             first_offset = min(first_offset, read + 1)
         message = Fetched(tp, records, first_offset=first_offset, generation_id=generation_id)
         if self.flow_active and self.app.flow_control.is_active():
-            # Nothing is suspended: the delivery does not have to be given up.
+            # No flow is suspended, so the delivery need not be cancellable.
             await self.callback(message)
         else:
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
@@ -135,12 +135,12 @@ class DirectConsumer(Consumer):
 
 
 def use_direct_consumer(app: faust.App, *, records_max: int, wanted: asyncio.Event) -> None:
-    """Let an application that is not started yet consume by `DirectConsumer`.
+    """Make an application use `DirectConsumer`. Call it before the application starts.
 
     Args:
-        app: whose agents find records in ``event.message.records``.
+        app: its agents find the records in ``event.message.records``.
         records_max: most records of one message.
-        wanted: set while records are wanted; nothing is asked for otherwise.
+        wanted: set while records are wanted; the consumer does not fetch otherwise.
     """
 
     class ConsumerOfApp(DirectConsumer):
@@ -148,4 +148,4 @@ def use_direct_consumer(app: faust.App, *, records_max: int, wanted: asyncio.Eve
 
     ConsumerOfApp.records_max = records_max
     ConsumerOfApp.wanted = wanted
-    app.transport.Consumer = ConsumerOfApp  # type: ignore[misc] # a class variable, of one app
+    app.transport.Consumer = ConsumerOfApp  # type: ignore[misc] # a class variable of one app

@@ -1,4 +1,7 @@
-"""Everything a worker works with, built from settings by `scoring.wiring`."""
+"""The parts of a worker: what `scoring.wiring` builds from settings, and the producer.
+
+Owns which parts there are and how they are closed. Called by ``app.py`` inside the event loop.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from scoring.worker.producer import KafkaSink
 
 
 class WorkerParts:
-    """Everything a worker works with, for the time of one event loop."""
+    """The parts of one worker, for the lifetime of one event loop."""
 
     def __init__(
         self, settings: Settings, *, registry: CollectorRegistry, channels: Channels
     ) -> None:
-        """Build the parts; nothing is connected before `start`."""
+        """Build the parts; they connect later, so building does not wait for a service."""
         metrics = build_metrics(registry)
         self.models = wiring.build_models(settings, metrics=metrics)
         self.sink = KafkaSink(bootstrap=settings.kafka_bootstrap)
@@ -35,7 +38,7 @@ class WorkerParts:
         )
 
     async def close(self) -> None:
-        """Stop threads and close connections; decisions not acknowledged are not waited for."""
+        """Stop threads and close connections; does not wait for unacknowledged decisions."""
         self.models.stop()
         self.sink.close()
         await self.store.close()

@@ -1,8 +1,8 @@
-"""The Kafka producer of the worker: librdkafka, idempotent, every acknowledgement awaited.
+"""The Kafka producer of the worker: librdkafka, idempotent, waits for all acknowledgements.
 
-`KafkaSink` is the `RecordSink`. Faust's own producer manages 1,360 records/s one by one; this
-one takes a batch in one go. Owns delivery settings and the thread that serves delivery reports;
-knows nothing of what the records say.
+`KafkaSink` implements the port `RecordSink`. Faust's own producer reaches 1,360 records/s, one
+record at a time; this one sends whole batches. Owns the delivery settings and the thread that
+serves delivery reports; does not know what the records contain.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from scoring.core.errors import DeliveryError
 from scoring.core.ports import OutgoingRecord
 
 DELIVERY_TIMEOUT_MS = 30_000
-"""Longest wait for an acknowledgement, ms, retries included. A broker that restarts is back
-sooner; past it the worker ends uncommitted and the supervisor starts it again."""
+"""Longest wait for an acknowledgement, ms, retries included; longer than a restart of the broker.
+After it the worker ends without a commit and the supervisor restarts it."""
 LINGER_MS = 1
-"""How long librdkafka waits, ms, to send records of a batch together."""
+"""Linger time of librdkafka, ms."""
 POLL_S = 0.1
-"""How often the report thread looks up, in seconds, when there is nothing to report."""
+"""Longest wait of the report thread for delivery reports, s, before it checks whether to stop."""
 
 
 class KafkaSink:
     """Writes batches to Kafka. `send` may be called from one event loop only."""
 
     def __init__(self, *, bootstrap: str) -> None:
-        """Connect in the background; an absent broker shows at the first `send`.
+        """Connect in the background; if the broker is down, the first `send` fails.
 
         Args:
             bootstrap: Kafka's bootstrap servers.
@@ -53,7 +53,7 @@ class KafkaSink:
         self._thread.start()
 
     async def send(self, records: Sequence[OutgoingRecord]) -> None:
-        """Write a batch and await its last acknowledgement; see the port for the contract."""
+        """Write a batch and wait for its last acknowledgement; the port has the contract."""
         if not records:
             return
         batch = _PendingBatch(len(records), asyncio.get_running_loop())
@@ -62,7 +62,7 @@ class KafkaSink:
         await batch.done
 
     def close(self) -> None:
-        """Stop serving reports. Records not acknowledged by now count as not delivered."""
+        """Stop serving reports. Records that are not acknowledged yet count as undelivered."""
         self._stopping.set()
         self._thread.join(timeout=2 * POLL_S)
 
@@ -79,7 +79,7 @@ class KafkaSink:
                 )
                 return
             except BufferError:
-                # The local queue is full; its records leave within the delivery timeout.
+                # The local queue is full; it drains within the delivery timeout.
                 await asyncio.sleep(POLL_S / 10)
 
     def _serve_reports(self) -> None:
@@ -88,7 +88,7 @@ class KafkaSink:
 
 
 class _PendingBatch:
-    """Counts the reports of one batch down; its future is done at the last one."""
+    """Counts the delivery reports of one batch; the last one completes its future."""
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         self.done: asyncio.Future[None] = loop.create_future()
@@ -97,7 +97,7 @@ class _PendingBatch:
         self._error: KafkaError | None = None
 
     def report(self, error: KafkaError | None, _message: Message) -> None:
-        # Runs in the report thread, one call after the other.
+        # Runs in the report thread only, so there is no race.
         self._error = self._error or error
         self._left -= 1
         if self._left == 0:
@@ -112,6 +112,6 @@ class _PendingBatch:
             self.done.set_exception(
                 DeliveryError(
                     f"the broker did not acknowledge a batch within {DELIVERY_TIMEOUT_MS} ms: "
-                    f"{self._error!s:.200}; nothing of it is committed"
+                    f"{self._error!s:.200}; its offsets are not committed"
                 )
             )

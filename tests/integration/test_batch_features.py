@@ -18,16 +18,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from operations.parity.batch import BatchComparison
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
+from clients.log_record import Record as LogRecord
 from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
 from features.definitions import DAY_MS
 from features.online import layout as online_store
-from models.compiled import compile_forest
-from models.loaded import LoadedModel, load_model
+from models.artifact.compile_forest import compile_forest
+from models.artifact.load import LoadedModel, load_model
+from models.encoding.table import encode_table, vector_spec
 from models.policy import Policy
-from operations.parity.batch import BatchComparison
 from schemas.codec import encode_label
 from schemas.decision import Decision
 from schemas.label import Label
@@ -38,19 +40,18 @@ from scoring.core.ad_hoc import score_ad_hoc
 from scoring.metrics import build_metrics
 from scoring.stores.batch_reader import connect_batch_reader
 from scoring.stores.online_reader import connect_reader
-from scoring.worker.batch import BatchScorer, Channels, Record
+from scoring.worker.batch import BatchScorer, Channels
+from scoring.worker.feature_log import Record
 from tests.builders import LIMITS, transaction
-from tests.model_files import Trained, training_table
+from tests.model_files import training_table
 from tests.scoring_fakes import FixedSource, MemorySink, MemoryStore, feature_row
 from tests.services import Services
-from training.archive.columns import Record as LogRecord
 from training.archive.columns import to_batches
 from training.archive.snapshots import ArchivedSnapshots
 from training.archive.store import ArchiveTable
 from training.datasets.build import build_dataset
 from training.datasets.feature_store import materialize
 from training.datasets.materializer import EXIT_NOTHING_DUE, completed_ms, materialize_what_is_due
-from training.datasets.rows import encode_table, vector_spec
 from training.fitting.fit import ForestParameters, fit_forest
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -129,9 +130,8 @@ def model() -> LoadedModel:
         table[name] = rng.integers(0, 20, len(table)) * 1.0
     spec = vector_spec(table)
     forest = fit_forest(table, spec, parameters=ForestParameters(trees=9, depth_max=5), seed=3)
-    compiled = compile_forest(forest, spec, encode_table(table, spec), seed=3)
-    files = Trained(table, spec, forest, compiled).files()
-    return load_model(files, name="m", version="1", trees_digest=compiled.trees_digest)
+    files = compile_forest(forest, spec, encode_table(table, spec), seed=3)
+    return load_model(files, name="m", version="1", trees_digest=files.trees_digest)
 
 
 def decide_in_batches(settings: Settings, values: Sequence[bytes]) -> list[Decision]:

@@ -14,7 +14,8 @@ from schemas.output_codec import decode_decision, encode_feature_row
 from schemas.topics import REPLAY_HEADER, cloud_event_headers
 from scoring.core.errors import DeliveryError
 from scoring.metrics import build_metrics
-from scoring.worker.batch import BatchScorer, Channels, Record
+from scoring.worker.batch import BatchScorer, Channels
+from scoring.worker.feature_log import Record
 from tests.builders import NOW_MS
 from tests.scoring_fakes import (
     FixedModel,

@@ -3,10 +3,10 @@ from scoring.worker.watchdog import Progress, StallDetector
 LIMIT_MS = 1_000
 
 
-def looks(*seen: tuple[int, Progress | None, int]) -> list[bool]:
+def stalls(*seen: tuple[int, Progress | None, int]) -> list[bool]:
     detector = StallDetector(stall_ms_max=LIMIT_MS)
     return [
-        detector.look(progress, processed=processed, now_ms=now_ms)
+        detector.is_stalled(progress, processed=processed, now_ms=now_ms)
         for now_ms, progress, processed in seen
     ]
 
@@ -15,28 +15,32 @@ BEHIND = Progress(lag=5, committed=100)
 
 
 def test_lag_without_any_progress_is_a_stall_just_past_the_limit() -> None:
-    assert looks((0, BEHIND, 7), (999, BEHIND, 7)) == [False, False]
-    assert looks((0, BEHIND, 7), (1_000, BEHIND, 7)) == [False, False]
-    assert looks((0, BEHIND, 7), (1_001, BEHIND, 7)) == [False, True]
+    assert stalls((0, BEHIND, 7), (999, BEHIND, 7)) == [False, False]
+    assert stalls((0, BEHIND, 7), (1_000, BEHIND, 7)) == [False, False]
+    assert stalls((0, BEHIND, 7), (1_001, BEHIND, 7)) == [False, True]
 
 
 def test_a_growing_lag_is_no_stall_while_rows_are_processed() -> None:
     seen = [(at * 900, Progress(lag=at * 1_000 + 1, committed=0), at) for at in range(10)]
-    assert not any(looks(*seen))
+    assert not any(stalls(*seen))
 
 
 def test_a_member_without_partitions_is_not_stalled_while_others_commit() -> None:
     seen = [(at * 900, Progress(lag=5, committed=at), 0) for at in range(10)]
-    assert not any(looks(*seen))
+    assert not any(stalls(*seen))
 
 
 def test_nothing_to_do_is_no_stall_however_long() -> None:
     done = Progress(lag=0, committed=100)
-    assert looks((0, done, 7), (10**9, done, 7), (10**9 + 1, BEHIND, 7)) == [False, False, False]
+    assert stalls((0, done, 7), (10**9, done, 7), (10**9 + 1, BEHIND, 7)) == [
+        False,
+        False,
+        False,
+    ]
 
 
 def test_a_broker_that_does_not_answer_starts_the_clock_anew() -> None:
-    assert looks((0, BEHIND, 7), (900, None, 7), (1_001, BEHIND, 7), (2_002, BEHIND, 7)) == [
+    assert stalls((0, BEHIND, 7), (900, None, 7), (1_001, BEHIND, 7), (2_002, BEHIND, 7)) == [
         False,
         False,
         False,

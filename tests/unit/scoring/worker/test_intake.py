@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoring.core.errors import DeliveryError
-from scoring.worker.app import (
-    REUNITED_ROWS_MAX,
+from scoring.worker.feature_log import Record
+from scoring.worker.intake import (
+    BATCH_LINGER_ROWS_MAX,
     Intake,
-    Progress,
-    record_of,
-    score_for_ever,
+    ScoredRows,
+    score_forever,
+    to_record,
 )
-from scoring.worker.batch import Record
 
 
 @dataclass
@@ -70,8 +70,8 @@ class FakeScorer:
             raise DeliveryError("the broker is away")
 
 
-async def run_briefly(intake: Intake, scorer: FakeScorer, progress: Progress) -> None:
-    task = asyncio.create_task(score_for_ever(intake, scorer, progress))  # type: ignore[arg-type]
+async def run_briefly(intake: Intake, scorer: FakeScorer, scored: ScoredRows) -> None:
+    task = asyncio.create_task(score_forever(intake, scorer, scored))  # type: ignore[arg-type]
     for _ in range(200):
         await asyncio.sleep(0)
         if task.done():
@@ -85,19 +85,19 @@ def in_loop(scenario: Callable[[], Awaitable[None]]) -> None:
 
 def test_messages_are_acknowledged_in_order_after_their_batch_and_never_before() -> None:
     acked: list[int] = []
-    scorer, progress = FakeScorer(acked), Progress()
+    scorer, scored = FakeScorer(acked), ScoredRows()
 
     async def scenario() -> None:
         intake = Intake(batch_max=3)
         for offsets in ((0, 1), (2,), (3,), (4, 5), (6,)):
             intake.put(event(*offsets, acked=acked))
-        await run_briefly(intake, scorer, progress)
+        await run_briefly(intake, scorer, scored)
 
     in_loop(scenario)
     assert scorer.batches == [[0, 1, 2], [3, 4, 5], [6]]
     assert scorer.acked_before == [[], [0, 1, 2], [0, 1, 2, 3, 4, 5]]
     assert acked == list(range(7))
-    assert progress.rows == 7
+    assert scored.total == 7
 
 
 def test_a_batch_that_fails_is_not_acknowledged_and_ends_the_loop() -> None:
@@ -109,7 +109,7 @@ def test_a_batch_that_fails_is_not_acknowledged_and_ends_the_loop() -> None:
         for offset in range(6):
             intake.put(event(offset, acked=acked))
         with pytest.raises(DeliveryError):
-            await run_briefly(intake, scorer, Progress())
+            await run_briefly(intake, scorer, ScoredRows())
 
     in_loop(scenario)
     assert acked == [0, 1]
@@ -135,7 +135,7 @@ def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_
 
         putting = asyncio.create_task(put_all())
         while len(taken) < total:
-            batch = await intake.take()
+            batch = await intake.take_batch()
             offsets = offsets_of(*batch)
             assert len(batch) == 1 or len(offsets) <= batch_max
             taken.extend(offsets)
@@ -145,22 +145,24 @@ def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_
     assert taken == list(range(total))
 
 
-def test_a_small_batch_waits_for_what_another_partition_brings_and_a_large_one_does_not() -> None:
+def test_a_small_batch_waits_for_more_rows_and_a_large_one_does_not() -> None:
     async def scenario() -> None:
-        gathers = Intake(batch_max=500, gather_s=0.05)
-        taking = asyncio.create_task(gathers.take())
-        gathers.put(event(0))
+        small = Intake(batch_max=500, linger_s=0.05)
+        taking = asyncio.create_task(small.take_batch())
+        small.put(event(0))
         await asyncio.sleep(0.001)
-        assert gathers.wanted.is_set()
-        gathers.put(event(1))
+        assert small.wanted.is_set()
+        small.put(event(1))
         assert offsets_of(*await taking) == [0, 1]
 
-        patient = Intake(batch_max=500, gather_s=60)
-        patient.put(event(*range(REUNITED_ROWS_MAX)))
-        assert len(offsets_of(*await asyncio.wait_for(patient.take(), 5))) == REUNITED_ROWS_MAX
+        large = Intake(batch_max=500, linger_s=60)
+        large.put(event(*range(BATCH_LINGER_ROWS_MAX)))
+        assert (
+            len(offsets_of(*await asyncio.wait_for(large.take_batch(), 5))) == BATCH_LINGER_ROWS_MAX
+        )
 
         at_once = Intake(batch_max=500)
-        taking = asyncio.create_task(at_once.take())
+        taking = asyncio.create_task(at_once.take_batch())
         at_once.put(event(0))
         await asyncio.sleep(0.001)
         at_once.put(event(1))
@@ -169,11 +171,11 @@ def test_a_small_batch_waits_for_what_another_partition_brings_and_a_large_one_d
     in_loop(scenario)
 
 
-def test_more_is_wanted_only_while_a_batch_is_waited_for() -> None:
+def test_records_are_wanted_only_while_the_loop_waits_for_a_batch() -> None:
     async def scenario() -> None:
         intake = Intake(batch_max=2)
         assert not intake.wanted.is_set()
-        taking = asyncio.create_task(intake.take())
+        taking = asyncio.create_task(intake.take_batch())
         await asyncio.sleep(0)
         assert intake.wanted.is_set()
         intake.put(event(0, 1))
@@ -181,8 +183,8 @@ def test_more_is_wanted_only_while_a_batch_is_waited_for() -> None:
         assert offsets_of(*await taking) == [0, 1]
         assert not intake.wanted.is_set()
 
-        # A whole batch waits already.
-        rest = await intake.take()
+        # A full batch is queued already.
+        rest = await intake.take_batch()
         assert offsets_of(*rest) == [2, 3]
         assert not intake.wanted.is_set()
 
@@ -191,7 +193,7 @@ def test_more_is_wanted_only_while_a_batch_is_waited_for() -> None:
 
 def test_a_fetched_record_becomes_ours_with_nothing_decoded() -> None:
     headers = (("a", b"1"), ("a", b"2"))
-    assert record_of(FakeRecord(7, value=b"\xff", headers=headers)) == Record(
+    assert to_record(FakeRecord(7, value=b"\xff", headers=headers)) == Record(
         topic="features",
         partition=3,
         offset=7,
@@ -200,4 +202,4 @@ def test_a_fetched_record_becomes_ours_with_nothing_decoded() -> None:
         value=b"\xff",
         headers=list(headers),
     )
-    assert record_of(FakeRecord(7, value=None)).headers == []
+    assert to_record(FakeRecord(7, value=None)).headers == []
