@@ -1,1 +1,1 @@
-"""What Redis holds for reading: keys, fields and values, as bytes. No client."""
+"""The online store: keys, fields and values in Redis, as bytes. No client."""

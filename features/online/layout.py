@@ -1,9 +1,10 @@
 """Redis keys, fields and the guarded write, in Feast's own layout. Bytes only, no client.
 
 One hash for each entity holds a feature view as any Feast client reads it: the values as of the
-newest event, and the operator's state as one more feature. The values grow old; who wants them
-as of now decodes the state. Feast does not filter by age either, so look at the event time.
-The velocity job writes, the API reads; a contract test compares the bytes with Feast's own.
+newest event, and the state of the operator as one more feature. The values are not updated as time
+passes; for values as of now, decode the state and read it as of now. Feast does not filter by age,
+so check the event time. The velocity job writes and the API reads; a contract test compares the
+bytes with Feast's own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,15 @@ from features.definitions import (
 )
 from features.engine.aggregates import FeatureValue
 from features.engine.values import Values
+from features.online.feast_values import (
+    NULL_VALUE,
+    bytes_value,
+    double_value,
+    int64_value,
+    read_bytes_value,
+    read_timestamp,
+    timestamp_value,
+)
 from schemas.errors import WeirError
 
 VIEWS: dict[Entity, str] = {"user": "user_velocity", "merchant": "merchant_risk"}
@@ -34,7 +44,7 @@ JOIN_KEYS: dict[Entity, str] = {"user": "user_id", "merchant": "merchant_id"}
 """The join key of each entity, a string."""
 
 STATE_FEATURE = "state"
-"""The feature, of type bytes, that holds the state."""
+"""The feature that holds the state, as bytes."""
 
 WRITE_SCRIPT = """
 local stored = redis.call('HMGET', KEYS[1], ARGV[1], ARGV[3])
@@ -44,30 +54,29 @@ end
 redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1
 """
-"""Lua: write one entity, or nothing if what is stored has the same definitions and an equal or
-higher sequence. KEYS and ARGV as ``write_arguments`` gives them; returns 1 if it wrote. Writes
-every field to an absolute value, so doing it again is harmless. Other definitions overwrite."""
+"""Lua: write one entity, except if the stored one has the same definitions and an equal or higher
+sequence. Takes KEYS and ARGV as ``write_arguments`` gives them; returns 1 if it wrote. Every field
+is set to an absolute value, so repeating a write is harmless. Other definitions overwrite."""
 
 _STRING_TYPE = 2  # feast.types.ValueType.STRING
 _TYPES: dict[Entity, dict[str, ValueType]] = {
     "user": {feature.name: feature.value_type for feature in USER_FEATURES},
     "merchant": {feature.name: feature.value_type for feature in MERCHANT_FEATURES},
 }
-_MASK_64 = (1 << 64) - 1
 
 
 class OnlineStoreBytesError(WeirError, ValueError):
-    """What is stored for an entity is not what ``hash_fields`` writes."""
+    """The stored fields of an entity are not as ``hash_fields`` writes them."""
 
 
 class OnlineEntity(NamedTuple):
-    """What is stored of one entity.
+    """The stored data of one entity.
 
     Attributes:
         state: bytes of the state's online form.
-        sequence: of the state.
+        sequence: sequence of the state.
         event_time_ms: newest event time, ms since 1970 UTC.
-        digest: definitions the state was made with.
+        digest: digest of the definitions of the state.
     """
 
     state: bytes
@@ -114,74 +123,26 @@ def timestamp_field(view: str) -> bytes:
 
 @cache
 def sequence_field(view: str) -> bytes:
-    """Give the field of the state's sequence, in decimal digits. Ours, not Feast's."""
+    """Give the field of the state's sequence, in decimal digits. Not part of Feast's layout."""
     return f"_weir_sequence:{view}".encode()
 
 
 @cache
 def digest_field(view: str) -> bytes:
-    """Give the field of the definition digest. Ours, not Feast's."""
+    """Give the field of the definition digest. Not part of Feast's layout."""
     return f"_weir_digest:{view}".encode()
-
-
-def int64_value(value: int) -> bytes:
-    """Serialise a whole number as a ``feast.types.Value``.
-
-    Examples:
-        >>> int64_value(3).hex()
-        '2003'
-    """
-    return b"\x20" + _varint(value & _MASK_64)
-
-
-def double_value(value: float) -> bytes:
-    """Serialise a number as a ``feast.types.Value``."""
-    return b"\x29" + struct.pack("<d", value)
-
-
-def bytes_value(value: bytes) -> bytes:
-    """Serialise bytes as a ``feast.types.Value``.
-
-    Examples:
-        >>> bytes_value(bytes.fromhex("00ff")).hex()
-        '0a0200ff'
-    """
-    return b"\x0a" + _varint(len(value)) + value
-
-
-NULL_VALUE = b""
-"""A ``feast.types.Value`` that is null."""
-
-
-def timestamp_value(time_ms: int, *, extra_ns: int = 0) -> bytes:
-    """Serialise an instant as a ``google.protobuf.Timestamp``.
-
-    Args:
-        time_ms: ms since 1970 UTC.
-        extra_ns: nanoseconds after it, less than a million.
-
-    Examples:
-        2026-11-23T00:00:00.123456Z:
-
-        >>> timestamp_value(1_795_392_000_123, extra_ns=456_000).hex()
-        '0880848ed806108094ef3a'
-    """
-    seconds, rest_ms = divmod(time_ms, 1_000)
-    nanos = rest_ms * 1_000_000 + extra_ns
-    serialised = b"\x08" + _varint(seconds & _MASK_64) if seconds else b""
-    return serialised + (b"\x10" + _varint(nanos) if nanos else b"")
 
 
 def hash_fields(
     entity: Entity, values: Values, *, state: bytes, sequence: int, event_time_ms: int
 ) -> dict[bytes, bytes]:
-    """Give all fields of an entity's hash, those of the guard first.
+    """Give all fields of an entity's hash, those that the guarded write compares first.
 
     Args:
-        entity: which view.
-        values: as of the newest event.
+        entity: kind of the entity; chooses the view.
+        values: values as of the newest event.
         state: bytes of the state's online form.
-        sequence: of the state.
+        sequence: sequence of the state.
         event_time_ms: newest event time, ms since 1970 UTC.
     """
     view = VIEWS[entity]
@@ -198,12 +159,12 @@ def hash_fields(
 
 
 def write_arguments(key: bytes, fields: Mapping[bytes, bytes]) -> list[bytes]:
-    """Give what follows ``EVALSHA sha 1``: the key, then the fields of ``hash_fields``."""
+    """Give the arguments after ``EVALSHA sha 1``: the key, then the fields of ``hash_fields``."""
     return [key, *(part for pair in fields.items() for part in pair)]
 
 
 def state_fields(entity: Entity) -> list[bytes]:
-    """Give the fields to ask for with HMGET, in the order that ``decode_values`` expects."""
+    """Give the fields for HMGET, in the order that ``decode_values`` expects."""
     view = VIEWS[entity]
     return [
         field_name(view, STATE_FEATURE),
@@ -217,7 +178,7 @@ def state_fields(entity: Entity) -> list[bytes]:
 def batch_fields() -> tuple[bytes, ...]:
     """Give the fields of a user's batch features: their snapshot's time, then each value.
 
-    They are in the same hash as the user's state; Feast's materialisation writes them.
+    They are in the same hash as the user's state and are written by Feast's materialisation.
     """
     return (
         timestamp_field(BATCH_VIEW),
@@ -227,10 +188,10 @@ def batch_fields() -> tuple[bytes, ...]:
 
 @cache
 def complete_key(project: str) -> bytes:
-    """Give the key that says up to which snapshot the batch features are complete. Ours.
+    """Give the key of the last snapshot that is completely in Redis. Not part of Feast's layout.
 
-    Its value is the snapshot's time in ms since 1970 UTC, in decimal digits, written after the
-    values: whoever has no values then had no history. Feast itself keeps no such mark.
+    Its value is the snapshot's time in ms since 1970 UTC, in decimal digits. It is written after
+    the values of all users, so a user without values had no history at that time.
 
     Examples:
         >>> complete_key("weir")
@@ -243,10 +204,10 @@ def decode_values(entity: Entity, values: Sequence[bytes | None]) -> OnlineEntit
     """Read the answer to an HMGET of ``state_fields``.
 
     Returns:
-        What is stored; None for an entity that was never written.
+        The stored entity; None if it was never written.
 
     Raises:
-        OnlineStoreBytesError: a field is missing or is not as we write it.
+        OnlineStoreBytesError: a field is missing or is not as ``hash_fields`` writes it.
     """
     if all(value is None for value in values):
         return None
@@ -255,12 +216,12 @@ def decode_values(entity: Entity, values: Sequence[bytes | None]) -> OnlineEntit
         if state is None or sequence is None or timestamp is None or digest is None:
             raise ValueError("a field is missing")
         return OnlineEntity(
-            _read_bytes_value(state), int(sequence), read_timestamp(timestamp), digest.decode()
+            read_bytes_value(state), int(sequence), read_timestamp(timestamp), digest.decode()
         )
     except (ValueError, IndexError) as error:
         raise OnlineStoreBytesError(
-            f"fields of a stored {entity} do not read: {error!r}; delete its key, "
-            "the velocity job writes it anew with the next event"
+            f"the fields of a stored {entity} cannot be read: {error!r}; delete its key, "
+            "the velocity job writes it again with the next event"
         ) from None
 
 
@@ -273,70 +234,3 @@ def _serialise(value: FeatureValue, value_type: ValueType) -> bytes:
     if value is None:
         return NULL_VALUE
     return double_value(value) if value_type == "double" else int64_value(int(value))
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Give a varint and the position after it."""
-    value = shift = 0
-    while data[at] & 0x80:
-        value |= (data[at] & 0x7F) << shift
-        shift += 7
-        at += 1
-    return value | data[at] << shift, at + 1
-
-
-def read_number(data: bytes) -> FeatureValue:
-    """Read a ``feast.types.Value`` that is a whole number, a number, or null.
-
-    Raises:
-        ValueError: it is none of these.
-        IndexError: it ends too early.
-
-    Examples:
-        >>> read_number(int64_value(-3)), read_number(double_value(0.5)), read_number(NULL_VALUE)
-        (-3, 0.5, None)
-    """
-    if data[:1] == b"\x29" and len(data) == 9:
-        number: float = struct.unpack("<d", data[1:])[0]
-        return number
-    if data[:1] == b"\x20":
-        value, at = _read_varint(data, 1)
-        if at == len(data) and value <= _MASK_64:
-            return value - ((value >> 63) << 64)
-    if data == NULL_VALUE:
-        return None
-    raise ValueError(f"a number begins with {data[:8]!r}")
-
-
-def _read_bytes_value(data: bytes) -> bytes:
-    size, at = _read_varint(data, 1)
-    if data[:1] != b"\x0a" or len(data) != at + size:
-        raise ValueError(f"a bytes value begins with {data[:8]!r}")
-    return data[at:]
-
-
-def read_timestamp(data: bytes) -> int:
-    """Read a ``google.protobuf.Timestamp``: ms since 1970 UTC; what is finer is cut.
-
-    Raises:
-        ValueError, IndexError: it is none.
-    """
-    fields = {0x08: 0, 0x10: 0}
-    at = 0
-    while at < len(data):
-        tag = data[at]
-        if tag not in fields:
-            raise ValueError(f"a timestamp has a field {tag:#x}")
-        fields[tag], at = _read_varint(data, at + 1)
-    seconds = fields[0x08]
-    seconds -= (seconds >> 63) << 64
-    return seconds * 1_000 + fields[0x10] // 1_000_000

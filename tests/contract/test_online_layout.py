@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from features.definitions import DEFINITION_DIGEST, MERCHANT_FEATURES, USER_FEATURES, Entity
 from features.engine.state import MerchantState, UserState, Values
+from features.online import feast_values
 from features.online import layout as online_store
 from tests.services import Services
 
@@ -54,13 +55,13 @@ def test_the_values_are_feasts_own(whole: int, number: float, data: bytes, time_
     from feast.protos.feast.types.Value_pb2 import Value
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    assert online_store.int64_value(whole) == Value(int64_val=whole).SerializeToString()
-    assert online_store.double_value(number) == Value(double_val=number).SerializeToString()
-    assert online_store.bytes_value(data) == Value(bytes_val=data).SerializeToString()
-    assert Value().SerializeToString() == online_store.NULL_VALUE
+    assert feast_values.int64_value(whole) == Value(int64_val=whole).SerializeToString()
+    assert feast_values.double_value(number) == Value(double_val=number).SerializeToString()
+    assert feast_values.bytes_value(data) == Value(bytes_val=data).SerializeToString()
+    assert Value().SerializeToString() == feast_values.NULL_VALUE
     timestamp = Timestamp()
     timestamp.FromMilliseconds(time_ms)
-    assert online_store.timestamp_value(time_ms) == timestamp.SerializeToString()
+    assert feast_values.timestamp_value(time_ms) == timestamp.SerializeToString()
 
 
 @pytest.fixture
@@ -173,7 +174,7 @@ def test_a_state_read_from_redis_is_the_state_that_was_written(
 
 @pytest.fixture
 def feast_store(redis_server: Services, project: str, tmp_path: Path) -> Any:
-    """A feature store of somebody else's, with our two views in it."""
+    """A feature store of another project, with our two views in it."""
     from feast import Entity as FeastEntity
     from feast import FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
     from feast.types import Bytes, Float64, Int64

@@ -29,6 +29,7 @@ from deltalake import DeltaTable
 from kafka import KafkaProducer
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from features.online import feast_values
 from features.online import layout as online_store
 from infra.local.layout import REPO
 from infra.local.ports import free_ports
@@ -219,7 +220,7 @@ def assert_values(found: dict[str, Any], expected: dict[str, Any], whose: object
 
 
 def stored(stack: Stack, user_id: str) -> dict[str, int]:
-    """Redis' whole-numbered values of a user."""
+    """Redis' integer values of a user."""
     client = redis.Redis.from_url(stack.settings.redis_url)
     key = online_store.entity_key("user", user_id, stack.settings.feast_project)
     fields = client.hgetall(key)
@@ -229,7 +230,7 @@ def stored(stack: Stack, user_id: str) -> dict[str, int]:
     for name in names:
         value = fields[online_store.field_name("user_velocity", name)]
         if value[:1] == b"\x20":
-            values[name] = online_store._read_varint(value, 1)[0]
+            values[name] = feast_values.read_number(value)
     return values
 
 

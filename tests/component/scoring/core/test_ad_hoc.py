@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from features.definitions import DAY_MS, DEFINITION_DIGEST, FEATURE_NAMES
 from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
+from features.online import feast_values
 from features.online import layout as online_store
 from models.heuristic import HEURISTIC
 from models.policy import Policy
@@ -143,7 +144,7 @@ def test_an_event_time_outside_the_calendar_is_damage() -> None:
         (EVENT_TIME_MS_MAX + 1, True),
     ):
         changed = user_as_of(NOW_MS)
-        changed[at] = online_store.timestamp_value(event_time_ms)
+        changed[at] = feast_values.timestamp_value(event_time_ms)
         opened = open_state(
             UserState, changed, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=2**63
         )

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 from features.batch import BATCH_NAMES, BATCH_VIEW, NO_HISTORY
+from features.online import feast_values
 from features.online import layout as online_store
 from features.online.batch_values import BatchValues
 from schemas.feature_row import FeatureRow
@@ -28,9 +29,9 @@ def read(
 def counts_of(snapshot_ms: int, count: int) -> dict[bytes, bytes]:
     """As Feast writes a user's hash."""
     return {
-        online_store.timestamp_field(BATCH_VIEW): online_store.timestamp_value(snapshot_ms),
+        online_store.timestamp_field(BATCH_VIEW): feast_values.timestamp_value(snapshot_ms),
         **{
-            online_store.field_name(BATCH_VIEW, name): online_store.int64_value(count)
+            online_store.field_name(BATCH_VIEW, name): feast_values.int64_value(count)
             for name in BATCH_NAMES
         },
     }
