@@ -1,6 +1,6 @@
-"""The API with fakes behind its ports: a store in memory, a model that always says the same.
+"""The API with fakes behind its ports: a store in memory, a model with a fixed score.
 
-``Service`` is an application to send requests to, with what is behind it at hand.
+``Service`` is an application to send requests to; its fakes are attributes that a test changes.
 """
 
 from __future__ import annotations
@@ -9,25 +9,29 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 from prometheus_client import CollectorRegistry
 
+from features.batch import BATCH_NAMES, BATCH_VIEW
 from features.definitions import DEFINITION_DIGEST, Entity
 from features.engine.state import MerchantState, UserState
+from features.online import feast_values
 from features.online import layout as online_store
 from models.model import Model, Scores
 from models.policy import Policy
 from schemas.decision import ModelRef
-from scoring.http import contract
+from scoring.http.answers.predict import PredictAnswer
 from scoring.http.app import create_app
 from scoring.http.metrics import build_api_metrics
 from scoring.http.parts import ApiParts
+from scoring.http.problems import PROBLEM_TYPE, Problem
 from tests.asgi_client import AsgiClient
 from tests.builders import LIMITS, NOW_MS, transaction_object
 from tests.feature_reader_fake import FakeFeatureReader
 
 
 class FixedModel:
-    """Always the same score; remembers the rows it was asked for."""
+    """Gives every row the same score and the same vector; keeps the rows it was given."""
 
     ref = ModelRef(name="weir-fraud", version="7", digest="00112233aabbccdd")
     definition_digest = DEFINITION_DIGEST
@@ -52,7 +56,7 @@ class FixedModels:
 
 
 class Service:
-    """The application with its fakes at hand."""
+    """The application, its client and its fakes."""
 
     def __init__(self) -> None:
         self.reader = FakeFeatureReader()
@@ -78,7 +82,7 @@ class Service:
     def predict(self, **changes: Any) -> dict[str, Any]:
         response = self.client.post("/predict", json=transaction_object(**changes))
         assert response.status_code == 200, response.text
-        contract.PredictAnswer.model_validate_json(response.content)
+        PredictAnswer.model_validate_json(response.content)
         answer: dict[str, Any] = response.json()
         return answer
 
@@ -103,6 +107,27 @@ class Service:
             )
         self.reader.merchants[merchant_id] = stored("merchant", state, event_times_ms[-1])
 
+    def remember_batch_features(self, user_id: str, snapshot_ms: int, count: int) -> None:
+        self.remember_user(user_id, NOW_MS - 60_000)
+        self.reader.users[user_id] = {
+            **self.reader.users[user_id],
+            online_store.timestamp_field(BATCH_VIEW): feast_values.timestamp_value(snapshot_ms),
+            **{
+                online_store.field_name(BATCH_VIEW, name): feast_values.int64_value(count)
+                for name in BATCH_NAMES
+            },
+        }
+
+
+def assert_problem(response: httpx.Response, status: int, *texts: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == PROBLEM_TYPE
+    problem = Problem.model_validate_json(response.content)
+    assert problem.status == status
+    for text in texts:
+        assert text in problem.detail
+    return problem.model_dump()
+
 
 def stored(
     entity: Entity, state: UserState | MerchantState, event_time_ms: int
@@ -122,5 +147,5 @@ def damaged(fields: Mapping[bytes, bytes], entity: Entity, state: bytes) -> dict
 
 
 def percent_encoded(text: str) -> str:
-    # Every byte, since clients take dots and slashes for steps in a path.
+    # Every byte, because clients resolve dots and slashes in a path.
     return "".join(f"%{byte:02x}" for byte in text.encode())

@@ -28,7 +28,9 @@ from features.online import layout as online_store
 from infra.local.ports import free_ports
 from schemas.output_codec import encode_decision
 from schemas.settings import Settings, environment_of
-from scoring.http import contract
+from scoring.http.answers.features import FeaturesAnswer
+from scoring.http.answers.health import ReadyAnswer
+from scoring.http.answers.predict import PredictAnswer
 from scoring.stores.decision_store import decision_key
 from tests.builders import DECISION
 from tests.relay import Relay, relay_to
@@ -174,7 +176,7 @@ def test_a_user_written_by_the_velocity_job_is_scored_over_http(api: Process, re
     state = store_user(redis, api.settings.feast_project, user_id, newest_ms - 1, newest_ms)
     sent = body(user_id=user_id, transaction_id="next", event_time_ms=newest_ms + 1)
     response = httpx.post(f"{api.address}/predict", json=sent)
-    answer = contract.PredictAnswer.model_validate_json(response.content)
+    answer = PredictAnswer.model_validate_json(response.content)
     expected = state.fold(
         transaction_id="next",
         merchant_id="m-1",
@@ -191,7 +193,7 @@ def test_features_and_decisions_come_from_redis(api: Process, redis: Redis) -> N
     user_id = unique_name("u")
     store_user(redis, api.settings.feast_project, user_id, now_ms() - 60_000)
     response = httpx.get(f"{api.address}/features/{user_id}")
-    answer = contract.FeaturesAnswer.model_validate_json(response.content)
+    answer = FeaturesAnswer.model_validate_json(response.content)
     assert answer.features["user_transaction_count_1h"] == 1
 
     transaction_id, emitted = unique_name("t"), encode_decision(DECISION)
@@ -218,7 +220,7 @@ def test_every_route_answers_while_redis_is_away_and_after(
             assert response.status_code == 503
             assert response.headers["retry-after"] == "1"
             assert "redis_timeout_ms=1000" in response.json()["detail"]
-        ready = contract.ReadyAnswer.model_validate_json(client.get("/ready").content)
+        ready = ReadyAnswer.model_validate_json(client.get("/ready").content)
         assert ready.redis.reachable is False
         assert client.get("/health").status_code == 200
 

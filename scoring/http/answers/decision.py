@@ -1,0 +1,37 @@
+"""The answer of GET /decisions: a decision of the stream, byte for byte as it was emitted.
+
+There is no model to serialise: the stored bytes are the answer. The schema and the example come
+from `schemas.decision`, so they cannot differ from what the scorer emits.
+"""
+
+from __future__ import annotations
+
+from features.definitions import DEFINITION_DIGEST
+from schemas.decision import Decision, Offset
+from schemas.json_schema import schema_of
+from scoring.http.answers import EXAMPLE_FEATURES, EXAMPLE_MODEL, EXAMPLE_NOW_MS
+
+SCHEMA = schema_of(Decision)
+
+EXAMPLE = Decision(
+    transaction_id="t-1",
+    user_id="u-1",
+    decision="APPROVE",
+    score=0.0312,
+    model=EXAMPLE_MODEL,
+    features=EXAMPLE_FEATURES,
+    vector=[4250.0, 1.0, 0.0],
+    features_offset=Offset(partition=2, offset=8121),
+    definition_digest=DEFINITION_DIGEST,
+    approximate=(),
+    degraded=(),
+    reasons=("score 0.031 is not above 0.5",),
+    event_time_ms=EXAMPLE_NOW_MS,
+    timings={
+        "transaction_timestamp_ms": EXAMPLE_NOW_MS + 2,
+        "features_at_ms": EXAMPLE_NOW_MS + 6,
+        "scored_at_ms": EXAMPLE_NOW_MS + 9,
+    },
+    decided_at_ms=EXAMPLE_NOW_MS + 9,
+    batch_as_of_ms=EXAMPLE_NOW_MS - 7_200_000,
+)

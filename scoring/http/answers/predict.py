@@ -1,0 +1,106 @@
+"""The answer of POST /predict: the score of an ad-hoc transaction, and what it rests on."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field
+
+from features.definitions import DEFINITION_DIGEST
+from schemas.decision import Outcome
+from scoring.core.ad_hoc import AdHocScore
+from scoring.http.answers import (
+    EXAMPLE_FEATURES,
+    EXAMPLE_MODEL,
+    EXAMPLE_NOW_MS,
+    Answer,
+    ApproximateNames,
+    DefinitionDigest,
+    FeatureValues,
+    ModelAnswer,
+)
+
+
+class Ages(Answer):
+    """Time since the last event in each entity's history, in ms; null without history.
+
+    ``batch`` counts from the snapshot of the batch features; null where there are none.
+    """
+
+    user: int | None = Field(ge=0)
+    merchant: int | None = Field(ge=0)
+    batch: int | None = Field(ge=0)
+
+
+class PredictAnswer(Answer):
+    """The score of an ad-hoc transaction. Nothing is stored, nothing is emitted."""
+
+    transaction_id: str = Field(description="as sent, or generated (adhoc-...)")
+    score: float = Field(ge=0, le=1)
+    decision: Outcome
+    model_version: str = Field(description="the same as model.version")
+    model: ModelAnswer
+    latency_ms: float = Field(ge=0, description="time spent on this request in the service")
+    reasons: list[str] = Field(description="what led to the decision; informational only")
+    degraded: list[str] = Field(description="what was missing when it was scored; empty is good")
+    features: FeatureValues
+    approximate: ApproximateNames
+    vector: list[float | None] | None = Field(
+        description="the exact input of the model; null where no model scored"
+    )
+    feature_age_ms: Ages
+    batch_as_of_ms: int | None = Field(
+        description="the snapshot that batch features are as of; null where none were scored"
+    )
+    event_time_ms: int = Field(description="as sent, or the time of the request")
+    definition_digest: DefinitionDigest
+
+    @classmethod
+    def of(cls, scored: AdHocScore, *, latency_ms: float) -> Self:
+        """Build the answer.
+
+        Args:
+            scored: the decision, and the ages of the histories it rests on.
+            latency_ms: time spent on the request, ms.
+        """
+        decision = scored.decision
+        return cls(
+            transaction_id=decision.transaction_id,
+            score=decision.score,
+            decision=decision.decision,
+            model_version=decision.model.version,
+            model=ModelAnswer.of(decision.model),
+            latency_ms=round(latency_ms, 3),
+            reasons=decision.reasons,
+            degraded=decision.degraded,
+            features=decision.features,
+            approximate=decision.approximate,
+            vector=decision.vector,
+            feature_age_ms=Ages(
+                user=scored.user_age_ms,
+                merchant=scored.merchant_age_ms,
+                batch=scored.batch_age_ms,
+            ),
+            batch_as_of_ms=decision.batch_as_of_ms,
+            event_time_ms=decision.event_time_ms,
+            definition_digest=decision.definition_digest,
+        )
+
+
+EXAMPLE = PredictAnswer(
+    transaction_id="adhoc-5b0c8de1f0c14c2a9d5b2f6f3a1e7c44",
+    score=0.0312,
+    decision="APPROVE",
+    model_version=EXAMPLE_MODEL.version,
+    model=ModelAnswer.of(EXAMPLE_MODEL),
+    latency_ms=1.412,
+    reasons=["score 0.031 is not above 0.5"],
+    degraded=[],
+    features=EXAMPLE_FEATURES,
+    approximate=[],
+    vector=[4250.0, 1.0, 0.0],
+    feature_age_ms=Ages(user=2_678_400_000, merchant=1_200, batch=7_200_000),
+    batch_as_of_ms=EXAMPLE_NOW_MS - 7_200_000,
+    event_time_ms=EXAMPLE_NOW_MS,
+    definition_digest=DEFINITION_DIGEST,
+)

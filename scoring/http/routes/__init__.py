@@ -1,0 +1,12 @@
+"""The routes of the HTTP API, one module for each answer, in the order of the reference.
+
+A route checks nothing and builds nothing itself: dependencies give it valid input
+(`scoring.http.deps`), models give it the answer (`scoring.http.answers`).
+"""
+
+from __future__ import annotations
+
+from scoring.http.routes import decisions, features, health, pages, predict
+
+# Included one by one: FastAPI looks a request up in a router of routers for each level anew.
+ROUTERS = (predict.router, features.router, decisions.router, health.router, pages.router)
