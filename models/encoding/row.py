@@ -2,7 +2,7 @@
 
 Needs no library of numbers: a vector is a list of floats. `models.encoding.table` gives the same
 values for a whole table; a property test compares the two to the last bit. Called by
-`models.loaded` for each row that is scored, and by parity.
+`models.artifact.load` for each row that is scored, and by parity.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One read for the users of a batch, and none where nobody asks for it."""
+"""One read of the batch features of all users of a batch, and none for a model that takes none."""
 
 import asyncio
 from dataclasses import replace
