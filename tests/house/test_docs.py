@@ -24,6 +24,7 @@ PAGES = pages.page_names()
 OTHER_VARIABLES = {
     programs.STACK_VARIABLE,
     "WEIR_BIN",  # read by the commands of infra/airflow
+    "WEIR_GATHER_MS",  # the changelog gives the former name of a setting
 }
 
 

@@ -31,7 +31,8 @@ INSTEAD = {
 }
 """Pattern of a word to what to write instead."""
 
-_OF_OTHERS = re.compile(r"asyncio\.gather|swagger-ui-bundle")
+_OF_OTHERS = re.compile(r"asyncio\.gather|swagger-ui-bundle|WEIR_GATHER_MS")
+"""Names of other projects, and the former name of a setting in the changelog."""
 
 _BANNED = {re.compile(rf"(?<![a-z]){word}(?![a-z])"): instead for word, instead in INSTEAD.items()}
 _CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
