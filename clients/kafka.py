@@ -1,32 +1,32 @@
-"""Asks a broker about its topics, and says in one line why it does not answer.
+"""The shared way to Kafka with confluent-kafka: first contact, consumers, records, error texts.
 
-confluent-kafka. The first call of every command is `topic_partitions`, which fails at once where
-no broker is; `asked` repeats a question that the broker is about to be able to answer.
+`topic_partitions` is the first call of every command: it fails at once where no broker is. Readers
+are `clients.kafka_log` (a whole log) and `clients.topic_tail` (from the end on). No consumer here
+belongs to a group or commits, so reading leaves no trace.
 """
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
+from clients.errors import KafkaUnreachableError
+from clients.log_record import Record
 from clients.probes import kafka_answers
-from schemas.errors import RetryableError
 
 ANSWER_S_MAX: Final = 10.0
 FIRST_ANSWER_S_MAX: Final = 5.0
-_ASK_AGAIN_S: Final = 0.1
+_RETRY_S: Final = 0.1
 
 T = TypeVar("T")
 
 
-class KafkaUnreachableError(RetryableError):
-    """Kafka does not answer, or a topic of ours is not there."""
-
-
 def unreachable(bootstrap: str, error: KafkaException | KafkaError | str) -> KafkaUnreachableError:
-    """The one line a person gets: what, where, which setting, what to do."""
+    """Make the error that names the address, the setting, the cause and what to do."""
     cause = error.args[0] if isinstance(error, KafkaException) else error
     why = cause.str() if isinstance(cause, KafkaError) else cause
     return KafkaUnreachableError(
@@ -35,32 +35,32 @@ def unreachable(bootstrap: str, error: KafkaException | KafkaError | str) -> Kaf
     )
 
 
-def asked(bootstrap: str, question: Callable[[], T]) -> T:
-    """Ask the broker, again if it says that it is about to know: a topic just made has no leader.
+def with_retries(bootstrap: str, request: Callable[[], T]) -> T:
+    """Send a request, again while the error is temporary: a new topic has no leader at first.
 
     Raises:
-        KafkaUnreachableError: an error that will not pass, or one that has not passed within
+        KafkaUnreachableError: a permanent error, or a temporary one that has not passed within
             `ANSWER_S_MAX`.
     """
     until_s = time.monotonic() + ANSWER_S_MAX
     while True:
         try:
-            return question()
+            return request()
         except KafkaException as error:
             cause = error.args[0]
-            may_pass = isinstance(cause, KafkaError) and cause.retriable()
-            if not may_pass or time.monotonic() >= until_s:
+            is_temporary = isinstance(cause, KafkaError) and cause.retriable()
+            if not is_temporary or time.monotonic() >= until_s:
                 raise unreachable(bootstrap, error) from error
-            time.sleep(_ASK_AGAIN_S)
+            time.sleep(_RETRY_S)
 
 
 def topic_partitions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, list[int]]:
-    """Ask the broker for the partitions of topics: the first call of every command.
+    """Ask the broker for the partitions of topics.
 
     Raises:
         KafkaUnreachableError: no answer, or a topic is missing.
     """
-    _refuse_silence(bootstrap)
+    _check_broker(bootstrap)
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     try:
         known = admin.list_topics(timeout=FIRST_ANSWER_S_MAX).topics
@@ -74,8 +74,53 @@ def topic_partitions(bootstrap: str, topics: tuple[str, ...]) -> dict[str, list[
     return {topic: sorted(known[topic].partitions) for topic in topics}
 
 
-def _refuse_silence(bootstrap: str) -> None:
-    """Fail at once when no server answers: librdkafka would go on trying until its time is up."""
+def open_consumer(
+    bootstrap: str,
+    *,
+    fetch_wait_ms: int = 100,
+    fetch_bytes_min: int = 1,
+    queue_bytes_max: int = 64 * 1024 * 1024,
+) -> Consumer:
+    """Open a consumer that reads only the partitions and offsets it is assigned.
+
+    By default a record arrives as soon as the broker has it.
+
+    Args:
+        bootstrap: Kafka's address.
+        fetch_wait_ms: how long the broker waits for ``fetch_bytes_min`` before it answers.
+        fetch_bytes_min: answers smaller than this wait.
+        queue_bytes_max: how much the client may fetch ahead of its caller.
+    """
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            # The client requires a name; without subscriptions and commits there is no group.
+            "group.id": "weir-reader",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "fetch.min.bytes": fetch_bytes_min,
+            "fetch.wait.max.ms": fetch_wait_ms,
+            "queued.max.messages.kbytes": queue_bytes_max // 1024,
+            "log_level": 0,
+        }
+    )
+
+
+def to_record(message: Message) -> Record:
+    """Convert a message of the client; it must not be an error."""
+    return Record(
+        cast(int, message.partition()),
+        cast(int, message.offset()),
+        message.timestamp()[1],
+        message.value(),
+        cast(list[tuple[str, bytes | None]], message.headers() or []),
+        message.key(),
+    )
+
+
+def _check_broker(bootstrap: str) -> None:
+    """Fail at once where no broker answers: librdkafka would try until its time limit."""
     try:
         if any(kafka_answers(address.strip()) for address in bootstrap.split(",")):
             return

@@ -1,151 +1,158 @@
-"""Reads topics as what they are: logs with a beginning and an end.
+"""Reads topics as logs: from the beginning, or from given offsets, to the end.
 
-confluent-kafka, because whole logs are read: 271,000 records/s where kafka-python read 14,000
-on the same 2 cores. No consumer group and no commits: reading leaves no trace.
+The end is that of the moment when reading began. confluent-kafka: it read 271,000 records/s where
+kafka-python read 14,000 on the same 2 cores. Called by parity, training, the comparison of the
+archive with its logs, and the commands that export a topic.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, cast
+from types import TracebackType
+from typing import Final, NamedTuple, Self, cast
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from clients.kafka import ANSWER_S_MAX, asked, topic_partitions, unreachable
+from clients.kafka import (
+    ANSWER_S_MAX,
+    open_consumer,
+    to_record,
+    topic_partitions,
+    unreachable,
+    with_retries,
+)
+from clients.log_record import Record
 
 _POLL_S: Final = 0.5
 _BATCH_MAX: Final = 2_000
-_GATHERED_BYTES_MAX: Final = 1_000_000
-_SILENT_POLLS_MAX: Final = 60
+_EMPTY_POLLS_MAX: Final = 60
+"""How many polls in a row may bring no record before the end of a partition: half a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it lies in the log.
+class OffsetRange(NamedTuple):
+    """The offsets of a partition: the first record's, and the one after the last record's."""
+
+    first: int
+    end: int
+
+
+class TopicLog:
+    """Reads ranges of one topic's partitions with one consumer; a context manager.
 
     Attributes:
-        partition: of its topic.
-        offset: in the partition.
-        timestamp_ms: Kafka's, ms since 1970 UTC.
-        value: the bytes; None is a tombstone.
-        headers: as they came.
+        ranges: the offsets of each partition when the log was opened.
     """
 
-    partition: int
-    offset: int
-    timestamp_ms: int
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        """Ask for the offsets and open a consumer.
 
+        Raises:
+            KafkaUnreachableError: no answer, or the topic is missing.
+        """
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self.ranges = offset_ranges(bootstrap, topic)[topic]
+        self._consumer = open_consumer(bootstrap)
 
-def open_consumer(bootstrap: str, *, gather_ms: int = 0) -> Consumer:
-    """A consumer that only reads where it is told to.
+    def __enter__(self) -> Self:
+        return self
 
-    Args:
-        bootstrap: Kafka's address.
-        gather_ms: how long the broker lets records gather before it answers, ms; by default each
-            one comes as soon as it is there.
-    """
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "weir-cli",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "fetch.min.bytes": _GATHERED_BYTES_MAX if gather_ms else 1,
-            "fetch.wait.max.ms": gather_ms or 100,
-            "log_level": 0,
-        }
-    )
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
 
+    def read(self, partition: int, *, first: int, end: int) -> Iterator[Record]:
+        """Read the records of a partition from offset ``first`` up to, not including, ``end``.
 
-def as_record(message: Message) -> Record:
-    """Take a client's message apart."""
-    return Record(
-        partition=cast(int, message.partition()),
-        offset=cast(int, message.offset()),
-        timestamp_ms=message.timestamp()[1],
-        value=message.value(),
-        headers=cast(list[tuple[str, bytes | None]], message.headers() or []),
-    )
+        Blocks: up to half a minute for the next record.
 
+        Raises:
+            KafkaUnreachableError: no answer, or no record for half a minute before ``end``.
+        """
+        place = TopicPartition(self._topic, partition, first)
+        self._consumer.assign([place])
+        empty_polls = 0
+        # The position, not the last offset seen: a log may lack some offsets.
+        while (left := end - max(self._position(place), first)) > 0:
+            # At most as many as there are: `consume` waits until it has as many as it is asked for.
+            messages = self._consumer.consume(min(left, _BATCH_MAX), _POLL_S)
+            empty_polls = 0 if messages else empty_polls + 1
+            if empty_polls > _EMPTY_POLLS_MAX:
+                raise unreachable(
+                    self._bootstrap,
+                    f"{self._topic} partition {partition} gave no record for "
+                    f"{_EMPTY_POLLS_MAX * _POLL_S:.0f} s and ends at offset {end}",
+                )
+            for message in messages:
+                if (error := message.error()) is not None:
+                    raise unreachable(self._bootstrap, error)
+                if cast(int, message.offset()) < end:
+                    yield to_record(message)
 
-def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
-    """The offset after the last record, by partition.
-
-    Raises:
-        KafkaUnreachableError: no answer, or the topic is missing.
-    """
-    return {partition: end for partition, (_, end) in _bounds(bootstrap, topic).items()}
+    def _position(self, place: TopicPartition) -> int:
+        """The next offset to be read; negative before the first record."""
+        offset: int = self._consumer.position([place])[0].offset
+        return offset
 
 
 def read_log(
     bootstrap: str, topic: str, *, start: Mapping[int, int] | None = None
 ) -> Iterator[Record]:
-    """Read a topic up to where it ended when the reading began, partition after partition.
+    """Read a topic up to its end as of now, partition after partition.
 
     Args:
         bootstrap: Kafka's address.
         topic: its name.
-        start: first offset by partition; the beginning for partitions not named.
+        start: first offset by partition; other partitions are read from their beginning.
 
     Yields:
         Records of one partition in offset order, then those of the next.
 
     Raises:
-        KafkaUnreachableError: no answer, the topic is missing, or it fell silent before its end.
+        KafkaUnreachableError: no answer, the topic is missing, or a partition fell silent before
+            its end.
     """
-    bounds = _bounds(bootstrap, topic)
-    consumer = open_consumer(bootstrap)
-    try:
-        for partition, (low, end) in sorted(bounds.items()):
-            first = max(low, (start or {}).get(partition, low))
-            if first < end:
-                place = TopicPartition(topic, partition, first)
-                consumer.assign([place])
-                yield from _until(consumer, bootstrap, place, end)
-    finally:
-        consumer.close()
+    with TopicLog(bootstrap, topic) as log:
+        for partition, (first, end) in sorted(log.ranges.items()):
+            first_wanted = max(first, (start or {}).get(partition, first))
+            yield from log.read(partition, first=first_wanted, end=end)
 
 
-def _bounds(bootstrap: str, topic: str) -> dict[int, tuple[int, int]]:
-    partitions = topic_partitions(bootstrap, (topic,))[topic]
+def offset_ranges(bootstrap: str, *topics: str) -> dict[str, dict[int, OffsetRange]]:
+    """Give the offsets of the partitions of topics, by topic and partition.
+
+    Raises:
+        KafkaUnreachableError: no answer, or a topic is missing.
+    """
+    partitions = topic_partitions(bootstrap, topics)
     consumer = open_consumer(bootstrap)
     try:
         return {
-            partition: asked(bootstrap, partial(_ends_of, consumer, topic, partition))
-            for partition in partitions
+            topic: {
+                partition: with_retries(bootstrap, partial(_range_of, consumer, topic, partition))
+                for partition in partitions[topic]
+            }
+            for topic in topics
         }
     finally:
         consumer.close()
 
 
-def _ends_of(consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Give the offset after the last record, by partition.
+
+    Raises:
+        KafkaUnreachableError: no answer, or the topic is missing.
+    """
+    ranges = offset_ranges(bootstrap, topic)[topic]
+    return {partition: range_.end for partition, range_ in ranges.items()}
+
+
+def _range_of(consumer: Consumer, topic: str, partition: int) -> OffsetRange:
     place = TopicPartition(topic, partition)
-    bounds: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=ANSWER_S_MAX)
-    return bounds
-
-
-def _until(
-    consumer: Consumer, bootstrap: str, partition: TopicPartition, end: int
-) -> Iterator[Record]:
-    silent = 0
-    # The position, not the last offset seen: an offset may be missing from a log.
-    while (left := end - max(_position(consumer, partition), partition.offset)) > 0:
-        # No more than there are: `consume` waits for as many as it is asked for.
-        messages = consumer.consume(min(left, _BATCH_MAX), _POLL_S)
-        silent = 0 if messages else silent + 1
-        if silent > _SILENT_POLLS_MAX:
-            raise unreachable(bootstrap, f"{partition.topic} fell silent before offset {end}")
-        for message in messages:
-            if (error := message.error()) is not None:
-                raise unreachable(bootstrap, error)
-            if cast(int, message.offset()) < end:
-                yield as_record(message)
-
-
-def _position(consumer: Consumer, partition: TopicPartition) -> int:
-    """The next offset to be read; negative before the first record."""
-    offset: int = consumer.position([partition])[0].offset
-    return offset
+    return OffsetRange(*consumer.get_watermark_offsets(place, timeout=ANSWER_S_MAX))

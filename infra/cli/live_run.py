@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.live import Live
 
 from infra.cli.live_view import Addresses, rendered, shown_ms
-from infra.cli.run_tracker import RunTracker
-from infra.cli.run_watch import RunWatch
 from infra.simulation.clock import Clock, WallClock
 from infra.simulation.event import Event
 from infra.simulation.pump import pump
+from infra.simulation.run_tracker import RunTracker
+from infra.simulation.run_watch import RunWatch
 from infra.simulation.writer import KafkaEventWriter
 from schemas.errors import RetryableError
 

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from infra.cli.run_tracker import Snapshot
+from infra.simulation.run_summary import Snapshot
 from schemas.decision import Decision
 
 _STYLES = {"APPROVE": "green", "REVIEW": "yellow", "BLOCK": "bold red"}

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from kafka.partitioner.default import murmur2
 
-from clients.kafka import ANSWER_S_MAX, asked
+from clients.kafka import ANSWER_S_MAX, with_retries
 from infra.simulation.event import Event
 from schemas.errors import RetryableError
 from schemas.topics import (
@@ -151,7 +151,7 @@ class KafkaLogProgress:
         Raises:
             KafkaUnreachableError: no answer within `ANSWER_S_MAX`.
         """
-        return asked(self._bootstrap, self._ends)
+        return with_retries(self._bootstrap, self._ends)
 
     def _ends(self) -> dict[int, int]:
         futures = self._admin.list_offsets(self._asked, request_timeout=ANSWER_S_MAX)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import redis
 
+from clients.log_record import Record
 from features.batch import BATCH_NAMES, BATCH_VIEW, LABEL_VIEW
 from features.definitions import DAY_MS, ON_DEMAND_FEATURES, Entity
 from features.engine.state import MerchantState, UserState
@@ -27,7 +28,7 @@ from schemas.topics import FEATURES, LABELS
 from tests.builders import LIMITS, NOW_MS, transaction
 from tests.scoring_fakes import feature_row
 from tests.services import Services
-from training.archive.columns import Record, to_batches
+from training.archive.columns import to_batches
 from training.archive.store import ArchiveTable
 from training.datasets.feature_store import (
     feature_refs,

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 
 from features import batch, definitions
 from features.online import layout as online_store
-from infra.cli.run_tracker import RunSummary
+from infra.simulation.run_summary import RunSummary
 from infra.local import programs
 from infra.local.layout import Layout
 from models.heuristic import RULES

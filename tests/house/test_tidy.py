@@ -31,8 +31,8 @@ TEXT_SUFFIXES = {
 
 # Modules that may ask a clock; all others get the time as an argument.
 MAY_ASK_A_CLOCK = {
-    "infra/cli/run_watch.py": "measures when a decision arrived at the command line",
     "infra/simulation/clock.py": "is the clock that the generator is handed",
+    "infra/simulation/run_watch.py": "measures when a decision arrived at the command line",
     "scoring/wiring.py": "builds the real parts of the scorer, its clock among them",
     "training/datasets/materializer.py": "an entry point: the clock says which midnight has passed",
     "streams/velocity/operators.py": "the JVM calls it, so it is an entry point",
@@ -40,7 +40,7 @@ MAY_ASK_A_CLOCK = {
 # Main loops, which log an unexpected error and end.
 MAY_CATCH_EVERYTHING = {
     "infra/cli/live_run.py": "a thread's end: raised again where the thread is waited for",
-    "infra/cli/run_watch.py": "a thread's end: raised again where the thread is waited for",
+    "infra/simulation/run_watch.py": "a thread's end: raised again where the thread is waited for",
     "scoring/worker/app.py": "the main loop: Faust would acknowledge the event, so it ends",
 }
 # Functions that are long for a reason, as path:name.

@@ -20,6 +20,7 @@ import pytest
 from confluent_kafka import Producer
 from deltalake import DeltaTable
 
+from clients.errors import KafkaUnreachableError
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from infra.local.topics import create_topics
 from schemas.codec import encode_label, encode_transaction
@@ -35,7 +36,7 @@ from training.archive.read import archived_feature_rows, archived_labels
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
 from training.datasets.read_log import read_feature_rows, read_labels
-from training.errors import ArchiveConflictError, LogUnreachableError, OtherLogError
+from training.errors import ArchiveConflictError, OtherLogError
 
 REPO = Path(__file__).parents[2]
 DAY_MS = 86_400_000
@@ -272,5 +273,5 @@ def test_an_archive_of_another_log_is_refused(settings: Settings) -> None:
 
 def test_without_kafka_the_archiver_says_so(settings: Settings) -> None:
     away = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
-    with pytest.raises(LogUnreachableError, match=r"127\.0\.0\.1:1"):
+    with pytest.raises(KafkaUnreachableError, match=r"127\.0\.0\.1:1"):
         Archiver(away)

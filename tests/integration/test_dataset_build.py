@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from clients.log_record import Record
 from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS
 from schemas.codec import encode_label
@@ -21,7 +22,7 @@ from schemas.settings import Settings
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LIMITS, transaction
 from tests.scoring_fakes import feature_row
-from training.archive.columns import Record, to_batches
+from training.archive.columns import to_batches
 from training.archive.read import ArchiveVersion, archived_feature_rows, archived_labels
 from training.archive.store import ArchiveTable
 from training.datasets.build import COLUMNS, Dataset, build_dataset

@@ -16,10 +16,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clients.log_record import Record
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
 from schemas.topics import FEATURES, LABELS
 from schemas.transaction import Limits
-from training.archive.columns import Record, to_batches
+from training.archive.columns import to_batches
 from training.archive.store import ArchiveTable
 from training.archive.tables import BACKFILLED, SCHEMAS
 from training.errors import BackfillMismatchError, NoArchiveError, NoFeatureRowsError

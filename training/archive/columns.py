@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 import pyarrow as pa
 
+from clients.log_record import Record
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.codec import decode_label, decode_transaction
 from schemas.errors import InvalidEventError
@@ -31,15 +32,6 @@ _NOT_AS_EXPECTED: Final = (KeyError, TypeError, ValueError, OverflowError, Attri
 """What a row of Weir's own may raise that is none; Arrow's refusals are among them."""
 
 Columns = dict[str, list[Any]]
-
-
-class Record(NamedTuple):
-    """A record as it lies in its log."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    value: bytes | None
 
 
 def to_batches(topic: str, records: Sequence[Record], *, limits: Limits) -> list[pa.RecordBatch]:

@@ -4,16 +4,18 @@ from itertools import count
 
 import orjson
 import pytest
+from operations.parity.audit import LoggedLabel, ParityReport, audit
+from operations.parity.recomputed import Recomputed
+from operations.parity.rows import compare_training_rows
 
+from clients.log_record import Record
 from features.batch import BATCH_NAMES, NO_HISTORY
 from features.definitions import DAY_MS, FEATURE_NAMES, Entity
+from features.online import feast_values
 from features.online import layout as online_store
 from infra.simulation.event import Event
 from infra.simulation.world import World
 from models.encoding.vector import CATEGORY_COLUMNS, STREAM_COLUMNS, VectorSpec
-from operations.parity.audit import LoggedLabel, ParityReport, audit
-from operations.parity.recomputed import Recomputed
-from operations.parity.rows import compare_training_rows
 from operations.parity.surfaces import (
     FullReport,
     SurfaceReport,
@@ -27,7 +29,7 @@ from schemas.output_codec import encode_feature_row
 from schemas.transaction import Limits
 from tests.builders import DECISION, NOW_MS
 from tests.velocity_twin import VelocityTwin
-from training.datasets.read_log import LogRecord, feature_table
+from training.datasets.read_log import feature_table
 
 MODEL = ModelRef(name="weir-fraud", version="3", digest="d" * 16)
 SPEC = VectorSpec(STREAM_COLUMNS, dict.fromkeys(CATEGORY_COLUMNS, ("DE", "mobile")))
@@ -55,7 +57,7 @@ class System:
 
     def compare_rows(self, rows: list[FeatureRow]) -> SurfaceReport:
         table = feature_table(
-            LogRecord(0, at, encode_feature_row(row)) for at, row in enumerate(rows)
+            Record(0, at, 0, encode_feature_row(row)) for at, row in enumerate(rows)
         )
         return compare_training_rows(table, self.recomputed, ends=self.ends)
 
@@ -208,7 +210,7 @@ def test_what_a_copy_of_the_log_has_not_copied_yet_is_newer_and_what_it_lost_is_
 ) -> None:
     kept = system.rows[:-3]
     table = feature_table(
-        LogRecord(0, at, encode_feature_row(row)) for at, row in enumerate(kept) if at != 7
+        Record(0, at, 0, encode_feature_row(row)) for at, row in enumerate(kept) if at != 7
     )
     places = {row.transaction.transaction_id: (0, at) for at, row in enumerate(system.rows)}
     recomputed = replace(system.recomputed, places=places)
@@ -231,16 +233,16 @@ def test_what_redis_lacks_has_wrong_has_newer_and_has_too_much_is_told_apart(
 
     def change(hashes: dict[str, dict[bytes, bytes]]) -> None:
         del hashes[lost]
-        hashes[wrong][value_field] = online_store.int64_value(999_999)
+        hashes[wrong][value_field] = feast_values.int64_value(999_999)
         hashes[ahead][online_store.sequence_field(view)] = b"99999999"
         state = online_store.field_name(view, online_store.STATE_FEATURE)
-        hashes[damaged][state] = online_store.bytes_value(b"damaged")
+        hashes[damaged][state] = feast_values.bytes_value(b"damaged")
         hashes["odd"] = dict(hashes[wrong])
         hashes["half"] = {online_store.sequence_field(view): b"7"}
-        hashes["of another view"] = {b"_ts:user_habits": b""}
+        hashes["of another view"] = {b"_ts:user_totals": b""}
         hashes["new"] = {
             **hashes[wrong],
-            online_store.timestamp_field(view): online_store.timestamp_value(NOW_MS * 2),
+            online_store.timestamp_field(view): feast_values.timestamp_value(NOW_MS * 2),
         }
 
     report = system.compare_online(entity, change)

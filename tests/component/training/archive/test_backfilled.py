@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from clients.log_record import Record
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.feature_row import FeatureRow, Origin
 from schemas.output_codec import encode_feature_row
@@ -24,7 +25,7 @@ from training.archive.backfilled import (
     folded_rows,
     is_backfilled,
 )
-from training.archive.columns import Record, to_batches
+from training.archive.columns import to_batches
 from training.archive.read import (
     ArchiveVersion,
     archive_version,

@@ -10,13 +10,14 @@ import orjson
 import pyarrow as pa
 import pytest
 
+from clients.log_record import Record
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.codec import encode_label, encode_transaction
 from schemas.output_codec import encode_decision, encode_feature_row
 from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from tests.builders import DECISION, LABEL, LIMITS, NOW_MS, TRANSACTION, transaction
 from tests.scoring_fakes import feature_row
-from training.archive.columns import Record, to_batches
+from training.archive.columns import to_batches
 from training.archive.tables import SCHEMAS, TABLES
 
 WHOLE_DECISION = replace(

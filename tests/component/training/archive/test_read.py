@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
+from clients.log_record import Record
 from schemas.codec import encode_label
 from schemas.feature_row import FeatureRow
 from schemas.label import Label
@@ -17,7 +18,7 @@ from schemas.output_codec import encode_feature_row
 from schemas.topics import FEATURES, LABELS
 from tests.builders import LABEL, LIMITS, NOW_MS, transaction
 from tests.scoring_fakes import feature_row
-from training.archive.columns import Record, to_batches
+from training.archive.columns import to_batches
 from training.archive.read import (
     ArchiveVersion,
     archive_version,
@@ -26,7 +27,7 @@ from training.archive.read import (
     archived_labels,
 )
 from training.archive.store import ArchiveTable
-from training.datasets.read_log import LogRecord, feature_table, label_table
+from training.datasets.read_log import feature_table, label_table
 from training.errors import ArchiveConflictError, NoArchiveError, NoFeatureRowsError
 
 DAY_MS = 86_400_000
@@ -62,8 +63,8 @@ def archive(url: Path, topic: str, values: Sequence[bytes | None], *, start: int
     assert table.next_offset(0) == end
 
 
-def logged(values: Sequence[bytes | None]) -> list[LogRecord]:
-    return [LogRecord(0, offset, value) for offset, value in enumerate(values)]
+def logged(values: Sequence[bytes | None]) -> list[Record]:
+    return [Record(0, offset, NOW_MS, value) for offset, value in enumerate(values)]
 
 
 def test_the_table_of_rows_is_that_of_the_log(tmp_path: Path) -> None:

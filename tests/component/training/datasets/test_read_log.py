@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from clients.log_record import Record
 from features.definitions import FEATURE_NAMES
 from schemas.codec import encode_label
 from schemas.label import Label
@@ -10,12 +11,12 @@ from schemas.output_codec import encode_feature_row
 from tests.builders import LABEL, LIMITS, NOW_MS
 from tests.scoring_fakes import feature_row
 from training.archive.tables import TRANSACTION_COLUMNS
-from training.datasets.read_log import LogRecord, feature_table, label_table
+from training.datasets.read_log import feature_table, label_table
 from training.errors import NoFeatureRowsError
 
 
-def log(*values: bytes | None, partition: int = 0) -> list[LogRecord]:
-    return [LogRecord(partition, offset, value) for offset, value in enumerate(values)]
+def log(*values: bytes | None, partition: int = 0) -> list[Record]:
+    return [Record(partition, offset, NOW_MS, value) for offset, value in enumerate(values)]
 
 
 def row_bytes(transaction_id: str, count: int = 0, **changes: object) -> bytes:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from infra.cli.live_run import SERVING_MS_MAX, WARM_UP_MS, LiveRun, NotServedError
 from infra.cli.live_view import Addresses, rendered
-from infra.cli.run_tracker import RunTracker
+from infra.simulation.run_tracker import RunTracker
 from schemas.decision import ModelRef
 from tests.builders import DECISION, NOW_MS
 

@@ -3,15 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from infra.cli.demo import is_well
-from infra.cli.run_tracker import RunSummary, RunTracker, percentile
+from infra.simulation.run_tracker import RunTracker
 from schemas.decision import Decision, Outcome
 from tests.builders import DECISION
-
-WELL = RunSummary(
-    produced=3, features=3, decisions=3, lost=0, duplicates=0, dead_letters=0,
-    p50_ms=1.0, p99_ms=2.0, feature_mismatches=0, model_version="1",
-)  # fmt: skip
 
 
 def decision(transaction_id: str, kind: Outcome = "APPROVE") -> Decision:
@@ -103,42 +97,3 @@ def test_the_view_has_the_newest_decision_first() -> None:
     snapshot = tracker.snapshot()
     assert [shown.transaction_id[-1] for shown, _ in snapshot.latest] == ["1", "0"]
     assert snapshot.by_kind == {"APPROVE": 1, "BLOCK": 1}
-
-
-@pytest.mark.parametrize(
-    ("count", "percent", "expected"),
-    [(1, 50.0, 1), (100, 50.0, 50), (100, 99.0, 99), (101, 99.0, 100), (1_000, 99.9, 999)],
-)
-def test_a_percentile_is_the_smallest_value_that_covers_the_share(
-    count: int, percent: float, expected: int
-) -> None:
-    assert percentile([float(value) for value in range(1, count + 1)], percent) == expected
-
-
-def test_of_nothing_there_is_no_percentile() -> None:
-    assert percentile([], 99.0) is None
-
-
-def test_a_run_is_well_when_nothing_is_wrong() -> None:
-    assert is_well(WELL, version="1", contradictions=0)
-    assert is_well(replace(WELL, duplicates=5), version="1", contradictions=0)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"produced": 0, "features": 0, "decisions": 0},
-        {"decisions": 2, "lost": 1},
-        {"features": 2},
-        {"dead_letters": 1},
-        {"feature_mismatches": 1},
-        {"feature_mismatches": None},
-        {"model_version": "2"},
-    ],
-)
-def test_a_run_is_not_well_when_anything_is(wrong: dict[str, int | str | None]) -> None:
-    assert not is_well(replace(WELL, **wrong), version="1", contradictions=0)  # type: ignore[arg-type]
-
-
-def test_a_run_with_contradicting_decisions_is_not_well() -> None:
-    assert not is_well(WELL, version="1", contradictions=1)

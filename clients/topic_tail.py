@@ -1,0 +1,89 @@
+"""Follows topics: from their ends as of now, or from given offsets, for as long as wanted.
+
+Gives the client's own messages, because the callers (the demo, the benchmarks, `weir decisions`
+and the tests) differ in what they read of them and the benchmarks count every microsecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Message, TopicPartition
+
+from clients.kafka import open_consumer, unreachable
+from clients.kafka_log import end_offsets
+
+
+class TopicTail:
+    """What arrives on some topics from now on; a context manager. For one thread."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *topics: str,
+        start: Mapping[str, Mapping[int, int]] | None = None,
+        fetch_wait_ms: int = 100,
+        fetch_bytes_min: int = 1,
+    ) -> None:
+        """Take the ends of the topics; every record after them will be given.
+
+        Args:
+            bootstrap: Kafka's address.
+            topics: their names.
+            start: first offsets by topic and partition; a topic not named starts at its end.
+            fetch_wait_ms: see `clients.kafka.open_consumer`.
+            fetch_bytes_min: see there; by default a record is given as soon as it arrives.
+
+        Raises:
+            KafkaUnreachableError: no answer, or a topic is missing.
+        """
+        self._bootstrap = bootstrap
+        first = {
+            topic: (start or {}).get(topic) or end_offsets(bootstrap, topic) for topic in topics
+        }
+        self._consumer = open_consumer(
+            bootstrap, fetch_wait_ms=fetch_wait_ms, fetch_bytes_min=fetch_bytes_min
+        )
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition, offset)
+                for topic, offsets in first.items()
+                for partition, offset in offsets.items()
+            ]
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
+
+    def poll(self, timeout_s: float) -> Message | None:
+        """Give the next record as soon as it arrives; None if none does in time.
+
+        Raises:
+            KafkaUnreachableError: the broker refuses, or a record can no longer be read.
+        """
+        message = self._consumer.poll(timeout_s)
+        if message is not None and (error := message.error()) is not None:
+            raise unreachable(self._bootstrap, error)
+        return message
+
+    def consume(self, count_max: int, timeout_s: float) -> list[Message]:
+        """Give what has arrived; waits until ``count_max`` have, or the time is over.
+
+        Raises:
+            KafkaUnreachableError: as `poll`.
+        """
+        messages: list[Message] = self._consumer.consume(count_max, timeout_s)
+        for message in messages:
+            if (error := message.error()) is not None:
+                raise unreachable(self._bootstrap, error)
+        return messages
