@@ -51,9 +51,9 @@ def test_what_training_writes_is_loaded_and_scores_as_scikit_learn_does() -> Non
     assert loaded.definition_digest == DEFINITION_DIGEST
 
 
-def test_values_on_a_threshold_go_the_way_they_go_in_scikit_learn() -> None:
-    # Fails without the cast to 32 bits: such a value lies between the float32 that was split
-    # on and its double, and the compiled trees compare doubles.
+def test_values_on_a_threshold_take_the_same_branch_as_in_scikit_learn() -> None:
+    # Fails without the cast to 32 bits: such a value lies between the threshold as a 32-bit
+    # float and as a double, and the compiled trees compare doubles.
     model = trained()
     loaded = load(model.files)
     vectors = encode_table(model.table, model.spec)
@@ -82,7 +82,7 @@ def test_a_batch_and_single_rows_score_alike_and_give_the_vectors() -> None:
     assert len(set(together.scores)) > 1
 
 
-def test_a_feature_without_a_value_is_no_zero() -> None:
+def test_a_feature_without_a_value_is_not_zero() -> None:
     loaded = load(trained().files)
     (vector,) = loaded.score([feature_row(features={"user_amount_mean_1d": None})]).vectors or []
     assert np.isnan(vector[loaded.spec.columns.index("user_amount_mean_1d")])

@@ -1,4 +1,4 @@
-"""Scoring outside the stream: the same values as in it, and what is said about their ground."""
+"""Scoring outside the stream: the same values as in it, and what a decision says of its inputs."""
 
 from __future__ import annotations
 
@@ -74,21 +74,23 @@ def test_values_are_those_that_the_stream_would_give_the_event(
         amount_minor=amount_minor,
         event_time_ms=NOW_MS,
     )
-    risk = merchant.fold_transaction(transaction_id="next", event_time_ms=NOW_MS, is_repeat=False)
-    expected = in_stream.features | risk.features | on_demand_features(NOW_MS)
+    of_merchant = merchant.fold_transaction(
+        transaction_id="next", event_time_ms=NOW_MS, is_repeat=False
+    )
+    expected = in_stream.features | of_merchant.features | on_demand_features(NOW_MS)
     assert decision.features == expected
     assert list(decision.features) == list(FEATURE_NAMES)
-    assert decision.approximate == in_stream.approximate + risk.approximate
+    assert decision.approximate == in_stream.approximate + of_merchant.approximate
 
 
-def test_the_row_is_scored_under_these_definitions_and_stands_in_no_log() -> None:
+def test_the_row_has_these_definitions_and_no_place_in_a_log() -> None:
     decision: Decision = score(None).decision
     assert decision.definition_digest == DEFINITION_DIGEST
     assert (decision.features_offset.partition, decision.features_offset.offset) == (-1, -1)
     assert decision.score == 0.2
 
 
-def test_what_is_missing_is_said_once_for_both_entities() -> None:
+def test_a_reason_that_holds_for_both_entities_is_given_once() -> None:
     broken = [b"\xff", b"1", b"", DEFINITION_DIGEST.encode()]
     decision = score(EntityPair(broken, broken)).decision
     assert decision.degraded == ("online_state_unreadable",)
@@ -100,7 +102,7 @@ def test_what_is_missing_is_said_once_for_both_entities() -> None:
     assert sum("history" in text for text in decision.reasons) == 1
 
 
-def test_the_words_of_the_store_and_of_the_model_stand_together() -> None:
+def test_degraded_names_both_the_missing_store_and_the_missing_model() -> None:
     scored = score_ad_hoc(
         transaction(),
         None,

@@ -36,7 +36,7 @@ def decide_row(
     )
 
 
-def test_a_decision_says_all_it_takes_to_decide_the_same_again() -> None:
+def test_a_decision_carries_everything_it_was_made_from() -> None:
     row = feature_row()
     decision = decide_row(row, FixedModel(0.75))
     assert decision.decision == "REVIEW"
@@ -54,7 +54,7 @@ def test_a_decision_says_all_it_takes_to_decide_the_same_again() -> None:
     assert decode_decision(encode_decision(decision)) == decision
 
 
-def test_without_a_champion_the_heuristic_decides_and_says_so() -> None:
+def test_without_a_champion_the_heuristic_decides_and_the_decision_says_so() -> None:
     decision = decide_row(feature_row(), HEURISTIC)
     assert decision.degraded == ("no_model",)
     assert decision.model.name == HEURISTIC_NAME
@@ -69,7 +69,7 @@ def test_a_row_of_other_definitions_is_never_scored_by_the_model() -> None:
     assert model.calls == []
 
 
-def test_what_the_caller_does_without_comes_first() -> None:
+def test_what_the_caller_lacks_comes_first_in_degraded() -> None:
     decision = decide_row(feature_row(), HEURISTIC, degraded=("decision_store_unavailable",))
     assert decision.degraded == ("decision_store_unavailable", "no_model")
 
@@ -106,12 +106,12 @@ def test_a_decision_does_not_depend_on_its_neighbours() -> None:
     assert together == alone
 
 
-def test_the_clock_changes_nothing_but_the_times() -> None:
+def test_the_present_time_changes_only_the_times_of_a_decision() -> None:
     first, later = (decide_row(feature_row(), FixedModel(0.2), now_ms=ms) for ms in (1, 2))
     assert replace(later, decided_at_ms=1, timings=first.timings) == first
 
 
-def test_reasons_start_with_the_threshold_and_name_the_rules_that_hit() -> None:
+def test_reasons_start_with_the_threshold_and_name_the_rules_that_match() -> None:
     row = feature_row(features={"user_transaction_count_5m": 10})
     assert decide_row(row, FixedModel(0.95)).reasons == (
         "score 0.950 is above 0.9",
@@ -119,7 +119,7 @@ def test_reasons_start_with_the_threshold_and_name_the_rules_that_hit() -> None:
     )
 
 
-def test_an_empty_batch_is_no_decision() -> None:
+def test_an_empty_batch_gives_no_decision() -> None:
     model = FixedModel(0.5)
     assert decide_many([], model=model, policy=POLICY, features_offsets=[], now_ms=0) == []
 
@@ -135,7 +135,7 @@ COLUMNS = BATCH_NAMES[1:3]
 KNOWN = BatchValues({**NO_HISTORY, COLUMNS[0]: 12.5, COLUMNS[1]: 2}, NOW_MS - 7, None)
 
 
-def test_what_a_model_takes_of_batch_features_is_scored_and_said() -> None:
+def test_batch_features_that_a_model_takes_are_scored_and_in_the_decision() -> None:
     model = FixedModel(0.2, batch_columns=COLUMNS)
     row = feature_row()
     decision = decide_row(row, model, batch=KNOWN)
@@ -153,17 +153,17 @@ def test_a_model_that_takes_none_scores_the_row_alone() -> None:
 
 
 @pytest.mark.parametrize("batch", [None, unknown(MISSING)], ids=["unread", "missing"])
-def test_without_batch_features_a_model_scores_nulls_and_says_why(
+def test_without_batch_features_a_model_scores_nulls_and_the_decision_says_why(
     batch: BatchValues | None,
 ) -> None:
     model = FixedModel(0.2, batch_columns=COLUMNS)
     decision = decide_row(feature_row(), model, batch=batch, degraded=("else",))
     assert {name: decision.features[name] for name in COLUMNS} == dict.fromkeys(COLUMNS)
-    word = "batch_features_unavailable" if batch is None else "batch_features_missing"
-    assert (decision.batch_as_of_ms, decision.degraded) == (None, ("else", word))
+    reason = "batch_features_unavailable" if batch is None else "batch_features_missing"
+    assert (decision.batch_as_of_ms, decision.degraded) == (None, ("else", reason))
 
 
-def test_in_a_mixed_batch_each_row_has_its_own_users_values_and_a_rule_has_none() -> None:
+def test_in_a_mixed_batch_each_row_has_its_own_users_values_and_the_heuristic_none() -> None:
     rows = [
         feature_row("t-0"),
         feature_row("t-1", definition_digest="another"),
