@@ -15,12 +15,13 @@ from features.definitions import DEFINITION_DIGEST
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
 from infra.cli.live_run import WARM_UP_MS, LiveRun, shown
 from infra.cli.live_view import Addresses
-from infra.cli.run_tracker import RunSummary, RunTracker
 from infra.cli.stack import say
 from infra.cli.traffic import HISTORY_PER_DAY, clock_until_interrupted, live_through
 from infra.cli.training import train_version
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
+from infra.simulation.run_summary import RunSummary
+from infra.simulation.run_tracker import RunTracker
 from infra.simulation.world import World
 from operations.parity.run import run_parity
 from schemas.settings import Settings
