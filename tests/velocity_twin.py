@@ -1,7 +1,8 @@
-"""An in-memory twin of the velocity job: events in, feature rows out, with the same folds.
+"""An in-memory substitute for the velocity job: the same folds, without Flink.
 
-For tests of what stands around the job. On Kafka it runs in a thread; `broken` changes values on
-the way out, as a job with a wrong aggregate would.
+For tests of the components around the job. `VelocityTwin` folds events directly, `TwinOnKafka` runs
+in a thread between the topics of a broker. `broken` changes the rows, as a job with a wrong
+aggregate would.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Broken = Callable[[FeatureRow], FeatureRow]
 
 
 class VelocityTwin:
-    """Folds events one after the other."""
+    """Folds events one at a time."""
 
     def __init__(self, *, broken: Broken = lambda row: row) -> None:
         self._users: dict[str, UserState] = defaultdict(UserState)
@@ -40,7 +41,7 @@ class VelocityTwin:
         self.broken = broken
 
     def row(self, value: bytes, *, origin: Origin) -> FeatureRow:
-        """Fold a transaction."""
+        """Fold a transaction; gives its feature row."""
         transaction = decode_transaction(value, limits=Limits(), now_ms=0, is_replay=True)
         of_user = self._users[transaction.user_id].fold(
             transaction_id=transaction.transaction_id,
@@ -74,7 +75,7 @@ class VelocityTwin:
         self._merchants[label.merchant_id].fold_label(label)
 
     def take(self, event: Event) -> list[FeatureRow]:
-        """Fold an event of either kind; its row, if it is a transaction."""
+        """Fold an event of either kind; gives the row of a transaction."""
         if not event.is_transaction:
             self.label(event.value)
             return []
@@ -85,9 +86,9 @@ class VelocityTwin:
 
 
 class TwinOnKafka:
-    """A twin between the topics of a broker, while the ``with`` block lasts.
+    """A twin that reads and writes the topics of a broker, for the duration of a ``with`` block.
 
-    It commits at its end, so that a second one goes on ``after`` the first, with its states.
+    It commits its offsets at the end, so a second one can continue ``after`` it, with its states.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class TwinOnKafka:
         self._consumer.close()
 
     def until_answered(self, transactions: int, *, within_s: float = 60.0) -> None:
-        """Wait until so many transactions have their rows."""
+        """Wait until this many transactions have rows."""
         deadline_s = time.monotonic() + within_s
         while self._answered < transactions:
             assert time.monotonic() < deadline_s, f"{self._answered} of {transactions} answered"

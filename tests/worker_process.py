@@ -1,6 +1,7 @@
-"""The scorer as a process of its own for tests, on topics of the test's own.
+"""Runs the scorer in a child process, on topics of the test.
 
-Started as ``python -m tests.worker_process SETTINGS CHANNELS``, both JSON; ends with its parent.
+Started as ``python -m tests.worker_process SETTINGS CHANNELS``, both JSON. `running_worker` kills
+it at the end of a block.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ EXIT_WITHIN_S = 30.0
 
 
 class WorkerProcess:
-    """A running scorer; its log is in ``log``."""
+    """A running scorer; ``log`` is its log file."""
 
     def __init__(self, settings: Settings, channels: Channels, log: Path) -> None:
         self.log = log
@@ -40,21 +41,21 @@ class WorkerProcess:
             )
 
     def kill(self) -> None:
-        """``kill -9``, and wait until it is gone."""
+        """Send SIGKILL and wait for the end."""
         self._process.kill()
         self._process.wait(EXIT_WITHIN_S)
 
     def terminate(self) -> int:
-        """SIGTERM; returns the exit code."""
+        """Send SIGTERM; gives the exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(EXIT_WITHIN_S)
 
     def wait(self) -> int:
-        """Wait until it ends by itself; returns the exit code."""
+        """Wait until it ends by itself; gives the exit code."""
         return self._process.wait(EXIT_WITHIN_S)
 
-    def wait_until_it_says(self, text: str, *, within_s: float = 60.0) -> None:
-        """Wait until its log has a text."""
+    def wait_for_log(self, text: str, *, within_s: float = 60.0) -> None:
+        """Wait until the log contains ``text``."""
         deadline_s = time.monotonic() + within_s
         while text not in self.log.read_text():
             assert time.monotonic() < deadline_s, f"no {text!r} in {self.log}:\n{self.tail()}"
@@ -62,13 +63,13 @@ class WorkerProcess:
             time.sleep(0.1)
 
     def tail(self) -> str:
-        """The end of its log."""
+        """The end of the log."""
         return self.log.read_text()[-3_000:]
 
 
 @contextmanager
 def running_worker(settings: Settings, channels: Channels, log: Path) -> Iterator[WorkerProcess]:
-    """A scorer for the time of a block; killed at its end if it is still there."""
+    """Run a scorer for the duration of a block; kills it at the end."""
     worker = WorkerProcess(settings, channels, log)
     try:
         yield worker

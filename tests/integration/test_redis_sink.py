@@ -1,4 +1,4 @@
-"""The operators' sink against a real Redis, which goes away and comes back."""
+"""The online sink with a real Redis that is killed and restarted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FLUSH_MS = 20
 
 
 def state_of(events: int) -> UserState:
-    """A user's state after some events."""
+    """A user's state after ``events`` events."""
     state = UserState()
     for number in range(events):
         state.fold(
@@ -34,7 +34,7 @@ def state_of(events: int) -> UserState:
 
 
 class Watched:
-    """A sink and what Redis holds of one key."""
+    """A sink, and access to what it wrote to Redis."""
 
     def __init__(self, services: Services, *, keys_max: int = 100) -> None:
         self.project = unique_name("sink")
@@ -50,19 +50,19 @@ class Watched:
         self.sink.start(resync=self.live.items)
 
     def mark(self, key: str, state: UserState) -> None:
-        """What the operator does after a fold."""
+        """Mark a key as the operator does after a fold."""
         with self.sink.lock:
             self.live[key] = state
             self.sink.mark(key, state)
 
     def stored(self, key: str) -> OnlineEntity | None:
-        """What a reader finds."""
+        """The entity that a reader finds."""
         redis_key = online_store.entity_key("user", key, self.project)
         values = self.client.hmget(redis_key, online_store.state_fields("user"))
         return online_store.decode_values("user", values)
 
     def has_sequence(self, key: str, sequence: int) -> bool:
-        """Whether the stored state is of this sequence; not while Redis is away."""
+        """Whether the stored state has this sequence; False while Redis is down."""
         try:
             entity = self.stored(key)
         except redis.RedisError:
@@ -105,7 +105,7 @@ def test_a_replayed_older_state_changes_nothing(watched: Watched) -> None:
     assert watched.has_sequence("u-1", 5)
 
 
-def test_closing_writes_what_is_still_marked(redis_server: Services) -> None:
+def test_closing_writes_the_dirty_keys(redis_server: Services) -> None:
     watch = Watched(redis_server)
     watch.mark("u-1", state_of(2))
     watch.sink.close()
@@ -113,11 +113,11 @@ def test_closing_writes_what_is_still_marked(redis_server: Services) -> None:
     watch.client.close()
 
 
-def test_more_keys_than_the_bound_drops_the_oldest_mark_and_counts_it(
+def test_more_dirty_keys_than_the_limit_drop_the_oldest_and_count_it(
     redis_server: Services,
 ) -> None:
     watch = Watched(redis_server, keys_max=2)
-    with watch.sink.lock:  # the thread cannot write meanwhile
+    with watch.sink.lock:  # so the thread cannot write
         for key in ("u-1", "u-2", "u-3"):
             watch.sink.mark(key, state_of(1))
     watch.sink.close()
@@ -127,14 +127,16 @@ def test_more_keys_than_the_bound_drops_the_oldest_mark_and_counts_it(
     watch.client.close()
 
 
-def test_a_redis_that_died_and_lost_everything_is_written_anew(local_services: Services) -> None:
+def test_all_states_are_written_again_after_redis_was_killed_and_lost_data(
+    local_services: Services,
+) -> None:
     stack = local_services.stack
     assert stack is not None
     stack.up(programs=["redis"])
     watch = Watched(local_services)
     watch.mark("u-idle", state_of(4))
     eventually(lambda: watch.has_sequence("u-idle", 4))
-    # As if the disk had lost it: the key is gone, and then the process, too.
+    # Simulates lost data: the key is deleted before Redis is killed.
     watch.client.delete(online_store.entity_key("user", "u-idle", watch.project))
     os.kill(stack.pid("redis"), signal.SIGKILL)
     eventually(lambda: not answers(watch))

@@ -1,4 +1,4 @@
-"""The scorer as a process, on a real Kafka and a real Redis: what its docstring promises."""
+"""The scorer as a process, on a real Kafka and a real Redis: its delivery guarantees."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from tests.worker_process import running_worker
 
 PARTITIONS = 2
 ANSWER_MS_MAX = 60_000
-WHAT_A_REPEAT_REPEATS = ("decision", "score", "model", "features", "features_offset")
+REPEATED_FIELDS = ("decision", "score", "model", "features", "features_offset")
 
 
 @dataclass
 class Bench:
-    """Topics of one test, and ways to put rows in."""
+    """The topics of one test, and helpers that write rows."""
 
     settings: Settings
     channels: Channels
@@ -134,13 +134,13 @@ def wait_for(decisions: Tail, ids: list[str]) -> dict[str, list[dict[str, Any]]]
 
 def assert_repeats_are_identical(found: dict[str, list[dict[str, Any]]]) -> int:
     for transaction_id, decisions in found.items():
-        first = {name: decisions[0][name] for name in WHAT_A_REPEAT_REPEATS}
+        first = {name: decisions[0][name] for name in REPEATED_FIELDS}
         for repeat in decisions[1:]:
-            assert {name: repeat[name] for name in WHAT_A_REPEAT_REPEATS} == first, transaction_id
+            assert {name: repeat[name] for name in REPEATED_FIELDS} == first, transaction_id
     return sum(len(decisions) - 1 for decisions in found.values())
 
 
-def test_rows_become_decisions_and_what_is_no_row_a_dead_letter(bench: Bench) -> None:
+def test_rows_become_decisions_and_other_records_become_dead_letters(bench: Bench) -> None:
     ids = bench.ids(20)
     with bench.decisions() as decisions, bench.dead_letters() as letters, bench.worker():
         bench.send_rows(ids[:10])
@@ -171,7 +171,7 @@ def test_rows_become_decisions_and_what_is_no_row_a_dead_letter(bench: Bench) ->
     for letter in letters.records:
         why = read_dead_letter(letter.headers)
         assert (why.topic, why.stage) == (bench.channels.features, "score")
-        assert letter.timestamp in (NOW_MS, NOW_MS + 1)
+        assert letter.timestamp_ms in (NOW_MS, NOW_MS + 1)
 
 
 def test_killing_the_scorer_loses_no_decision_and_repeats_are_identical(bench: Bench) -> None:
@@ -190,7 +190,7 @@ def test_killing_the_scorer_loses_no_decision_and_repeats_are_identical(bench: B
     assert len(found) == len(ids)
 
 
-def test_workers_that_come_and_go_lose_no_decision_and_repeats_are_identical(
+def test_rebalances_lose_no_decision_and_repeats_are_identical(
     bench: Bench,
 ) -> None:
     # Two rebalances under load: one when the second worker joins, one when the first leaves.
@@ -201,7 +201,7 @@ def test_workers_that_come_and_go_lose_no_decision_and_repeats_are_identical(
         decisions.until(lambda seen: len(seen) > 100, within_ms=ANSWER_MS_MAX)
         with running_worker(bench.settings, bench.channels, second) as other:
             bench.send_rows(ids[500:1_500], rate=400)
-            other.wait_until_it_says("Setting newly assigned partitions")
+            other.wait_for_log("Setting newly assigned partitions")
             bench.send_rows(ids[1_500:2_000])
             assert first.terminate() == 0, first.tail()
             bench.send_rows(ids[2_000:], rate=400)
@@ -213,7 +213,7 @@ def test_workers_that_come_and_go_lose_no_decision_and_repeats_are_identical(
     assert progress == Progress(lag=0, committed=len(ids))
 
 
-def test_a_clean_stop_commits_all_it_has_answered(bench: Bench) -> None:
+def test_a_clean_stop_commits_all_decided_rows(bench: Bench) -> None:
     ids = bench.ids(600)
     with bench.decisions() as decisions:
         with bench.worker() as worker:
@@ -227,7 +227,7 @@ def test_a_clean_stop_commits_all_it_has_answered(bench: Bench) -> None:
     assert {len(decided) for decided in found.values()} == {1}
 
 
-def test_without_redis_every_row_is_decided_and_says_so(bench: Bench) -> None:
+def test_without_redis_every_row_is_decided_and_marked_as_degraded(bench: Bench) -> None:
     bench.settings = bench.settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     ids = bench.ids(50)
     with bench.decisions() as decisions, bench.worker():
@@ -256,7 +256,7 @@ def test_a_second_row_of_a_transaction_gets_the_first_decision_from_another_proc
 
 
 def test_an_unexpected_error_ends_the_process_uncommitted(bench: Bench) -> None:
-    # A topic that is not there is nothing a batch can do about: the broker refuses the record.
+    # The topic of the decisions does not exist, so the broker refuses every record.
     bench.channels = Channels(
         group=bench.channels.group,
         features=bench.channels.features,
@@ -265,18 +265,18 @@ def test_an_unexpected_error_ends_the_process_uncommitted(bench: Bench) -> None:
     )
     with bench.worker() as worker:
         bench.send_rows(bench.ids(3))
-        worker.wait_until_it_says("ending uncommitted", within_s=90)
+        worker.wait_for_log("ending uncommitted", within_s=90)
         assert worker.wait() == 70
     assert bench.progress() == Progress(lag=3, committed=0)
 
 
-def test_the_watchdog_sees_what_the_broker_knows_of_the_group(bench: Bench) -> None:
+def test_the_watchdog_reads_lag_and_commits_from_the_broker(bench: Bench) -> None:
     assert bench.progress() == Progress(lag=0, committed=0)
     bench.send_rows(bench.ids(5))
     assert bench.progress() == Progress(lag=5, committed=0)
 
 
-def test_the_settings_of_faust_that_would_hurt_are_off(bench: Bench) -> None:
+def test_the_unsafe_settings_of_faust_are_off(bench: Bench) -> None:
     conf = build_app(bench.settings, bench.channels).conf
     assert conf.web_enabled is False
     assert conf.topic_disable_leader is True

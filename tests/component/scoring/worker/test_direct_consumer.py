@@ -1,6 +1,6 @@
-"""What the consumer of the feature log delivers and lets be committed, by a real Faust consumer.
+"""What the consumer of the feature log delivers and commits, with a real Faust consumer.
 
-Only Kafka is missing: what a fetch brings is given to it.
+Only Kafka is replaced: the tests supply the fetched records.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class FetchedRecord:
 
 @contextmanager
 def consumer_of(fetches: list[list[int]], delivered: list[Fetched]) -> Iterator[DirectConsumer]:
-    """A consumer that is assigned `PLACE` and will be brought these offsets; in a running loop."""
+    """A consumer with `PLACE` assigned and these offsets to fetch; needs a running event loop."""
     app = build_app(Settings(), Channels())
     wanted = asyncio.Event()
     wanted.set()
@@ -43,10 +43,10 @@ def consumer_of(fetches: list[list[int]], delivered: list[Fetched]) -> Iterator[
     consumer = app.transport.create_consumer(
         callback=deliver, on_partitions_revoked=None, on_partitions_assigned=None
     )
-    brought = [[FetchedRecord(offset) for offset in offsets] for offsets in fetches]
+    fetched_records = [[FetchedRecord(offset) for offset in offsets] for offsets in fetches]
 
     async def next_records(_timeout: float) -> object:
-        return ({PLACE: brought.pop(0)}, {PLACE}) if brought else (None, None)
+        return ({PLACE: fetched_records.pop(0)}, {PLACE}) if fetched_records else (None, None)
 
     consumer._wait_next_records = next_records
     consumer.highwater = lambda _place: 0
@@ -54,12 +54,12 @@ def consumer_of(fetches: list[list[int]], delivered: list[Fetched]) -> Iterator[
     try:
         yield consumer
     finally:
-        # The thread that reads from Kafka was never started, but has its loop.
+        # The consumer's thread was never started, but its event loop exists.
         consumer._thread.thread_loop.close()
 
 
 def after(fetches: list[list[int]], check: Callable[[DirectConsumer, list[Fetched]], None]) -> None:
-    """Let a consumer deliver these fetches, then look at it."""
+    """Let a consumer deliver these fetches, then run ``check``."""
 
     async def scenario() -> None:
         delivered: list[Fetched] = []
@@ -72,7 +72,7 @@ def after(fetches: list[list[int]], check: Callable[[DirectConsumer, list[Fetche
 
 
 @given(st.lists(st.integers(1, 8), min_size=1, max_size=6))
-def test_what_may_be_committed_grows_with_each_acknowledged_message_to_its_end(
+def test_the_committable_offset_is_the_end_of_the_last_acknowledged_message(
     sizes: list[int],
 ) -> None:
     at = 10
@@ -105,7 +105,7 @@ def test_a_message_is_acknowledged_once() -> None:
     after([[0, 1]], check)
 
 
-def test_offsets_that_the_log_lacks_do_not_stop_commits() -> None:
+def test_gaps_in_the_offsets_do_not_stop_commits() -> None:
     def check(consumer: DirectConsumer, delivered: list[Fetched]) -> None:
         consumer.ack(delivered[0])
         assert consumer._new_offset(PLACE) == 2
@@ -116,7 +116,7 @@ def test_offsets_that_the_log_lacks_do_not_stop_commits() -> None:
     after([[0, 1], [6, 7]], check)
 
 
-def test_records_from_before_the_place_that_is_read_are_not_delivered_again() -> None:
+def test_records_before_the_read_offset_are_not_delivered_again() -> None:
     async def scenario() -> None:
         delivered: list[Fetched] = []
         with consumer_of([[3, 4], [5, 6]], delivered) as consumer:
@@ -129,7 +129,7 @@ def test_records_from_before_the_place_that_is_read_are_not_delivered_again() ->
     asyncio.run(scenario())
 
 
-def test_what_was_fetched_while_nothing_may_flow_is_read_again_later() -> None:
+def test_records_fetched_while_the_flow_is_suspended_are_fetched_again() -> None:
     async def scenario() -> None:
         delivered: list[Fetched] = []
         sought = []
@@ -146,7 +146,7 @@ def test_what_was_fetched_while_nothing_may_flow_is_read_again_later() -> None:
     asyncio.run(scenario())
 
 
-def test_the_rest_of_a_fetch_is_dropped_when_a_new_generation_begins() -> None:
+def test_the_rest_of_a_fetch_is_dropped_when_a_new_generation_starts() -> None:
     async def scenario() -> None:
         delivered: list[Fetched] = []
         with consumer_of([list(range(7))], delivered) as consumer:
@@ -162,7 +162,7 @@ def test_the_rest_of_a_fetch_is_dropped_when_a_new_generation_begins() -> None:
     asyncio.run(scenario())
 
 
-def test_nothing_is_asked_for_while_nothing_is_wanted() -> None:
+def test_the_consumer_fetches_only_while_records_are_wanted() -> None:
     async def scenario() -> None:
         delivered: list[Fetched] = []
         with consumer_of([[0]], delivered) as consumer:

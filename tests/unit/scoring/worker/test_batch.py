@@ -28,7 +28,7 @@ from tests.scoring_fakes import (
 
 
 class Bench:
-    """A batch scorer with its parts in reach, and a clock that goes on by itself."""
+    """A batch scorer, access to its parts, and a clock that advances with each reading."""
 
     def __init__(self) -> None:
         self.models = FixedSource(HEURISTIC)
@@ -74,7 +74,7 @@ def record(
     )
 
 
-def test_a_row_becomes_a_decision_keyed_by_user_with_its_place_in_the_log(bench: Bench) -> None:
+def test_a_row_becomes_a_decision_keyed_by_user_with_the_position_in_the_log(bench: Bench) -> None:
     bench.score(record(feature_row("t-9"), offset=41))
     (sent,) = bench.sink.records
     assert sent.topic == topics.DECISIONS
@@ -89,7 +89,7 @@ def test_a_row_becomes_a_decision_keyed_by_user_with_its_place_in_the_log(bench:
     assert topics.HEADER_REPLAY not in headers
 
 
-def test_a_replay_stays_marked_as_one(bench: Bench) -> None:
+def test_the_decision_of_a_replay_is_marked_as_replay(bench: Bench) -> None:
     bench.score(record(feature_row("t-1"), headers=(REPLAY_HEADER,)), record(feature_row("t-2")))
     assert [topics.is_replay(sent.headers) for sent in bench.sink.records] == [True, False]  # type: ignore[arg-type]
 
@@ -115,7 +115,7 @@ def test_a_repeat_within_a_batch_gets_the_earlier_decision(bench: Bench) -> None
     assert repeat.value == first.value
 
 
-def test_without_the_store_decisions_go_on_and_say_so(bench: Bench) -> None:
+def test_without_the_store_decisions_continue_and_are_marked_as_degraded(bench: Bench) -> None:
     bench.store.is_away = True
     bench.score(record(feature_row("t-1")))
     (sent,) = bench.sink.records
@@ -141,7 +141,7 @@ INCOMPLETE = encode_feature_row(feature_row()).replace(b'"user_transaction_count
         (encode_feature_row(feature_row()), tuple(WRONG_TYPE)),
     ],
 )
-def test_what_is_no_feature_row_becomes_a_dead_letter_and_its_neighbours_are_decided(
+def test_a_bad_record_becomes_a_dead_letter_and_its_neighbours_are_decided(
     bench: Bench, value: bytes | None, headers: tuple[tuple[str, bytes], ...]
 ) -> None:
     bad = record(value, offset=5, headers=headers)
@@ -170,7 +170,7 @@ def test_valid_then_invalid_then_valid_are_each_answered(bench: Bench) -> None:
     assert sent == [topics.DECISIONS, topics.DEAD_LETTERS, topics.DECISIONS]
 
 
-def test_a_batch_the_broker_does_not_take_fails_and_comes_again_with_the_same_bytes(
+def test_a_batch_that_the_broker_refuses_fails_and_its_repeat_gives_the_same_bytes(
     bench: Bench,
 ) -> None:
     bench.sink.error = DeliveryError("away")
@@ -183,7 +183,7 @@ def test_a_batch_the_broker_does_not_take_fails_and_comes_again_with_the_same_by
     assert bench.sink.records[0].value == kept
 
 
-def test_a_batch_has_one_model_even_if_it_changes_meanwhile(bench: Bench) -> None:
+def test_a_batch_is_scored_by_one_model_in_one_call(bench: Bench) -> None:
     model = FixedModel(0.2)
     bench.models.model = model
     bench.score(*(record(feature_row(f"t-{at}"), offset=at) for at in range(50)))
@@ -210,7 +210,7 @@ def test_a_repeat_keeps_the_batch_features_of_the_first_decision(bench: Bench) -
     assert bench.count("scoring_degraded_total", missing="batch_features_unavailable") == 1
 
 
-def test_a_model_without_batch_features_asks_for_none(bench: Bench) -> None:
+def test_a_model_without_batch_features_reads_none(bench: Bench) -> None:
     bench.models.model = FixedModel(0.2)
     bench.score(record(feature_row("t-1")))
     assert bench.batch_reader.calls == []

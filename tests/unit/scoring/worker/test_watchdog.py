@@ -14,7 +14,7 @@ def stalls(*seen: tuple[int, Progress | None, int]) -> list[bool]:
 BEHIND = Progress(lag=5, committed=100)
 
 
-def test_lag_without_any_progress_is_a_stall_just_past_the_limit() -> None:
+def test_lag_without_progress_is_a_stall_after_the_limit() -> None:
     assert stalls((0, BEHIND, 7), (999, BEHIND, 7)) == [False, False]
     assert stalls((0, BEHIND, 7), (1_000, BEHIND, 7)) == [False, False]
     assert stalls((0, BEHIND, 7), (1_001, BEHIND, 7)) == [False, True]
@@ -30,7 +30,7 @@ def test_a_member_without_partitions_is_not_stalled_while_others_commit() -> Non
     assert not any(stalls(*seen))
 
 
-def test_nothing_to_do_is_no_stall_however_long() -> None:
+def test_no_lag_is_no_stall_for_any_time() -> None:
     done = Progress(lag=0, committed=100)
     assert stalls((0, done, 7), (10**9, done, 7), (10**9 + 1, BEHIND, 7)) == [
         False,
@@ -39,7 +39,7 @@ def test_nothing_to_do_is_no_stall_however_long() -> None:
     ]
 
 
-def test_a_broker_that_does_not_answer_starts_the_clock_anew() -> None:
+def test_a_broker_that_does_not_answer_restarts_the_clock() -> None:
     assert stalls((0, BEHIND, 7), (900, None, 7), (1_001, BEHIND, 7), (2_002, BEHIND, 7)) == [
         False,
         False,

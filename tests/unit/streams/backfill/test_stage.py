@@ -1,4 +1,4 @@
-"""What a batch folds is what the stream folded: order, late labels, the states at the end."""
+"""The backfill computes what the stream computed: rows, late labels and final states."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def frame_of(topic: str, obj: dict[str, Any]) -> bytes:
 
 
 class Batch:
-    """Both stages as batch mode calls them: sorted by key, then by place."""
+    """Both stages as batch mode calls them: frames sorted by key, then by position."""
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.user = UserBackfill(limits=limits, online=None)
@@ -82,7 +82,7 @@ class Batch:
 
 
 def place_of(row: dict[str, Any], number: int) -> FoldPlace:
-    """As `training.archive.backfilled` makes it, in the order in which the job made the rows."""
+    """The position that `training.archive.backfilled` gives a row; rows are in the job's order."""
     return FoldPlace(
         user_order=number,
         merchant_order=(1 << 40) + number,
@@ -151,7 +151,7 @@ def test_a_merchant_of_labels_alone_has_a_state_and_no_row() -> None:
     assert MerchantState.decode(batch.states["merchant", "m-1"]).sequence == 1
 
 
-def test_a_key_without_a_state_of_its_own_does_not_get_that_of_the_key_before() -> None:
+def test_a_key_without_state_does_not_get_the_state_of_the_previous_key() -> None:
     stage = UserBackfill(limits=LIMITS, online=None)
     place = FoldPlace(0, 0, 0).pack()
     stage.process("u-1", place + frame_of(topics.TRANSACTIONS, transaction_object(user_id="u-1")))
@@ -159,7 +159,7 @@ def test_a_key_without_a_state_of_its_own_does_not_get_that_of_the_key_before() 
     assert stage.finish_key("u-2") is None
 
 
-def test_the_places_stay_in_front_of_what_the_user_stage_hands_on() -> None:
+def test_the_user_stage_keeps_the_position_in_front_of_its_output() -> None:
     stage = UserBackfill(limits=LIMITS, online=None)
     place = FoldPlace(3, 4, 5)
     answer = stage.process("u", place.pack() + frame_of(topics.TRANSACTIONS, transaction_object()))
@@ -168,7 +168,7 @@ def test_the_places_stay_in_front_of_what_the_user_stage_hands_on() -> None:
     assert answer[rest_at + PLACE_BYTES :].startswith(b"{")
 
 
-def test_a_record_that_is_refused_now_ends_the_backfill() -> None:
+def test_a_record_that_is_no_longer_valid_ends_the_backfill() -> None:
     with pytest.raises(RefusedRecordError, match=r"offset 7 of transactions partition 1"):
         Batch(Limits(currency="USD")).run([(FoldPlace(0, 0, 0), transaction_object())], [])
     wrong = {**label_object(), "is_fraud": "yes"}

@@ -1,4 +1,4 @@
-"""Which checkpoint a job starts from, and when it may not."""
+"""From which state a job starts, and when it refuses to start."""
 
 import os
 from pathlib import Path
@@ -32,14 +32,14 @@ def test_no_checkpoint_means_the_beginning_of_the_topics(tmp_path: Path) -> None
     assert newest_checkpoint(tmp_path / "never-made") is None
 
 
-def test_the_last_written_complete_checkpoint_is_taken_whatever_its_number(tmp_path: Path) -> None:
+def test_the_newest_complete_checkpoint_is_taken_regardless_of_its_number(tmp_path: Path) -> None:
     checkpoint(tmp_path, "old-job/chk-900", written_s=1_000)
     newest = checkpoint(tmp_path, "new-job/chk-2", written_s=2_000)
     checkpoint(tmp_path, "new-job/chk-3", written_s=3_000, is_complete=False)
     assert newest_checkpoint(tmp_path) == newest
 
 
-def test_state_of_other_definitions_is_refused_and_says_what_to_do(tmp_path: Path) -> None:
+def test_state_of_other_definitions_is_refused_with_instructions(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     check_definitions(settings)
     check_definitions(settings)
@@ -62,12 +62,12 @@ def test_a_job_starts_from_its_checkpoint_then_from_a_seed_then_from_the_beginni
     assert choose_start(settings) == Start(newest.resolve().as_uri())
 
 
-def test_a_seed_puts_the_old_checkpoints_aside_and_lets_the_job_start(tmp_path: Path) -> None:
+def test_a_seed_renames_the_old_checkpoints_and_lets_the_job_start(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     check_definitions(settings)
     checkpoint(checkpoints_dir(settings), "job/chk-1", written_s=1_000)
     noted = checkpoints_dir(settings).parent / "definition-digest"
-    for _ in range(2):  # killed before the note, and done again
+    for _ in range(2):  # the second run is a repeat after a kill before the digest was written
         noted.write_text("of-last-year\n")
         install_seed(settings, savepoint=tmp_path / "seed", next_offsets={})
         check_definitions(settings)
@@ -77,7 +77,7 @@ def test_a_seed_puts_the_old_checkpoints_aside_and_lets_the_job_start(tmp_path: 
         assert (kept / "job" / "chk-1" / "_metadata").exists()
 
 
-def test_a_seed_of_other_definitions_is_none(tmp_path: Path) -> None:
+def test_a_seed_of_other_definitions_is_ignored(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     install_seed(settings, savepoint=tmp_path / "seed", next_offsets={})
     seed = checkpoints_dir(settings).parent / "seed.json"

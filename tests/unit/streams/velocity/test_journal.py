@@ -1,4 +1,4 @@
-"""The journal rebuilds the very state, and stays within twice its snapshot."""
+"""A journal restores the same state, and its size stays below twice its snapshot."""
 
 import random
 
@@ -8,13 +8,13 @@ from streams.velocity.journal import JournaledStates
 
 
 class Tape:
-    """A state that remembers every entry: the plainest thing a journal could lose."""
+    """A state that is the list of its entries, so that a lost entry shows."""
 
     def __init__(self, entries: list[bytes] | None = None) -> None:
         self.entries = entries or []
 
     def encode(self) -> bytes:
-        """All entries, one a line."""
+        """All entries, one in each line."""
         return b"\n".join(self.entries)
 
     @classmethod
@@ -59,7 +59,7 @@ def write(states: JournaledStates[Tape], key: str, entry: bytes, store: MemorySt
     states.record(live, entry, store)
 
 
-def test_a_restarted_operator_finds_every_entry_whatever_the_compactions() -> None:
+def test_a_restarted_operator_finds_every_entry_despite_compactions() -> None:
     seed = random.randrange(2**32)
     print(f"seed={seed}")
     rng = random.Random(seed)
@@ -74,7 +74,7 @@ def test_a_restarted_operator_finds_every_entry_whatever_the_compactions() -> No
     assert store.replaced_total > 0
 
 
-def test_what_is_stored_stays_within_twice_the_snapshot() -> None:
+def test_the_journal_stays_below_twice_its_snapshot() -> None:
     store, states = MemoryStore(), tapes()
     for number in range(5_000):
         write(states, "k", b"entry-%d" % number, store)
@@ -82,7 +82,7 @@ def test_what_is_stored_stays_within_twice_the_snapshot() -> None:
     assert sum(map(len, entries)) <= max(len(snapshot), 4_096)
 
 
-def test_compactions_get_rarer_as_the_state_grows_so_the_cost_per_event_stays_flat() -> None:
+def test_compactions_get_rarer_as_the_state_grows_so_the_cost_per_event_is_constant() -> None:
     store, states = MemoryStore(), tapes()
     compactions = []
     for _ in range(2):
@@ -93,7 +93,7 @@ def test_compactions_get_rarer_as_the_state_grows_so_the_cost_per_event_stays_fl
     assert compactions[1] < compactions[0]
 
 
-def test_the_least_recently_used_state_leaves_and_comes_back_from_its_journal() -> None:
+def test_the_least_recently_used_state_is_evicted_and_restored_from_its_journal() -> None:
     stores = {key: MemoryStore() for key in "abc"}
     states = tapes(live_keys_max=2)
     for key in "abc":
@@ -103,6 +103,6 @@ def test_the_least_recently_used_state_leaves_and_comes_back_from_its_journal() 
     assert [key for key, _ in states.items()] == ["a", "c"]
 
 
-def test_no_room_for_a_single_live_state_is_refused() -> None:
+def test_a_cache_without_room_for_a_state_is_refused() -> None:
     with pytest.raises(ValueError, match="live_keys_max=0"):
         tapes(live_keys_max=0)

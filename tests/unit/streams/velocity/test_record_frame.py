@@ -1,4 +1,4 @@
-"""The framing keeps any bytes as they came; the JVM's half is tested in tests/e2e."""
+"""Framing keeps all bytes unchanged; the Java side is tested in tests/e2e."""
 
 import struct
 
@@ -29,7 +29,7 @@ def framed(
     offset: int = 42,
     timestamp_ms: int = 1_700_000_000_000,
 ) -> bytes:
-    """A record as ``RecordFrame.java`` frames it: the layout of its comment, written out."""
+    """A record frame, built from the layout that ``RecordFrame.java`` documents."""
     headers_bytes = encode_headers(headers)
     frame = b"R" + struct.pack(">iqq", partition, offset, timestamp_ms)
     for part in (topic, key, headers_bytes, value):
@@ -38,7 +38,7 @@ def framed(
 
 
 @given(blobs, blobs, st.lists(st.tuples(names, blobs), max_size=4))
-def test_a_record_is_read_as_it_was_framed(
+def test_a_frame_is_decoded_to_the_record_it_was_made_of(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]]
 ) -> None:
     record = InboundRecord.parse(framed(key=key, value=value, headers=headers))
@@ -49,14 +49,14 @@ def test_a_record_is_read_as_it_was_framed(
     assert record.headers == headers
 
 
-def test_a_header_is_as_the_jvm_writes_it() -> None:
+def test_headers_have_the_layout_of_the_java_side() -> None:
     assert encode_headers([("a", b"bc"), ("d", None)]) == (
         b"\x00\x00\x00\x01\x00\x00\x00\x02abc\x00\x00\x00\x01\xff\xff\xff\xffd"
     )
     assert decode_headers(b"") == []
 
 
-def test_a_header_that_is_there_is_never_missed() -> None:
+def test_the_cheap_header_test_misses_no_header() -> None:
     record = InboundRecord.parse(framed(headers=(("a", b"b"), ("weir-replay", b"1"))))
     assert record.may_have_header(b"weir-replay")
     assert not InboundRecord.parse(framed(value=b"weir-replay")).may_have_header(b"weir-replay")

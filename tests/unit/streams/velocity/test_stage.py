@@ -104,7 +104,7 @@ def test_a_transaction_becomes_one_row_keyed_by_its_user_with_every_feature() ->
     assert (row["repeat"], row["user_sequence"], row["merchant_sequence"]) == (False, 1, 1)
 
 
-def test_a_row_says_its_type_and_whose_event_it_is_in_cloudevents_headers() -> None:
+def test_a_row_has_cloudevents_headers_with_type_and_transaction_id() -> None:
     job = Job()
     job.transaction(transaction_id="t-9")
     headers = dict(job.produced[0].headers)
@@ -113,7 +113,7 @@ def test_a_row_says_its_type_and_whose_event_it_is_in_cloudevents_headers() -> N
     assert "weir-replay" not in headers
 
 
-def test_a_replay_may_lie_ahead_of_the_clock_and_its_row_says_replay() -> None:
+def test_a_replay_may_be_ahead_of_the_clock_and_its_row_is_marked_as_replay() -> None:
     job = Job()
     body = wire(transaction_object(event_time_ms=NOW_MS + DAY_MS))
     job.feed(body, key="u-1", headers=[topics.REPLAY_HEADER])
@@ -135,8 +135,8 @@ def test_a_second_delivery_is_counted_once_by_user_and_by_merchant() -> None:
 
 def test_fraud_counts_once_its_label_was_observed_and_its_delay_has_passed() -> None:
     job = Job()
-    # transaction at -7 d, its label observed at -5 d, asked now:
-    #   (now - 7 d - 1 d, now - 7 d]   holds the transaction, closed on the right
+    # The transaction is at -7 d, its label was observed at -5 d. The window as of now is
+    # (now - 7 d - 1 d, now - 7 d]: closed on the right, so it contains the transaction.
     job.transaction(transaction_id="old", event_time_ms=NOW_MS - 7 * DAY_MS)
     job.label(
         transaction_id="old",
@@ -150,7 +150,7 @@ def test_fraud_counts_once_its_label_was_observed_and_its_delay_has_passed() -> 
 
 @pytest.mark.parametrize("topic", [topics.TRANSACTIONS, topics.LABELS])
 @pytest.mark.parametrize("value", [None, b"\x00\xff", b"{", b'{"user_id":1}'])
-def test_bad_input_is_a_dead_letter_as_it_came_and_the_next_event_is_served(
+def test_bad_input_becomes_an_unchanged_dead_letter_and_the_next_event_is_processed(
     topic: str, value: bytes | None
 ) -> None:
     job = Job()
@@ -165,13 +165,13 @@ def test_bad_input_is_a_dead_letter_as_it_came_and_the_next_event_is_served(
     assert job.transaction()["features"]["user_transaction_count_5m"] == 1
 
 
-def test_a_record_of_another_weir_type_is_refused_although_its_body_would_do() -> None:
+def test_a_record_of_another_weir_type_is_refused_although_its_body_is_valid() -> None:
     job = Job()
     job.feed(wire(transaction_object()), headers=[("ce_type", b"weir.label.v1")])
     assert job.produced[-1].topic == topics.DEAD_LETTERS.encode()
 
 
-def test_crashes_anywhere_change_no_row() -> None:
+def test_crashes_at_any_point_change_no_row() -> None:
     seed = random.randrange(2**32)
     print(f"seed={seed}")
     rng = random.Random(seed)
