@@ -90,18 +90,6 @@ class VectorSpec:
         return json.dumps(spec, separators=(",", ":"))
 
     @classmethod
-    def from_signature(cls, signature: bytes) -> VectorSpec:
-        """Read the specification from a model's ``weir/signature.json``.
-
-        Raises:
-            ValueError: the bytes are not such a file.
-        """
-        try:
-            return cls.from_json(json.dumps(json.loads(signature)["vector"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no signature, {signature[:80]!r}: {error!r}") from error
-
-    @classmethod
     def from_json(cls, text: str | bytes) -> VectorSpec:
         """Read the text that `to_json` gave.
 

@@ -13,7 +13,9 @@ from typing import Final
 from clients.mlflow_rest import MlflowRest, ModelVersion
 from features.definitions import DEFINITION_DIGEST
 from models.artifact.files import SIGNATURE_PATH
+from models.artifact.signature import Signature
 from models.encoding.vector import VectorSpec
+from models.errors import SignatureMismatchError
 from schemas.settings import Settings
 from training.errors import (
     NoEarlierChampionError,
@@ -192,7 +194,9 @@ def vector_spec_of(versions: ModelVersions, version: str) -> VectorSpec | None:
         ModelRegistryUnreachableError: no answer.
     """
     try:
-        signature = versions.artifact(versions.get(version), SIGNATURE_PATH)
-        return None if signature is None else VectorSpec.from_signature(signature)
-    except (NoSuchVersionError, ValueError):
+        content = versions.artifact(versions.get(version), SIGNATURE_PATH)
+        if content is None:
+            return None
+        return Signature.read(content, of=f"model version {version}").vector_spec()
+    except (NoSuchVersionError, SignatureMismatchError):
         return None
