@@ -1,8 +1,8 @@
 """The list of features: entity, quantity, aggregate, window, delay, and the limits they hold under.
 
 Names and the digest are derived from the list, never typed. To add a feature, add a line here.
-Everybody imports this module: the fold computes what it lists, rows, decisions and models carry
-``DEFINITION_DIGEST``, and the documents are checked against it. Imports nothing of ours.
+The engine computes what is listed; rows, decisions and models carry ``DEFINITION_DIGEST``; the
+documents are checked against the list. Imports no other module of ours.
 """
 
 from __future__ import annotations
@@ -26,46 +26,47 @@ LATENESS_MS = DAY_MS
 """An event at most this much older than its key's newest event gets exact values."""
 
 IDENTITY_MS = DAY_MS
-"""A transaction id is remembered until its user's newest event is more than this past the newest
-event at its first delivery."""
+"""A transaction id is remembered until the user's newest event time has advanced by more than this
+since the first delivery of the id."""
 
 LABEL_WAIT_MS = 60 * DAY_MS
-"""A label of an unknown transaction waits until its merchant's newest event is more than this past
-the label's observed time."""
+"""A label of an unknown transaction is kept until the merchant's newest event time is more than
+this after the label's observed time."""
 
 TILES_PER_WINDOW = 64
-"""Past ``Caps.events_max`` single events, a key's oldest events are kept as tiles: count and sum
-of ``window_ms // TILES_PER_WINDOW`` ms each, on an absolute grid, one grid for each window.
+"""When a key has more than ``Caps.events_max`` single events, its oldest events are folded into
+tiles. A tile holds count and sum of ``window_ms // TILES_PER_WINDOW`` ms, on an absolute grid; each
+window has a grid of its own.
 
 **The error bound.** A value whose window holds tiled events is named in ``approximate``. It is the
-exact value of a window whose edges are moved back a little. The open edge, if it falls inside a
-tile of its window that holds events, moves to that tile's start: less than 1/64 of the window. The
-closed edge moves only if tiled events are younger than it (the event came late, or the window is
-delayed), and on the grid of the entity's shortest window: less than 1/64 of that. So a count or
-a sum is wrong by at most the events of the one tile at each edge, and no event sees its future.
-A rate has the same edges above and below the line, so it stays between 0 and 1. A late event
-always counts itself.
+exact value of a window whose edges are moved back. If the open edge falls inside a tile that holds
+events, it moves to the start of that tile, by less than 1/64 of the window. The closed edge moves
+only if tiled events are younger than it (the event came late, or the window is delayed). It moves
+on the grid of the entity's shortest window, by less than 1/64 of that window. So a count or a sum
+is wrong by at most the events of one tile at each edge, and no event sees its future. Numerator and
+denominator of a rate have the same edges, so a rate stays between 0 and 1. A late event always
+counts itself.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The limits of one key's state. Fixed in production; smaller in tests.
+    """The limits of one key's state. Fixed in production, smaller in tests.
 
     Attributes:
-        events_max: single events kept; past it the oldest quarter becomes tiles. At least 4.
-        ids_max: transaction ids remembered within ``IDENTITY_MS``; past it the oldest is
-            forgotten, and only a repeat of that one would count twice.
-        merchants_max: distinct merchants kept of a user; past it the one not seen for longest
-            is forgotten, and a distinct count that would need it is approximate: a lower bound.
-        visits_max: single visits (time, merchant) kept of a user to answer for late events;
-            past it the oldest quarter is forgotten, and a late event's distinct count that
-            would need it is approximate: a lower bound.
-        labelled_max: transactions of a merchant whose labels are kept; past it the oldest
-            quarter is forgotten and merchant rates that reach back to them are approximate,
-            without a bound.
-        observations_max: labels kept of one transaction; past it the earliest observed is
-            forgotten, with the same consequence. At least 1.
+        events_max: single events kept, at least 4; above it the oldest quarter becomes tiles.
+        ids_max: transaction ids kept within ``IDENTITY_MS``; above it the oldest id is dropped,
+            and a repeat of that id would count twice.
+        merchants_max: distinct merchants kept of a user; above it the merchant with the oldest
+            last visit is dropped, and a distinct count that needs it is a lower bound, marked
+            approximate.
+        visits_max: single visits (time, merchant) kept of a user to answer for late events; above
+            it the oldest quarter is dropped, and a late event's distinct count that needs it is a
+            lower bound, marked approximate.
+        labelled_max: transactions of a merchant whose labels are kept; above it the oldest quarter
+            is dropped, and merchant rates that reach back to them are approximate, without a bound.
+        observations_max: labels kept of one transaction, at least 1; above it the label with the
+            earliest observed time is dropped, with the same consequence.
     """
 
     events_max: int = 16_384
@@ -76,7 +77,7 @@ class Caps:
     observations_max: int = 16
 
     def __post_init__(self) -> None:
-        """Refuse caps with which nothing could be kept."""
+        """Refuse caps that are too small for the engine."""
         if self.events_max < 4 or self.visits_max < 4 or self.labelled_max < 4:
             raise ValueError(f"{self}: events_max, visits_max and labelled_max must be at least 4")
         if self.ids_max < 1 or self.merchants_max < 1 or self.observations_max < 1:
@@ -126,11 +127,11 @@ class Velocity:
     time lies in ``(t - delay_ms - window_ms, t - delay_ms]``, t being the scored event's time.
 
     Attributes:
-        entity: whose events.
-        quantity: what is aggregated; amounts in minor units.
-        aggregate: how.
-        window_ms: window length in ms, positive.
-        delay_ms: how far before the event the window ends, in ms.
+        entity: kind of the key.
+        quantity: what is aggregated; amounts are in minor units.
+        aggregate: how it is aggregated.
+        window_ms: length of the window in ms, positive.
+        delay_ms: time from the end of the window to the event, in ms.
 
     Examples:
         >>> Velocity("user", "amount", "sum", 5 * MINUTE_MS).name
@@ -146,7 +147,7 @@ class Velocity:
     delay_ms: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what the fold could not compute."""
+        """Refuse a feature that the engine cannot compute."""
         if _QUANTITY_OF.get(self.aggregate) != self.quantity:
             raise ValueError(f"no aggregate {self.aggregate!r} of quantity {self.quantity!r}")
         if self.window_ms < TILES_PER_WINDOW or self.delay_ms < 0:
@@ -164,17 +165,17 @@ class Velocity:
 
     @property
     def value_type(self) -> ValueType:
-        """Whole numbers or not; a mean may also be null."""
+        """Type of the value; a mean may also be null."""
         return "double" if self.aggregate in ("mean", "rate") else "int64"
 
 
 @dataclass(frozen=True, slots=True)
 class OnDemand:
-    """A feature that the event itself tells, see ``features/on_demand.py``.
+    """A feature computed from the event alone, see ``features/on_demand.py``.
 
     Attributes:
         name: its name, as on the wire.
-        meaning: what it is, in words.
+        meaning: its definition as a sentence; a part of the digest.
     """
 
     name: str
@@ -182,7 +183,7 @@ class OnDemand:
 
     @property
     def value_type(self) -> ValueType:
-        """Always a whole number."""
+        """Type of the value, always an integer."""
         return "int64"
 
 
@@ -193,7 +194,7 @@ def _across(
     *,
     delay_ms: int = 0,
 ) -> tuple[Velocity, ...]:
-    """Multiply measures by windows, measure by measure."""
+    """Combine every measure with every window, ordered by measure."""
     return tuple(
         Velocity(entity, quantity, aggregate, window_ms, delay_ms)
         for quantity, aggregate in measures
@@ -209,35 +210,35 @@ USER_FEATURES = (
     ),
     *_across("user", (("merchant", "distinct"),), (5 * MINUTE_MS, DAY_MS)),
 )
-"""What a user has done up to and with the event."""
+"""Features of the user's transactions up to and including the event."""
 
-# Labels need time to be known. Without a delay the values would also depend on how the
-# partitions of users interleave, and a replay would not repeat them.
+# Labels arrive with a delay. Without a delay of the window the values would also depend on the
+# order in which the partitions of users are read, and a replay would not give the same values.
 MERCHANT_FEATURES = _across(
     "merchant",
     (("transaction", "count"), ("fraud", "rate")),
     (DAY_MS, 7 * DAY_MS, 30 * DAY_MS),
     delay_ms=7 * DAY_MS,
 )
-"""What happened at a merchant, a week ago and before."""
+"""Features of the merchant's transactions and labels, up to a week before the event."""
 
 ON_DEMAND_FEATURES = (
     OnDemand("hour_of_day", "Hour of the event time, UTC, 0 to 23."),
     OnDemand("is_weekend", "1 on Saturday and Sunday, UTC, else 0."),
     OnDemand("is_night", "1 from 00:00:00.000 to 06:59:59.999 UTC, else 0."),
 )
-"""What the event itself tells."""
+"""Features computed from the event alone."""
 
 FEATURE_NAMES: tuple[str, ...] = (
     *(feature.name for feature in USER_FEATURES),
     *(feature.name for feature in MERCHANT_FEATURES),
     *(feature.name for feature in ON_DEMAND_FEATURES),
 )
-"""All names, in the order of the wire: user, merchant, on demand."""
+"""All names in the order of the wire: user, merchant, on demand."""
 
 
 def _digest() -> str:
-    """Hash everything that a value depends on, down to caps and tiles."""
+    """Hash everything that a value depends on, including caps and tiles."""
     definitions = {
         "velocity": [asdict(feature) for feature in (*USER_FEATURES, *MERCHANT_FEATURES)],
         "on_demand": [asdict(feature) for feature in ON_DEMAND_FEATURES],
@@ -252,4 +253,4 @@ def _digest() -> str:
 
 
 DEFINITION_DIGEST = _digest()
-"""16 hexadecimal digits. Rows, decisions, models and states of another digest do not mix."""
+"""16 hexadecimal digits. Rows, decisions, models and states of two digests must not be mixed."""

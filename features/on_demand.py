@@ -1,7 +1,8 @@
-"""Features that the event itself tells: no state, no window.
+"""Features computed from the event alone: no state, no window.
 
-The calendar is UTC's, computed from the milliseconds: no time zone table, no datetime object.
-Text of the event (device type, country) is encoded where the model is fitted, in ``vector.py``.
+The calendar is in UTC and is computed from the milliseconds, without time zones and datetime
+objects. Text of the event (device type, country) is encoded by the model, in ``models/encoding``.
+Called by the velocity job and by ad-hoc scoring.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from features.definitions import DAY_MS, HOUR_MS
 
 NIGHT_HOUR_MAX = 6
-"""The last hour of the night, itself included."""
+"""The last hour that counts as night."""
 
 _SATURDAY = 5
 _WEEKDAY_OF_1970_01_01 = 3  # A Thursday; Monday is 0.
 
 
 def on_demand_features(event_time_ms: int) -> dict[str, int]:
-    """Give ``hour_of_day``, ``is_weekend`` and ``is_night`` of an instant.
+    """Give ``hour_of_day``, ``is_weekend`` and ``is_night`` of an event time.
 
     Args:
         event_time_ms: in ms since 1970 UTC.

@@ -1,4 +1,4 @@
 """The engine: folds events into the state of one entity and reads feature values from it.
 
-The definitions reach it as data. Everybody who computes a velocity feature calls this package.
+The definitions reach it as data. All code that computes a velocity feature calls this package.
 """

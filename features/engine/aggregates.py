@@ -1,8 +1,8 @@
-"""Count, sum, mean, distinct, rate: from what a window holds to the value of a feature.
+"""Count, sum, mean, distinct, rate: from the content of a window to the value of a feature.
 
-A window's content is two integers, how many and how much; both can be added and subtracted, so
-the state keeps running totals and an aggregate is only read. Aggregates know nothing of windows:
-``Plan`` multiplies the two. Called by the states, once an event.
+The content of a window is two integers, a count and a total. Both can be added and subtracted, so
+the state keeps running totals and an aggregate only reads them. Aggregates know nothing of
+windows; ``Plan`` combines the two. The states call it once for each event.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ FeatureValue = int | float | None
 
 
 def read_count(count: int, _total: int) -> int:
-    """Give how many events the window holds; 0 of nothing."""
+    """Give the number of events in the window."""
     return count
 
 
 def read_sum(_count: int, total: int) -> int:
-    """Give the sum over the window's events, in the quantity's unit; 0 of nothing."""
+    """Give the sum over the window's events, in the unit of the quantity."""
     return total
 
 
 def read_mean(count: int, total: int) -> float | None:
-    """Give sum / count, correctly rounded; None of nothing.
+    """Give sum / count, correctly rounded; None for an empty window.
 
     Examples:
         >>> read_mean(2, 25), read_mean(0, 0)
@@ -37,7 +37,7 @@ def read_mean(count: int, total: int) -> float | None:
 
 
 def read_rate(count: int, total: int) -> float:
-    """Give the share of the window's events that were marked; 0 of nothing.
+    """Give the share of the window's events that are marked; 0 for an empty window.
 
     Examples:
         >>> read_rate(4, 1), read_rate(0, 0)
@@ -56,7 +56,7 @@ READERS: dict[Aggregate, Callable[[int, int], FeatureValue]] = {
 
 
 class PlannedFeature(NamedTuple):
-    """One feature: its name, how it is read, and the position of its window."""
+    """One feature: its name, its reader, and the position of its window."""
 
     name: str
     read: Callable[[int, int], FeatureValue]
@@ -64,12 +64,12 @@ class PlannedFeature(NamedTuple):
 
 
 class Plan:
-    """The features of one entity, compiled: aggregate x window, with names made once.
+    """The features of one entity, prepared for reading: each with its aggregate and its window.
 
     Args:
-        windows: for each position, the aggregates that are read there and its window. One
-            window may have two positions, if different aggregates count different things.
-        features: what is computed, in the order of the wire.
+        windows: for each position its window and the aggregates that are read there. One window
+            may have two positions if its aggregates count different things.
+        features: the features to compute, in the order of the wire.
 
     Raises:
         ValueError: a feature has no window.
@@ -100,8 +100,8 @@ class Plan:
         """Read all features.
 
         Args:
-            counts: how many, for each position.
-            totals: how much, for each position.
+            counts: number of events at each position.
+            totals: sum at each position.
         """
         return {
             name: read(counts[position], totals[position])

@@ -1,9 +1,9 @@
-"""How many different merchants a user visited, in any window.
+"""The number of distinct merchants that a user visited, for each window.
 
-Reads as of the newest event need, for each window, only the merchants in order of their last
-visit: those that have left it go from the front, O(1) an event. Reads as of an earlier instant
-(late events) scan a log of single visits. Both are capped, see ``definitions.Caps``; past a cap
-a count is a lower bound and its position is given as approximate. Used by ``user_state.py``.
+A read as of the newest event needs only the merchants in order of their last visit: those that have
+left the window are removed from the front, O(1) an event. A read as of an earlier time (for a late
+event) scans a log of single visits. Both are capped, see ``definitions.Caps``; above a cap a count
+is a lower bound and its position is reported as approximate. Used by ``user_state.py``.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class DistinctMerchants:
         self._longest = max(range(len(windows_ms)), key=windows_ms.__getitem__)
         self._lateness_ms = lateness_ms
         self._caps = caps
-        # For each window: merchant -> last visit, oldest first. All are the newest part of
-        # the longest window's, so that one alone is written.
+        # For each window: merchant -> last visit, oldest first. The visits of the longest window
+        # contain those of all others, so only they are written.
         self._last_visits: tuple[OrderedDict[str, int], ...] = tuple(
             OrderedDict() for _ in windows_ms
         )
@@ -63,7 +63,7 @@ class DistinctMerchants:
         self._lost_until_ms = NEVER_MS
 
     def add(self, time_ms: int, *, merchant_id: str) -> list[int]:
-        """Add a visit that is not older than any before, and count each window as of it."""
+        """Add a visit that is not older than any other, and count each window as of it."""
         counts: list[int] = []
         merchants_max = self._caps.merchants_max
         for window_ms, last_visits in zip(self._windows_ms, self._last_visits, strict=True):
@@ -96,7 +96,7 @@ class DistinctMerchants:
     def read(
         self, as_of_ms: int, *, newest_ms: int, merchant_id: str | None = None
     ) -> tuple[list[int], tuple[int, ...]]:
-        """Count each window as of an instant, with one more visit then if it is given.
+        """Count each window as of a time, including a visit at that time if it is given.
 
         Returns:
             The counts, and the positions of those that are lower bounds.
@@ -117,7 +117,7 @@ class DistinctMerchants:
         return counts, self.lower_bounds(as_of_ms, counts)
 
     def lower_bounds(self, as_of_ms: int, counts: list[int]) -> tuple[int, ...]:
-        """Give the positions that forgotten merchants may be missing from; cap ``counts``."""
+        """Give the positions whose counts may miss dropped merchants; cap ``counts``."""
         merchants_max = self._caps.merchants_max
         if self._forgotten_until_ms == NEVER_MS and max(counts) <= merchants_max:
             return ()
@@ -130,7 +130,7 @@ class DistinctMerchants:
         return bounds
 
     def pack(self, *, newest_ms: int, is_online: bool) -> bytes:
-        """Write last visits, and the log unless it is for online reads."""
+        """Write the last visits, and for the durable form the log of visits."""
         last_visits = self._last_visits[self._longest]
         sections = [
             pack_ints([newest_ms - last_ms for last_ms in last_visits.values()]),
@@ -192,7 +192,7 @@ class DistinctMerchants:
         return newest_ms - self._windows_ms[self._longest] - self._lateness_ms
 
     def _shrink_log(self, newest_ms: int) -> None:
-        """Drop dead visits when they are the majority; past the cap the oldest quarter, too."""
+        """Drop dead visits when they are the majority; above the cap drop the oldest quarter."""
         times_ms = self._visit_times_ms
         horizon_ms = self._log_horizon_ms(newest_ms)
         size = len(times_ms)
@@ -210,7 +210,7 @@ class DistinctMerchants:
 
 
 def _insert_late(last_visits: OrderedDict[str, int], merchant_id: str, time_ms: int) -> None:
-    """Note a visit in its place: after those that are not newer."""
+    """Insert a visit in order of time, after those that are not newer."""
     if last_visits.get(merchant_id, NEVER_MS) >= time_ms:
         return
     last_visits.pop(merchant_id, None)
@@ -222,7 +222,7 @@ def _insert_late(last_visits: OrderedDict[str, int], merchant_id: str, time_ms: 
 
 
 def _pack_limit(limit_ms: int, newest_ms: int, horizon_ms: int) -> bytes:
-    """Write an instant if it lies after the horizon: before, it can matter no more."""
+    """Write a time if it is after the horizon; before the horizon it has no effect."""
     return pack_ints([newest_ms - limit_ms] if limit_ms > horizon_ms else [])
 
 

@@ -1,7 +1,7 @@
-"""Which transactions a user has already sent: identity is the transaction id alone.
+"""The transaction ids that a user has already sent; identity is the transaction id alone.
 
-An id is remembered until the user's newest event is more than ``IDENTITY_MS`` past what it was at
-the id's first delivery, and past a cap the oldest goes first. Used by ``user_state.py``.
+An id is kept until the user's newest event time has advanced by more than ``IDENTITY_MS`` since the
+first delivery of the id. Above a cap the oldest id is dropped. Used by ``user_state.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class IdMemory:
     """The transaction ids of one user's last day, with the event time of the first delivery.
 
     Args:
-        ids_max: how many are remembered.
+        ids_max: number of ids that are kept.
 
     Examples:
         >>> memory = IdMemory()
@@ -34,20 +34,20 @@ class IdMemory:
     def __init__(self, *, ids_max: int = IDS_MAX) -> None:
         self._ids_max = ids_max
         self._event_times_ms: OrderedDict[str, int] = OrderedDict()
-        # What was newest at the first delivery: the event itself, except for late ones.
+        # The newest event time at the first delivery; for an event in order, that is its own time.
         self._newest_ms_of_late: dict[str, int] = {}
 
     def first_delivery_ms(self, transaction_id: str) -> int | None:
-        """Give the event time of an id's first delivery; None if it is not remembered."""
+        """Give the event time of the first delivery of an id; None if the id is not known."""
         return self._event_times_ms.get(transaction_id)
 
     def add(self, transaction_id: str, *, event_time_ms: int, newest_ms: int) -> None:
         """Remember a first delivery.
 
         Args:
-            transaction_id: not remembered yet.
-            event_time_ms: of this event.
-            newest_ms: the user's newest event time, this event included.
+            transaction_id: an id that is not known yet.
+            event_time_ms: event time of the delivery.
+            newest_ms: the user's newest event time, including this event.
         """
         ids = self._event_times_ms
         ids[transaction_id] = event_time_ms

@@ -1,9 +1,9 @@
-"""The labels of one merchant's transactions, and which of them are fraud as of when.
+"""The labels of one merchant's transactions, and which transactions are fraud as of a time.
 
-A transaction is fraud as of an instant when the latest label observed at or before it says so.
-The timeline holds the frauds as of the merchant's newest event; labels observed later wait until
-it gets there, and a read as of an earlier or later instant corrects for the labels in between.
-Labels may come before their transaction. Used by ``merchant_state.py``.
+A transaction is fraud as of a time if the latest label observed at or before that time says so. The
+timeline holds the frauds as of the merchant's newest event. Labels with a later observed time are
+kept until the newest event reaches it; a read as of an earlier or later time corrects the counts by
+the labels in between. A label may arrive before its transaction. Used by ``merchant_state.py``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Labelled:
 
     Attributes:
         time_ms: the transaction's event time; None while the transaction has not arrived.
-        observed_ms: when each label was observed.
-        frauds: what each says.
+        observed_ms: observed time of each label.
+        frauds: whether each label says fraud.
         is_counted: whether the transaction is in the timeline of frauds.
     """
 
@@ -40,15 +40,15 @@ class Labelled:
         self.is_counted = False
 
     def is_fraud(self, as_of_ms: int) -> bool:
-        """Say what the latest label observed at or before an instant says; False without one."""
+        """Say whether the latest label observed at or before a time says fraud; False if none."""
         at = bisect_right(self.observed_ms, as_of_ms)
         return at > 0 and self.frauds[at - 1]
 
     def add(self, observed_ms: int, *, is_fraud: bool) -> bool:
-        """Add a label; of equal observed times the later arrival counts.
+        """Add a label; of labels with equal observed times the later arrival counts.
 
         Returns:
-            False if the same label is there already, which may have been delivered again.
+            False if the same label is known, because it was delivered again.
         """
         at = bisect_right(self.observed_ms, observed_ms)
         first = bisect_left(self.observed_ms, observed_ms)
@@ -63,14 +63,14 @@ class FraudLabels:
     """The labels of one merchant.
 
     Args:
-        spans: the windows that frauds are counted in.
+        spans: the windows in which frauds are counted.
         lateness_ms: how much older than the newest event a read may be and still be exact.
         caps: limits.
 
     Attributes:
         frauds: the event times of the transactions that are fraud as of the newest event.
-        lost_until_ms: the latest event time of a transaction whose labels were forgotten because
-            of a cap.
+        lost_until_ms: the latest event time of a transaction whose labels were dropped because of
+            a cap.
     """
 
     __slots__ = (
@@ -94,7 +94,7 @@ class FraudLabels:
         self._lateness_ms = lateness_ms
         self._caps = caps
         self._entries: dict[str, Labelled] = {}
-        # (observed, transaction id) of the labels that a read or the next event can pass.
+        # (observed time, transaction id) of the labels that can change a later read.
         self._observations: list[tuple[int, str]] = []
         self._next_observed_ms = _FAR_MS
         self._sweep_size = min(_SWEEP_MIN, caps.labelled_max + 1)
@@ -111,15 +111,15 @@ class FraudLabels:
         """Add a label.
 
         Args:
-            transaction_id: which transaction.
-            observed_ms: when it became known, ms since 1970 UTC, in any order.
-            is_fraud: what it says.
+            transaction_id: the transaction of the label.
+            observed_ms: observed time, ms since 1970 UTC, in any order.
+            is_fraud: whether the label says fraud.
             time_ms: event time of the transaction, None if it has not arrived.
             newest_ms: the merchant's newest event time.
 
         Returns:
-            Whether anything changed: not for a label that is there already, nor for one that
-            has waited too long for its transaction.
+            Whether the state changed. It does not for a label that is known, nor for one whose
+            transaction has been missing for too long.
         """
         entry = self._live_entry(transaction_id, newest_ms)
         if entry is None:
@@ -140,19 +140,19 @@ class FraudLabels:
         return True
 
     def join(self, transaction_id: str, *, time_ms: int, newest_ms: int) -> None:
-        """Say that a transaction has arrived, with its own event time, ms since 1970 UTC."""
+        """Set the event time, ms since 1970 UTC, of a transaction that arrives after its labels."""
         entry = self._live_entry(transaction_id, newest_ms)
         if entry is None or entry.time_ms == time_ms:
             return
         if entry.is_counted and entry.time_ms is not None:
-            # Its label came after its time had become tiles, before the transaction itself.
+            # Its label came before the transaction, when the label's event time was in tiles.
             self.frauds.remove(entry.time_ms, newest_ms=newest_ms)
             entry.is_counted = False
         entry.time_ms = time_ms
         self._evaluate(entry, newest_ms)
 
     def advance(self, before_ms: int, newest_ms: int) -> None:
-        """Let the newest event time grow: labels observed until then now count."""
+        """Advance the newest event time: labels observed until then count from now on."""
         if newest_ms < self._next_observed_ms:
             return
         for entry in self._observed_between(before_ms, newest_ms, newest_ms):
@@ -165,11 +165,11 @@ class FraudLabels:
             del self._observations[:dead]
 
     def corrections(self, as_of_ms: int, *, newest_ms: int) -> Iterator[tuple[int, int]]:
-        """Give what differs as of an instant from as of the newest event.
+        """Give the differences between the frauds as of a time and as of the newest event.
 
         Yields:
-            Event time of a transaction, and 1 if it is fraud then and not as of the newest
-            event, -1 the other way round.
+            Event time of a transaction, and 1 if it is fraud as of that time but not as of the
+            newest event, -1 in the opposite case.
         """
         if as_of_ms < newest_ms:
             low_ms, high_ms = max(as_of_ms, newest_ms - self._lateness_ms), newest_ms
@@ -180,7 +180,7 @@ class FraudLabels:
                 yield entry.time_ms, -1 if entry.is_counted else 1
 
     def pack(self, *, newest_ms: int, is_online: bool) -> bytes:
-        """Write the labels that still matter; online only those that a later read can pass."""
+        """Write the labels that can still change a read; the online form leaves most of them out."""
         entries = self._live_entries(newest_ms)
         if is_online:
             entries = {
@@ -235,7 +235,7 @@ class FraudLabels:
         return bisect_right(self._observations, observed_ms, key=lambda known: known[0])
 
     def _observed_between(self, after_ms: int, until_ms: int, newest_ms: int) -> Iterator[Labelled]:
-        """Give the transactions that have a label observed in ``(after_ms, until_ms]``, once."""
+        """Give each transaction that has a label observed in ``(after_ms, until_ms]`` once."""
         start, end = self._position(after_ms), self._position(until_ms)
         for transaction_id in dict.fromkeys(key for _, key in self._observations[start:end]):
             entry = self._live_entry(transaction_id, newest_ms)
@@ -243,7 +243,7 @@ class FraudLabels:
                 yield entry
 
     def _evaluate(self, entry: Labelled, newest_ms: int) -> None:
-        """Bring the timeline of frauds in line with a transaction's labels."""
+        """Update the timeline of frauds by the labels of a transaction."""
         is_fraud = entry.is_fraud(newest_ms)
         if entry.time_ms is None or is_fraud == entry.is_counted:
             return
@@ -254,7 +254,7 @@ class FraudLabels:
             self.frauds.remove(entry.time_ms, newest_ms=newest_ms)
 
     def _is_live(self, entry: Labelled, newest_ms: int) -> bool:
-        """Say whether labels can still matter: to a window, or to a transaction to come."""
+        """Say whether the labels can still change a window or meet their transaction."""
         if entry.time_ms is None:
             return newest_ms - entry.observed_ms[-1] <= LABEL_WAIT_MS
         return entry.time_ms > self.frauds.horizon_ms(newest_ms)
@@ -269,13 +269,13 @@ class FraudLabels:
         }
 
     def _new_entry(self, transaction_id: str, time_ms: int | None) -> Labelled:
-        # A dead entry of the same id goes first, so that the order is that of arrival.
+        # A dead entry of the same id is removed first, so that the order is that of arrival.
         self._entries.pop(transaction_id, None)
         entry = self._entries[transaction_id] = Labelled(time_ms)
         return entry
 
     def _forget_oldest(self, newest_ms: int) -> None:
-        """Drop what is dead now and then; past the cap the quarter that arrived first."""
+        """Drop dead entries from time to time; above the cap drop the oldest quarter by arrival."""
         if len(self._entries) < self._sweep_size:
             return
         live = self._live_entries(newest_ms)

@@ -1,9 +1,10 @@
 """One merchant's state, and the folds of transactions and labels into it.
 
-Owns the timeline of the merchant's transactions and the labels (``labels.py``); a rate is frauds
-over transactions in the same window. Every feature is delayed, so the way in which the partitions
-of users interleave changes no value as long as it stays within the delay. Called by the velocity
-job and its replay, by the API (``read``) and by the tests.
+Owns the timeline of the merchant's transactions and the labels (``labels.py``). A rate is the
+number of frauds divided by the number of transactions in the same window. Every feature has a
+delay, so the order in which the partitions of users are read changes no value, as long as they
+differ by less than the delay. Called by the velocity job and its replay, by the API (``read``) and
+by the tests.
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ _NO_TOTALS = [0] * len(_SPANS)
 
 
 class MerchantState:
-    """What is remembered of one merchant.
+    """The state of one merchant.
 
-    Deterministic like ``UserState``, and no more safe for two threads at once.
+    Deterministic like ``UserState``, and like it not safe for use by several threads.
 
     Args:
-        caps: limits; other ones are for tests.
-        is_online: made for reading as of the newest event or later.
+        caps: limits; tests use smaller ones.
+        is_online: for reading as of the newest event or later.
 
     Attributes:
-        sequence: how many transactions were counted and labels taken.
+        sequence: number of transactions counted plus labels taken.
         newest_ms: newest event time of a transaction, ms since 1970 UTC; None before the first.
     """
 
@@ -67,7 +68,7 @@ class MerchantState:
             _SPANS, sums=False, lateness_ms=lateness_ms, events_max=caps.events_max
         )
         self._labels = FraudLabels(_SPANS, lateness_ms=lateness_ms, caps=caps)
-        # Of the single events only: one that is in tiles is placed by what its label says.
+        # Only of single events; the event time of a transaction in tiles is taken from its label.
         self._times_ms_of_ids: dict[str, int] = {}
 
     def fold_transaction(
@@ -76,9 +77,9 @@ class MerchantState:
         """Count a transaction and give the values as of it.
 
         Args:
-            transaction_id: identity, for its labels.
+            transaction_id: identity of the transaction, to find its labels.
             event_time_ms: ms since 1970 UTC, in any order.
-            is_repeat: the user's state has seen it before: nothing changes.
+            is_repeat: the user's state has counted the transaction before; nothing changes.
 
         Raises:
             ValueError: the state is an online one.
@@ -97,7 +98,7 @@ class MerchantState:
         return self.read(as_of_ms=event_time_ms)
 
     def fold_label(self, label: Label) -> None:
-        """Take a label of one of this merchant's transactions, arrived or still to come.
+        """Add a label of a transaction of this merchant; the transaction may arrive later.
 
         Raises:
             ValueError: the state is an online one.
@@ -114,14 +115,14 @@ class MerchantState:
         self.sequence += changed
 
     def read(self, *, as_of_ms: int) -> Values:
-        """Give the values as of an instant, ms since 1970 UTC, and change nothing.
+        """Give the values as of a time, ms since 1970 UTC, and change nothing.
 
-        As of more than ``LATENESS_MS`` before the newest event (an online state: of any time
-        before it) they are of what is left, and all are approximate.
+        As of a time more than ``LATENESS_MS`` before the newest event (for an online state: any
+        time before it) they are computed from the events that are left, and all are approximate.
         """
         newest_ms = BEFORE_ALL_MS if self.newest_ms is None else self.newest_ms
         counts, _, touched = self._transactions.read(as_of_ms, newest_ms=newest_ms)
-        # Frauds are counted between the same edges as transactions, and the other way round.
+        # Frauds and transactions are counted between the same edges.
         frauds, _, moved = self._labels.frauds.read(as_of_ms, newest_ms=newest_ms, moved=touched)
         for position, edges in moved.items():
             touched[position] = edges
@@ -130,7 +131,7 @@ class MerchantState:
             self._correct(frauds, as_of_ms, newest_ms)
         lost = self._lost_positions(as_of_ms)
         if touched or lost:
-            # A label may have been believed of a transaction that never came.
+            # A label may have been counted for a transaction that never arrived.
             pairs = zip(frauds, counts, strict=True)
             frauds = [max(0, min(fraud, count)) for fraud, count in pairs]
         approximate: tuple[str, ...] = ()
@@ -146,7 +147,7 @@ class MerchantState:
         """Give the full durable form.
 
         Raises:
-            ValueError: the state is an online one, it would write less than it was made from.
+            ValueError: the state is an online one, which lacks part of the durable form.
         """
         self._refuse_online()
         return self._encode(is_online=False)
@@ -202,19 +203,19 @@ class MerchantState:
         has_shrunk = self._transactions.add(event_time_ms, newest_ms=newest_ms)
         known_after_ms = self._known_after_ms(newest_ms)
         known_ms = self._times_ms_of_ids.get(transaction_id, NEVER_MS)
-        # Of two transactions with one id (users may choose the same) labels concern the first.
+        # If two users send the same id, labels belong to the transaction that arrived first.
         if known_ms <= known_after_ms:
             if event_time_ms > self._transactions.horizon_ms(newest_ms):
                 self._labels.join(transaction_id, time_ms=event_time_ms, newest_ms=newest_ms)
             if event_time_ms > known_after_ms:
-                # A dead entry goes first, so that the order is that of arrival.
+                # A dead entry is removed first, so that the order is that of arrival.
                 self._times_ms_of_ids.pop(transaction_id, None)
                 self._times_ms_of_ids[transaction_id] = event_time_ms
         if has_shrunk:
             self._times_ms_of_ids = self._known_ids(newest_ms)
 
     def _known_after_ms(self, newest_ms: int) -> int:
-        """Give the time up to which transactions are dead or in tiles, their ids forgotten."""
+        """Give the time up to which transactions are dead or in tiles, and their ids unknown."""
         return max(self._transactions.horizon_ms(newest_ms), self._transactions.tiled_until_ms)
 
     def _known_ids(self, newest_ms: int) -> dict[str, int]:
@@ -224,7 +225,7 @@ class MerchantState:
     def _time_ms_of(self, label: Label, newest_ms: int) -> int | None:
         """Give the event time of a label's transaction, None if it has not arrived.
 
-        One that is in tiles, its id forgotten, is believed to be where its label says.
+        The id of a transaction in tiles is no longer known; its event time is the one in the label.
         """
         known_ms = self._times_ms_of_ids.get(label.transaction_id, NEVER_MS)
         if known_ms > self._known_after_ms(newest_ms):
@@ -241,7 +242,7 @@ class MerchantState:
         return self._labels.frauds.align(position, edges, newest_ms=newest_ms)
 
     def _correct(self, frauds: list[int], as_of_ms: int, newest_ms: int) -> None:
-        """Turn frauds as of the newest event into frauds as of another instant."""
+        """Convert frauds as of the newest event into frauds as of another time."""
         corrections = list(self._labels.corrections(as_of_ms, newest_ms=newest_ms))
         if not corrections:
             return
@@ -252,7 +253,7 @@ class MerchantState:
             )
 
     def _lost_positions(self, as_of_ms: int) -> tuple[int, ...]:
-        """Give the windows that reach back to transactions whose labels were forgotten."""
+        """Give the windows that reach back to transactions whose labels were dropped."""
         lost_until_ms = self._labels.lost_until_ms
         if lost_until_ms <= as_of_ms - _REACH_MAX_MS:
             return ()

@@ -1,7 +1,7 @@
 """The state of one entity, its bytes, and the fold (state, event) -> (state, values).
 
-The public face: import the states from here. A user's is in ``user_state.py``, a merchant's in
-``merchant_state.py``, what both are made of in ``timeline.py``, ``distinct.py``, ``labels.py``.
+Import the states from here. The state of a user is in ``user_state.py``, the state of a merchant in
+``merchant_state.py``, and their parts in ``timeline.py``, ``distinct.py`` and ``labels.py``.
 """
 
 from features.engine.merchant_state import MerchantState

@@ -1,8 +1,8 @@
 """The bytes of a state: a header, then sections of integers and texts.
 
-Compact and canonical: equal states give equal bytes, on every machine. Owns the format's version
-and the check of the definition digest. Knows nothing of what the sections mean; the states and
-their parts write and read them in one fixed order.
+Compact and canonical: equal states give equal bytes on every machine. Owns the version of the
+format and the check of the definition digest. The meaning of the sections is not known here; the
+states and their parts write and read them in a fixed order.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _LOW_64 = (1 << 64) - 1
 
 
 class StateBytesError(WeirError, ValueError):
-    """Bytes that are no state of this kind, of this format and of these definitions.
+    """Bytes that are not a state of this kind, of this format and of these definitions.
 
-    Never guess at them: states are derived, so rebuild them from the logs.
+    Do not repair them: states are derived, so rebuild them from the logs.
     """
 
 
 class Header(NamedTuple):
-    """What every state's bytes begin with.
+    """The header of every state.
 
     Attributes:
-        kind: which state, one byte.
-        is_online: the smaller form, for reading as of now only.
-        sequence: how many changes the state has seen.
+        kind: kind of the state, one byte.
+        is_online: whether this is the smaller form, which is for reading as of now only.
+        sequence: number of changes of the state.
         newest_ms: newest event time in ms since 1970 UTC, None before the first event.
     """
 
@@ -67,7 +67,7 @@ def pack_header(header: Header) -> bytes:
 
 
 def pack_ints(values: Sequence[int]) -> bytes:
-    """Write integers from 0 to 2^128 - 1, as narrow as the largest allows.
+    """Write integers from 0 to 2^128 - 1, in the smallest width that holds the largest.
 
     Raises:
         ValueError: a value is negative or too large.
@@ -89,7 +89,7 @@ def pack_instants(instants_ms: Iterable[int]) -> bytes:
 
 
 def pack_texts(texts: Sequence[str]) -> bytes:
-    """Write texts as their lengths in code points and one run of UTF-8."""
+    """Write texts as their lengths in code points, followed by all of them in UTF-8."""
     blob = "".join(texts).encode()
     return pack_ints([len(blob), *map(len, texts)]) + blob
 
@@ -101,15 +101,15 @@ def _little_endian(values: array[int]) -> array[int]:
 
 
 class StateReader:
-    """Reads sections in the order they were written; in a ``with`` block, to the end.
+    """Reads sections in the order in which they were written; use it in a ``with`` block.
 
     Args:
-        data: the whole bytes of a state.
-        kind: the kind that is expected.
+        data: all bytes of a state.
+        kind: the expected kind.
 
     Raises:
-        StateBytesError: other bytes, another kind, format or digest. Every method raises it
-            when the bytes end too early.
+        StateBytesError: no state, or one of another kind, format or digest. Every method raises it
+            if the bytes end too early.
     """
 
     __slots__ = ("_at", "_data", "header")
@@ -160,16 +160,16 @@ class StateReader:
         return [text[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
 
     def __enter__(self) -> StateReader:
-        """Begin reading all that comes after the header."""
+        """Start reading after the header."""
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
     ) -> None:
-        """Check that everything has been read, and that it fitted together.
+        """Check that all bytes have been read, and turn errors of the sections into ours.
 
         Raises:
-            StateBytesError: it did not.
+            StateBytesError: bytes are left, or a section was wrong.
         """
         if isinstance(error, ValueError | ArithmeticError | LookupError) and not isinstance(
             error, StateBytesError

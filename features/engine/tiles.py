@@ -1,8 +1,8 @@
-"""One grid of tiles: what a hot key's oldest events are folded into, for one window.
+"""One grid of tiles, into which the oldest events of a hot key are folded, for one window.
 
-A tile is the count and the sum of the events in ``[n * tile_ms, (n + 1) * tile_ms)``; the grid is
-absolute, so two timelines share it. Knows nothing of windows; ``timeline.py`` owns one grid for
-each window, moves the window's edges onto it and drops the tiles that no window can reach.
+A tile is the count and the sum of the events in ``[n * tile_ms, (n + 1) * tile_ms)``. The grid is
+absolute, so two timelines have the same tiles. Windows are not known here; ``timeline.py`` owns one
+grid for each window, moves the window's edges to it and drops the tiles that no window can reach.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Run(NamedTuple):
     """Events of one tile.
 
     Attributes:
-        number: of the tile.
-        size: how many; negative takes events away.
-        total: their sum.
+        number: number of the tile.
+        size: number of events; negative to remove events.
+        total: sum of the events.
     """
 
     number: int
@@ -32,8 +32,8 @@ class Run(NamedTuple):
 class TileGrid:
     """The tiles of one window that hold events, in order of time.
 
-    Kept as running totals, so that any tail of tiles is read by two differences. Plain lists,
-    not arrays: a total may pass 2^63.
+    Kept as running totals, so that count and sum of a tile and all later ones are two differences.
+    Lists and not arrays, because a total may exceed 2^63.
 
     Args:
         tile_ms: width of a tile, in ms.
@@ -59,7 +59,7 @@ class TileGrid:
         """Add events to tiles. O(runs + tiles newer than the oldest run).
 
         Args:
-            runs: at least one; in order of their numbers, each number once.
+            runs: at least one, in order of their numbers, each number once.
         """
         at = bisect_left(self._numbers, runs[0].number)
         tiles = dict(zip(self._numbers[at:], self._sizes_and_totals(at), strict=True))
@@ -75,10 +75,10 @@ class TileGrid:
                 self._totals.append(self._totals[-1] + total)
 
     def since(self, number: int) -> tuple[bool, int, int]:
-        """Read a tile and all that follow it.
+        """Read a tile and all later ones.
 
         Returns:
-            Whether the tile itself holds events; how many they all hold; their sum.
+            Whether the tile itself holds events; the count of all; the sum of all.
         """
         numbers, sizes, totals = self._numbers, self._sizes, self._totals
         at = bisect_left(numbers, number)
@@ -86,7 +86,7 @@ class TileGrid:
         return holds, sizes[-1] - sizes[at], totals[-1] - totals[at]
 
     def drop_before(self, number: int) -> None:
-        """Forget the tiles before this one."""
+        """Drop the tiles before this one."""
         at = bisect_left(self._numbers, number)
         del self._numbers[:at], self._sizes[:at], self._totals[:at]
 

@@ -1,17 +1,17 @@
-"""One key's events in order of time: how many, and how much, in any window.
+"""One key's events in order of time: count and sum in any window.
 
-Goal: the cost of an event grows neither with a window's length nor with the events in it.
+Goal: the cost of an event grows neither with the length of a window nor with the events in it.
 
-* **Single events**, sorted by (time, arrival), with running sums: a window's count and sum are
-  differences between two bisections. An event in order is appended; a late one is inserted, and
-  the running sums of the newer events are corrected.
-* **Tiles**, past ``events_max`` single events: the oldest quarter is folded, in one go, into one
+* **Single events** are sorted by (time, arrival) and have running sums. Count and sum of a window
+  are differences between two positions, found by bisection. An event in order is appended. A late
+  event is inserted, and the running sums of the newer events are corrected.
+* **Tiles**: above ``events_max`` single events the oldest quarter is folded, in one step, into one
   grid for each window (``tiles.py``). An edge that cuts such a tile is moved back to its start;
-  ``definitions.TILES_PER_WINDOW`` states the bound. What comes late is a single event again.
-* **Dead events**, which no window can reach any more, are dropped when they are the majority.
-  Until then no method sees them, so when they are dropped changes no value and no byte.
+  ``definitions.TILES_PER_WINDOW`` states the bound. A late event is a single event again.
+* **Dead events**, which no window can reach any more, are dropped when they are the majority. No
+  method reads them before that, so the moment of dropping changes no value and no byte.
 
-The timeline knows no clock: the key's newest event time is an argument. Used by both states.
+The timeline knows no clock; the key's newest event time is an argument. Used by both states.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Timeline:
     """The events of one key that its windows can still reach.
 
     Args:
-        spans: the windows that are read, all of one delay.
-        sums: whether events carry a value to be summed; else sums are 0.
+        spans: the windows that are read, all with the same delay.
+        sums: whether events have a value that is summed; otherwise sums are 0.
         lateness_ms: how much older than the newest event a read may be and still be exact.
         events_max: single events kept, at least 4.
 
@@ -93,16 +93,16 @@ class Timeline:
         self.tiled_until_ms = NEVER_MS
 
     def horizon_ms(self, newest_ms: int) -> int:
-        """Give the time up to which, itself included, events are dead."""
+        """Give the latest time at which events are dead."""
         return newest_ms - self._retention_ms
 
     def add(self, time_ms: int, *, newest_ms: int, value: int = 0) -> bool:
-        """Add an event, after those of the same time. In order O(1), amortised.
+        """Add an event after those of the same time. For an event in order O(1), amortised.
 
         Args:
-            time_ms: its event time, ms since 1970 UTC.
-            newest_ms: the key's newest event time, this event included.
-            value: what is summed, not negative.
+            time_ms: event time, ms since 1970 UTC.
+            newest_ms: the key's newest event time, including this event.
+            value: the value to sum, not negative.
 
         Returns:
             Whether older events were dropped or folded into tiles.
@@ -125,7 +125,7 @@ class Timeline:
         return False
 
     def remove(self, time_ms: int, *, newest_ms: int) -> None:
-        """Take away one event without a value; if it is in tiles, one event of its tiles."""
+        """Remove one event without a value; if it is in tiles, one event of its tiles."""
         if self._running is not None:
             raise ValueError("a timeline with sums cannot remove an event by its time alone")
         if time_ms <= newest_ms - self._retention_ms:
@@ -142,15 +142,15 @@ class Timeline:
     def read(
         self, as_of_ms: int, *, newest_ms: int, moved: Mapping[int, Edges] = NOT_MOVED
     ) -> tuple[list[int], list[int], dict[int, Edges]]:
-        """Read every window as of an instant.
+        """Read every window as of a time.
 
         Args:
-            as_of_ms: the instant, ms since 1970 UTC.
+            as_of_ms: the time, ms since 1970 UTC.
             newest_ms: the key's newest event time.
-            moved: by position, edges to read between instead of a window's own.
+            moved: by position, edges to use instead of those of the window.
 
         Returns:
-            For each span the count and the sum; then, by position, the moved edges of the spans
+            The counts and the sums of all spans; and, by position, the moved edges of the spans
             that touch tiles, whose values are approximate.
         """
         times_ms, running = self._times_ms, self._running
@@ -179,10 +179,10 @@ class Timeline:
         return counts, totals, touched
 
     def align(self, position: int, edges: Edges, *, newest_ms: int) -> Edges:
-        """Move the edges of a window that cut a tile with events back to that tile's start.
+        """Move each edge of a window that cuts a tile with events to the start of that tile.
 
-        The open edge moves on the window's own grid, the other one on the finest. Edges that
-        have been moved stay where they are when aligned again.
+        The open edge moves on the grid of the window, the closed edge on the finest grid. Edges
+        that have been moved do not move when aligned again.
         """
         return self._align(position, edges, newest_ms)[0]
 
@@ -196,15 +196,15 @@ class Timeline:
     ) -> tuple[Edges, tuple[int, int] | None]:
         """Give the moved edges, and count and sum of the tiles between them.
 
-        The tiles are None if the window touches none: the edges are as they came.
+        Count and sum are None if the window touches no tile; the edges are unchanged then.
         """
         after_ms, until_ms = edges
         if after_ms >= self.tiled_until_ms:
             return edges, None
         after_ms, count, total = self._cut(position, after_ms, newest_ms)
         if until_ms < self.tiled_until_ms:
-            # The finest grid reaches back far enough for reads in time, their edge moved or not;
-            # for others the coarsest is what is left.
+            # The finest grid reaches back far enough for reads that are not too late, even if
+            # their edge is moved; for all other reads only the coarsest grid is left.
             late_ms = newest_ms - self._delay_ms - until_ms
             in_time_ms = self._lateness_ms + self._spans[self._finest].tile_ms
             position = self._finest if late_ms <= in_time_ms else self._coarsest
@@ -216,7 +216,7 @@ class Timeline:
         return Edges(after_ms, until_ms), (max(count, 0), max(total, 0))
 
     def _cut(self, position: int, edge_ms: int, newest_ms: int) -> tuple[int, int, int]:
-        """Give an edge, moved if it cuts a tile of a grid, and count and sum of what follows."""
+        """Give an edge, moved if it cuts a tile of a grid, and count and sum of all later tiles."""
         span = self._spans[position]
         tile_ms = span.window_ms // TILES_PER_WINDOW
         number = (edge_ms + 1) // tile_ms
@@ -236,7 +236,7 @@ class Timeline:
         return high - low + tiled[0], total + tiled[1]
 
     def pack(self, *, newest_ms: int, lateness_ms: int) -> bytes:
-        """Write what reads up to ``lateness_ms`` late can reach."""
+        """Write the part that reads up to ``lateness_ms`` late can reach."""
         horizon_ms = newest_ms - _retention_ms(self._spans, lateness_ms)
         start = bisect_right(self._times_ms, horizon_ms)
         sections = [pack_ints([newest_ms - time_ms for time_ms in self._times_ms[start:]])]
@@ -265,7 +265,7 @@ class Timeline:
                 grid.unpack(reader, newest=newest_ms // grid.tile_ms)
 
     def _add_value(self, at: int, value: int) -> None:
-        """Let the running sums know of the event at a position."""
+        """Add the event at a position to the running sums."""
         running = self._running
         assert running is not None
         if running[-1] + value > _RUNNING_MAX:
@@ -288,7 +288,7 @@ class Timeline:
             del self._running[:size]
 
     def _fold_oldest(self, newest_ms: int) -> bool:
-        """Fold the oldest quarter into tiles, if that many events are not dead."""
+        """Fold the oldest quarter into tiles, if more than ``events_max`` events are not dead."""
         times_ms = self._times_ms
         start = bisect_right(times_ms, newest_ms - self._retention_ms)
         if len(times_ms) - start <= self._events_max:
@@ -304,7 +304,7 @@ class Timeline:
         return True
 
     def _fold_into(self, grid: TileGrid, start: int, end: int) -> None:
-        """Add the events at positions from start to end to their tiles of one grid."""
+        """Add the events between two positions to their tiles of one grid."""
         times_ms, running = self._times_ms, self._running
         runs: list[Run] = []
         while start < end:
@@ -321,10 +321,10 @@ class Timeline:
 
 
 def _retention_ms(spans: Sequence[Span], lateness_ms: int) -> int:
-    """Give how long a single event is reached: by the longest span and the tile at its edge."""
+    """Give how long a read can reach a single event: the longest span and a tile at its edge."""
     return lateness_ms + max(span.reach_ms + span.tile_ms for span in spans)
 
 
 def _oldest_tile(span: Span, newest_ms: int, lateness_ms: int) -> int:
-    """Number the oldest tile that a read of this span can reach."""
+    """Give the number of the oldest tile that a read of this span can reach."""
     return (newest_ms - lateness_ms - span.reach_ms + 1) // span.tile_ms

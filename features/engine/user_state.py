@@ -1,8 +1,8 @@
 """One user's state, and the fold (state, transaction) -> values.
 
 Owns the parts that a user's features need: the timeline of amounts, the merchants visited, the
-ids already seen. Called by the velocity job and its replay, by the API (``peek``, ``read``) and by
-the tests: the same code everywhere is what makes features the same everywhere.
+ids already seen. The velocity job and its replay, the API (``peek``, ``read``) and the tests call
+it, so that the features are the same everywhere.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _NO_TOTALS = [0] * len(_DISTINCT_SPANS)
 
 
 class UserState:
-    """What is remembered of one user.
+    """The state of one user.
 
-    Deterministic: a state decoded from bytes gives the same values and the same bytes as the one
-    that wrote them, whatever is folded afterwards. Not safe for use by two threads at once.
+    Deterministic: a state decoded from bytes gives the same values and the same bytes as the state
+    that wrote them, whatever is folded afterwards. Not safe for use by several threads.
 
     Args:
-        caps: limits; other ones are for tests.
-        is_online: made for reading as of the newest event or later; see :meth:`encode_online`.
+        caps: limits; tests use smaller ones.
+        is_online: for reading as of the newest event or later; see :meth:`encode_online`.
 
     Attributes:
-        sequence: how many transactions were counted; a repeat is not.
+        sequence: number of transactions counted; repeats are not counted.
         newest_ms: newest event time, ms since 1970 UTC; None before the first.
 
     Examples:
@@ -85,20 +85,21 @@ class UserState:
     def fold(
         self, *, transaction_id: str, merchant_id: str, amount_minor: int, event_time_ms: int
     ) -> Values:
-        """Count a transaction and give the values as of it, itself included.
+        """Count a transaction and give the values as of it, including the transaction.
 
-        A transaction whose id is remembered changes nothing and gives the values as of its first
-        delivery's event time, with ``repeat`` set. One more than ``LATENESS_MS`` older than the
-        newest counts in later windows; its own values are of what is left, all approximate.
+        A transaction with a known id changes nothing and gives the values as of the event time of
+        its first delivery, with ``repeat`` set. A transaction more than ``LATENESS_MS`` older than
+        the newest counts in later windows; its own values are computed from the events that are
+        left, and all are approximate.
 
         Args:
             transaction_id: identity of the transaction.
-            merchant_id: who is paid.
+            merchant_id: the merchant that is paid.
             amount_minor: minor units, not negative.
             event_time_ms: ms since 1970 UTC, in any order.
 
         Raises:
-            ValueError: the state is an online one, it has no memory of ids.
+            ValueError: the state is an online one, which holds no ids.
         """
         if self._is_online:
             raise ValueError("an online state is for reading; decode the durable form to fold")
@@ -127,7 +128,7 @@ class UserState:
     ) -> Values:
         """Give what :meth:`fold` would return, and change nothing.
 
-        An online state remembers no ids and answers a known id like a new one.
+        An online state holds no ids, so it treats a known id like a new one.
         """
         first_ms = self._ids.first_delivery_ms(transaction_id)
         if first_ms is not None:
@@ -143,10 +144,10 @@ class UserState:
         return values
 
     def read(self, *, as_of_ms: int) -> Values:
-        """Give the values as of an instant, ms since 1970 UTC, and change nothing.
+        """Give the values as of a time, ms since 1970 UTC, and change nothing.
 
-        As of more than ``LATENESS_MS`` before the newest event (an online state: of any time
-        before it) they are of what is left, and all are approximate.
+        As of a time more than ``LATENESS_MS`` before the newest event (for an online state: any
+        time before it) they are computed from the events that are left, and all are approximate.
         """
         newest_ms = self._newest_with(as_of_ms)
         reading = self._amounts.read(as_of_ms, newest_ms=newest_ms)
@@ -156,7 +157,7 @@ class UserState:
         """Give the full durable form.
 
         Raises:
-            ValueError: the state is an online one, it would write less than it was made from.
+            ValueError: the state is an online one, which lacks part of the durable form.
         """
         if self._is_online:
             raise ValueError("an online state has no durable form")
@@ -226,7 +227,7 @@ class UserState:
 
 
 def _count_own(counts: list[int], totals: list[int], amount_minor: int) -> None:
-    """Add the transaction itself, which was read around, not yet added."""
+    """Add the transaction itself, because the windows were read before it was added."""
     for position, count in enumerate(counts):
         counts[position] = count + 1
         totals[position] += amount_minor

@@ -1,4 +1,4 @@
-"""What a fold gives back. Knows nothing of where the values come from."""
+"""The result of a fold. How the values are computed is not known here."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Values:
 
     Attributes:
         features: value by name, in the order of the wire; amounts in minor units, None for the
-            mean of nothing.
+            mean of an empty window.
         approximate: names whose values are not exact; the bound is in ``features/definitions.py``.
-        sequence: the state's number of changes so far.
-        repeat: the transaction was counted before and was not counted again.
+        sequence: number of changes of the state so far.
+        repeat: the transaction had been counted before and was not counted again.
     """
 
     features: dict[str, FeatureValue]

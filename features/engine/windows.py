@@ -1,7 +1,7 @@
-"""Which events are in, and which have left: windows as edges in event time.
+"""Windows as edges in event time.
 
-A window is open on the left and closed on the right. Knows nothing of aggregates, keys or
-clocks; ``timeline.py`` asks it where the edges are, ``tiles.py`` which grid belongs to a window.
+A window is open on the left and closed on the right. Aggregates, keys and clocks are not known
+here. ``timeline.py`` takes the edges of a window from here, and the width of its tiles.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 from features.definitions import TILES_PER_WINDOW, Velocity
 
 NEVER_MS = -(1 << 62)
-"""Before every instant: nothing has happened yet."""
+"""A time before every event: it has not happened yet."""
 
 BEFORE_ALL_MS = NEVER_MS // 2
-"""The newest event time of a key without events: before all that comes, after ``NEVER_MS``."""
+"""The newest event time of a key without events: before every event, after ``NEVER_MS``."""
 
 
 class Span(NamedTuple):
-    """A window and its delay, both in ms: what a velocity feature looks back over.
+    """A window and its delay, both in ms: the time that a velocity feature covers.
 
     Examples:
         >>> span = Span(window_ms=60_000, delay_ms=10_000)
@@ -37,16 +37,16 @@ class Span(NamedTuple):
 
     @property
     def reach_ms(self) -> int:
-        """How far back the window's open edge lies."""
+        """Time from the open edge of the window to the event."""
         return self.window_ms + self.delay_ms
 
     @property
     def tile_ms(self) -> int:
-        """The width of this window's tiles: at most 1/64 of it."""
+        """Width of the tiles of this window, at most 1/64 of the window."""
         return self.window_ms // TILES_PER_WINDOW
 
     def edges(self, as_of_ms: int) -> Edges:
-        """Give the edges of the window as of an instant."""
+        """Give the edges of the window as of a time."""
         return Edges(as_of_ms - self.window_ms - self.delay_ms, as_of_ms - self.delay_ms)
 
 
@@ -58,6 +58,6 @@ class Edges(NamedTuple):
 
 
 def spans_of(features: Iterable[Velocity]) -> tuple[Span, ...]:
-    """Give the different windows of some features, in order of first appearance."""
+    """Give the distinct windows of features, in order of first appearance."""
     spans = dict.fromkeys(Span(feature.window_ms, feature.delay_ms) for feature in features)
     return tuple(spans)
