@@ -1,7 +1,7 @@
-"""Follows topics in tests: from their end, or from their beginning, until something is seen.
+"""Follows a topic in tests: from its end, or from its beginning, until something is seen.
 
-kafka-python, the ordinary client of users. No consumer group, so that tests do not disturb the
-system they watch.
+`clients.topic_tail` follows it; here the records are kept, and waiting has a limit that says what
+was seen last.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from kafka import KafkaConsumer, TopicPartition
+
+from clients.kafka import to_record
+from clients.kafka_log import offset_ranges
+from clients.log_record import Record
+from clients.topic_tail import TopicTail
+
+_TAKEN_MAX = 10_000
 
 
 @dataclass
@@ -21,24 +27,26 @@ class Tail:
     """Records of one topic, in the order of their arrival here.
 
     Attributes:
-        records: everything seen so far; each has key, value, headers, partition, offset.
+        records: everything seen so far.
     """
 
-    consumer: Any
+    source: TopicTail
     topic: str
-    records: list[Any] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
 
     def poll(self, *, within_ms: int = 200) -> int:
-        """Take in what has arrived; returns how many records there are in all."""
-        for batch in self.consumer.poll(timeout_ms=within_ms).values():
-            self.records.extend(batch)
+        """Wait for a record, take all that have arrived; returns how many there are in all."""
+        message = self.source.poll(within_ms / 1_000)
+        if message is not None:
+            more = self.source.consume(_TAKEN_MAX, 0)
+            self.records += [to_record(each) for each in (message, *more)]
         return len(self.records)
 
-    def until(self, is_enough: Callable[[list[Any]], bool], *, within_ms: int) -> list[Any]:
+    def until(self, is_enough: Callable[[list[Record]], bool], *, within_ms: int) -> list[Record]:
         """Follow the topic until ``is_enough(records)``.
 
         Raises:
-            AssertionError: it did not come to that in time; tells what was last seen.
+            AssertionError: it was not enough in time; says what was seen last.
         """
         deadline_s = time.monotonic() + within_ms / 1_000
         while not is_enough(self.records):
@@ -54,35 +62,23 @@ class Tail:
     def objects(self) -> Iterator[dict[str, Any]]:
         """The records' JSON objects."""
         for record in self.records:
-            yield orjson.loads(record.value)
+            yield orjson.loads(record.value or b"")
 
 
 @contextmanager
 def tail(bootstrap: str, topic: str, *, from_beginning: bool = False) -> Iterator[Tail]:
-    """Follow ``topic`` from its end as of now."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, fetch_max_wait_ms=20
-    )
-    try:
-        partitions = [
-            TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()
-        ]
-        assert partitions, f"topic {topic} is missing"
-        consumer.assign(partitions)
-        if from_beginning:
-            consumer.seek_to_beginning(*partitions)
-        else:
-            consumer.seek_to_end(*partitions)
-        for partition in partitions:
-            consumer.position(partition)
-        yield Tail(consumer, topic)
-    finally:
-        consumer.close()
+    """Follow ``topic`` from its end as of now, or from its beginning."""
+    start = None
+    if from_beginning:
+        ranges = offset_ranges(bootstrap, topic)[topic]
+        start = {topic: {partition: range_.first for partition, range_ in ranges.items()}}
+    with TopicTail(bootstrap, topic, start=start) as source:
+        yield Tail(source, topic)
 
 
-def by_transaction(tail_: Tail, ids: set[str]) -> dict[str, list[tuple[Any, dict[str, Any]]]]:
+def by_transaction(tail_: Tail, ids: set[str]) -> dict[str, list[tuple[Record, dict[str, Any]]]]:
     """Records and their objects by transaction id, of the given ids only."""
-    found: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
+    found: dict[str, list[tuple[Record, dict[str, Any]]]] = {}
     for record in tail_.records:
         if record.value is None:
             continue

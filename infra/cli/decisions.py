@@ -1,22 +1,21 @@
-"""`weir decisions` and `weir predict`: what was decided, and what would be.
+"""`weir decisions` shows decisions of the stream; `weir predict` asks the API for a score.
 
-kafka-python, the project's ordinary client: a person reads a few decisions a second.
+Decisions of the past are read with `clients.kafka_log`, those to come with `clients.topic_tail`.
 """
 
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from rich.console import Console
 from rich.markup import escape
 
-from clients.kafka import topic_partitions, unreachable
+from clients.kafka_log import TopicLog
+from clients.topic_tail import TopicTail
 from infra.cli.failures import UsageError
 from infra.cli.live_view import styled_kind
 from schemas.decision import Decision
@@ -26,7 +25,7 @@ from schemas.settings import Settings
 from schemas.topics import DECISIONS
 
 KINDS: Final = ("APPROVE", "REVIEW", "BLOCK")
-_POLL_MS: Final = 200
+_POLL_S: Final = 0.2
 _ANSWER_S_MAX: Final = 10.0
 
 out = Console(soft_wrap=True)
@@ -36,68 +35,61 @@ class ApiUnreachableError(RetryableError):
     """The API does not answer."""
 
 
+IsWanted = Callable[[Decision], bool]
+
+
 def decisions(
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     user: Annotated[str | None, typer.Option(help="Of this user only.")] = None,
     kind: Annotated[str | None, typer.Option(help="APPROVE, REVIEW or BLOCK only.")] = None,
     last: Annotated[
-        int, typer.Option(min=0, help="Look back at this many of each partition.")
+        int, typer.Option(min=0, help="Past decisions to show of each partition.")
     ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Whole decisions, one a line.")] = False,
 ) -> None:
     """Show decisions: the newest, and with --follow those to come."""
     if kind is not None and kind.upper() not in KINDS:
         raise UsageError(f"--kind {kind} is none of {', '.join(KINDS)}")
-    settings = Settings()
-    partitions = topic_partitions(settings.kafka_bootstrap, (DECISIONS,))[DECISIONS]
+    bootstrap = Settings().kafka_bootstrap
 
     def is_wanted(decision: Decision) -> bool:
         of_kind = kind is None or decision.decision == kind.upper()
         return of_kind and (user is None or decision.user_id == user)
 
     try:
-        consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, group_id=None)
-        try:
-            _show(consumer, partitions, is_wanted, follow=follow, last=last, as_json=as_json)
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise unreachable(settings.kafka_bootstrap, str(error)) from error
+        ends = _show_past(bootstrap, is_wanted, last=last, as_json=as_json)
+        if follow:
+            _show_new(bootstrap, is_wanted, start=ends, as_json=as_json)
     except KeyboardInterrupt:
         return
 
 
-def _show(
-    consumer: KafkaConsumer,
-    partitions: list[int],
-    is_wanted: Callable[[Decision], bool],
-    *,
-    follow: bool,
-    last: int,
-    as_json: bool,
-) -> None:
-    places = [TopicPartition(DECISIONS, partition) for partition in partitions]
-    consumer.assign(places)
-    begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
-    for place in places:
-        consumer.seek(place, max(begins[place], ends[place] - last))
+def _show_past(bootstrap: str, is_wanted: IsWanted, *, last: int, as_json: bool) -> dict[int, int]:
+    """Show the newest decisions in the order they were made; gives the offsets after them."""
     past: list[tuple[Decision, bytes]] = []
-    while any(consumer.position(place) < ends[place] for place in places):
-        past.extend(_polled(consumer))
+    with TopicLog(bootstrap, DECISIONS) as log:
+        for partition, (first, end) in log.ranges.items():
+            for record in log.read(partition, first=max(first, end - last), end=end):
+                past.append((decode_decision(record.value), record.value or b""))
+        ends = {partition: end for partition, (_, end) in log.ranges.items()}
     for decision, value in sorted(past, key=lambda entry: entry[0].decided_at_ms):
         if is_wanted(decision):
             _print(decision, value, as_json=as_json)
-    while follow:
-        for decision, value in _polled(consumer):
+    return ends
+
+
+def _show_new(bootstrap: str, is_wanted: IsWanted, *, start: dict[int, int], as_json: bool) -> None:
+    """Show decisions from some offsets on as they arrive, until Ctrl-C."""
+    with TopicTail(bootstrap, DECISIONS, start={DECISIONS: start}) as tail:
+        while True:
+            message = tail.poll(_POLL_S)
+            if message is None:
+                continue
+            value = message.value()
+            decision = decode_decision(value)
             if is_wanted(decision):
                 _print(decision, value, as_json=as_json)
-
-
-def _polled(consumer: KafkaConsumer) -> Iterator[tuple[Decision, bytes]]:
-    for records in consumer.poll(timeout_ms=_POLL_MS).values():
-        for record in records:
-            yield decode_decision(record.value), record.value
 
 
 def _print(decision: Decision, value: bytes, *, as_json: bool) -> None:
@@ -144,8 +136,8 @@ def predict(
 
 
 def _post(address: str, path: str, body: dict[str, Any]) -> Any:
-    """Ask the API; what it refuses is an error that says why in its words."""
-    request = urllib.request.Request(  # noqa: S310 - the address is ours, and http
+    """Ask the API; a refusal becomes an error with the API's own text."""
+    request = urllib.request.Request(  # noqa: S310 - http
         address + path,
         data=json.dumps(body).encode(),
         headers={"content-type": "application/json"},

@@ -1,8 +1,8 @@
-"""The process that sees the decisions arrive: `python -m tests.bench.watcher SPEC`.
+"""The process that measures when decisions arrive: `python -m tests.bench.watcher SPEC`.
 
-Reads a topic from its end, takes the clock before it looks at a record, and notes when event i of
-its run had its first decision. Only the transaction id is looked for; every so many records are
-kept whole, to be read when the run is over. Prints ``ready``, then counts what it has.
+Follows a topic from its end, reads the clock before it looks at a record, and notes when event i of
+its run had its first decision. Decodes nothing: it searches the transaction id, and keeps some
+records to be decoded after the run. Prints ``ready``, then how many events are decided.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Consumer, TopicPartition
 
-ID = b'"transaction_id":"'
+from clients.topic_tail import TopicTail
+from infra.simulation.arrivals import FirstArrivals, RunIds
+
 KEPT_MAX = 5_000
 _POLL_S = 0.05
 _SHOWN_S = 0.5
@@ -25,15 +26,15 @@ _SHOWN_S = 0.5
 
 @dataclass(frozen=True)
 class Watch:
-    """What to look for.
+    """What to watch.
 
     Attributes:
         bootstrap: Kafka's address.
-        topic: where decisions are.
+        topic: the topic of the decisions.
         run: prefix of the transaction ids.
         events: how many there will be.
         until_s: when to give up, s since 1970.
-        file: where to write what was seen.
+        file: where to write the result.
     """
 
     bootstrap: str
@@ -50,13 +51,13 @@ class Watch:
 
 @dataclass
 class Seen:
-    """What a watcher saw.
+    """The result of a watcher.
 
     Attributes:
         received_s: of event i, when its first decision arrived, s since 1970; NaN: never.
         appended_ms: Kafka's timestamp of that decision.
         repeats: further decisions.
-        kept: some decisions whole, as (event, decision).
+        kept: some of the decisions, as (event, decision).
         cpu_s: of the watcher.
     """
 
@@ -84,68 +85,44 @@ class Seen:
 
 
 def watch(spec: Watch) -> None:
-    """Watch until all is seen or the time is over; writes ``spec.file``."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": spec.bootstrap,
-            "group.id": f"bench-{spec.run}",
-            "enable.auto.commit": False,
-            "fetch.wait.max.ms": 20,
-            "queued.max.messages.kbytes": 65_536,
-        }
-    )
-    found = consumer.list_topics(spec.topic, timeout=10).topics[spec.topic].partitions
-    places = [
-        TopicPartition(
-            spec.topic,
-            number,
-            consumer.get_watermark_offsets(TopicPartition(spec.topic, number), timeout=10)[1],
-        )
-        for number in found
-    ]
-    consumer.assign(places)
-    consumer.poll(0.5)
-    print("ready", flush=True)
+    """Watch until every decision has arrived or the time is over; writes ``spec.file``."""
+    ids = RunIds(spec.run, count=spec.events)
+    arrivals = FirstArrivals(count=spec.events)
     received_s = np.full(spec.events, np.nan)
     appended_ms = np.zeros(spec.events, dtype=np.int64)
     kept: list[tuple[int, bytes]] = []
     keep_every = max(1, spec.events // KEPT_MAX)
-    mark = ID + spec.run.encode() + b"-"
-    seen = repeats = 0
-    shown_s = now_s = time.time()
-    while seen < spec.events and now_s < spec.until_s:
-        message = consumer.poll(_POLL_S)
-        now_s = time.time()
-        if now_s - shown_s > _SHOWN_S:
-            print(seen, flush=True)
-            shown_s = now_s
-        if message is None or message.error() is not None:
-            continue
-        value = message.value()
-        begin = value.find(mark)
-        if begin < 0:
-            continue
-        begin += len(mark)
-        event = int(value[begin : value.index(b'"', begin)])
-        if received_s[event] == received_s[event]:
-            repeats += 1
-            continue
-        received_s[event] = now_s
-        appended_ms[event] = message.timestamp()[1]
-        seen += 1
-        if event % keep_every == 0:
-            kept.append((event, value))
-    consumer.close()
+    with TopicTail(spec.bootstrap, spec.topic) as tail:
+        # Connects the client before the first event is sent.
+        tail.poll(0.5)
+        print("ready", flush=True)
+        shown_s = now_s = time.time()
+        while arrivals.missing and now_s < spec.until_s:
+            message = tail.poll(_POLL_S)
+            now_s = time.time()
+            if now_s - shown_s > _SHOWN_S:
+                print(arrivals.arrived, flush=True)
+                shown_s = now_s
+            if message is None:
+                continue
+            value = message.value()
+            event = ids.position_in(value)
+            if event is None or not arrivals.note(event):
+                continue
+            received_s[event] = now_s
+            appended_ms[event] = message.timestamp()[1]
+            if event % keep_every == 0:
+                kept.append((event, value))
     lines = [b"%d\t%b\n" % (event, value) for event, value in kept]
     _kept_file(Path(spec.file)).write_bytes(b"".join(lines))
     np.savez(
         spec.file,
         received_s=received_s,
         appended_ms=appended_ms,
-        repeats=repeats,
+        repeats=arrivals.repeats,
         cpu_s=time.process_time(),
     )
-    print(seen, flush=True)
+    print(arrivals.arrived, flush=True)
 
 
 def _kept_file(file: Path) -> Path:
