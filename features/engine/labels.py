@@ -180,7 +180,7 @@ class FraudLabels:
                 yield entry.time_ms, -1 if entry.is_counted else 1
 
     def pack(self, *, newest_ms: int, is_online: bool) -> bytes:
-        """Write the labels that can still change a read; the online form leaves most of them out."""
+        """Write the labels that can still change a read; the online form leaves most out."""
         entries = self._live_entries(newest_ms)
         if is_online:
             entries = {
