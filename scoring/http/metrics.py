@@ -1,7 +1,7 @@
 """The metrics of the HTTP service, and the middleware that counts requests.
 
-The rest of this process's metrics (model in use, registry) is `scoring.metrics`'s. Labels are
-route patterns, never addresses: their number does not grow with what clients ask for.
+The other metrics of this process (model in use, registry) are in `scoring.metrics`. A route label
+is the route's pattern, never an address, so the number of labels does not grow with requests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scoring.metrics import MetricSpec, build_metric
 SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 NO_ROUTE = "none"
-"""The route label of requests that no route takes."""
+"""The route label of requests that match no route."""
 
 API_METRICS = {
     "requests": MetricSpec(
@@ -45,11 +45,11 @@ API_METRICS = {
         labels=("missing",),
     ),
 }
-"""Field of `ApiMetrics` to what it is."""
+"""Field of `ApiMetrics` to the description of its metric."""
 
 
 class ApiMetrics(NamedTuple):
-    """The objects that count, one for each of `API_METRICS`."""
+    """The metric objects, one for each entry of `API_METRICS`."""
 
     requests: Counter
     request_seconds: Histogram
@@ -57,17 +57,17 @@ class ApiMetrics(NamedTuple):
 
 
 def build_api_metrics(registry: CollectorRegistry) -> ApiMetrics:
-    """Make the metrics in a registry of the caller's: one a process, one a test."""
+    """Make the metrics in the caller's registry: one for each process or test."""
     return ApiMetrics(
         **{field: build_metric(spec, registry) for field, spec in API_METRICS.items()}
     )
 
 
 class CountRequests:
-    """ASGI middleware: one count and one time a request, whatever becomes of it."""
+    """ASGI middleware: counts and times every request, also one that fails."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Wrap the application; its state holds the parts, and they the metrics."""
+        """Wrap the application, whose state holds the parts with the metrics."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ class CountRequests:
             await self._app(scope, receive, send)
             return
         started_s = time.perf_counter()
-        # An error that no handler takes becomes a 500 outside of here.
+        # An error without a handler becomes a 500 in a layer around this one.
         status = 500
 
         async def send_noting_status(message: Message) -> None:

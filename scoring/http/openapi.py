@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scoring.http.problems import PROBLEM_TYPE, TITLES, Problem
+from scoring.http.problems import PROBLEM_TYPE, Problem
 
 DESCRIPTION = """\
 Scores of ad-hoc transactions, features as of now, and first decisions of the stream.
@@ -21,17 +21,6 @@ Nothing asked here is stored or emitted: a transaction that should count goes to
 
 Responses = dict[int | str, dict[str, Any]]
 
-_DETAILS: dict[int, tuple[str, str | None]] = {
-    404: ("no history for user 'u-9'", None),
-    408: ("the body was not complete in 5 s", None),
-    413: ("the body is over 65536 bytes", None),
-    422: ("amount_minor is -1, limit 0", "amount_minor"),
-    503: (
-        "reading entities of user 'u-1' from Redis failed within redis_timeout_ms=50: TimeoutError",
-        None,
-    ),
-}
-
 
 def answered(description: str, example: BaseModel) -> dict[str, Any]:
     """Describe a response whose body is an instance of the example's model."""
@@ -39,16 +28,14 @@ def answered(description: str, example: BaseModel) -> dict[str, Any]:
     return {"description": description, "model": type(example), "content": content}
 
 
-def refused(*statuses: int) -> Responses:
-    """Describe the problems that a route may answer with."""
-    return {status: _refused(status) for status in statuses}
+def refused(*examples: Problem) -> Responses:
+    """Describe the problems that a route may answer with, by an example of each."""
+    return {example.status: _refused(example) for example in examples}
 
 
-def _refused(status: int) -> dict[str, Any]:
-    detail, field = _DETAILS[status]
-    example = Problem(title=TITLES[status], status=status, detail=detail, field=field)
+def _refused(example: Problem) -> dict[str, Any]:
     media = {
         "schema": Problem.model_json_schema(),
         "example": example.model_dump(exclude_none=True),
     }
-    return {"description": TITLES[status], "content": {PROBLEM_TYPE: media}}
+    return {"description": example.title, "content": {PROBLEM_TYPE: media}}

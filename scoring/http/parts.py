@@ -1,7 +1,7 @@
-"""What the routes of the API work with, as one value.
+"""The parts that the routes work with, as one value, and how a process builds them.
 
-Built by `scoring.wiring` from adapters and by tests from fakes; routes read it and know
-nothing of where it came from. Imports ports and the core only.
+Routes get them by `scoring.http.deps.Parts` and know only the ports. `open_api_parts` builds them
+from settings for a process; tests build them from fakes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from scoring import wiring
 from scoring.core.ports import FeatureReader, ModelSource
 from scoring.http.metrics import ApiMetrics, build_api_metrics
 from scoring.metrics import build_metrics
+from scoring.stores.champion import ChampionWatcher
 from scoring.stores.online_reader import connect_reader
-from scoring.stores.registry import ChampionWatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class ApiParts:
     Attributes:
         reader: stored entities and first decisions.
         models: which model scores.
-        refused_models: the versions that were refused, with the reason of each.
+        refused_models: gives the versions that were refused, each with its reason.
         policy: the thresholds.
-        limits: what a transaction may say.
+        limits: which transactions this deployment accepts.
         staleness_ms_max: age in ms above which reasons call stored state old.
         metrics: where requests are counted.
-        registry: what GET /metrics shows; holds ``metrics``.
+        registry: the metrics that GET /metrics shows, ``metrics`` among them.
         now_ms: the clock, ms since 1970 UTC.
     """
 
@@ -53,13 +53,13 @@ class ApiParts:
 
 
 MODEL_WAIT_MS = 2_000
-"""Longest wait for the first model when the API starts, ms. A registry that hangs or is down
-does not keep it from answering: the heuristic does, and /ready says so."""
+"""Longest wait for the first model when the API starts, ms. If the registry hangs or is down, the
+API starts without a model: the heuristic decides, and /ready says so."""
 
 
 @asynccontextmanager
 async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
-    """Give the parts of the API, and watch the champion, for the time of one event loop."""
+    """Build the parts, watch the champion, and close both at the end of the event loop."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     models = wiring.build_models(settings, metrics=build_metrics(registry))
@@ -87,7 +87,7 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
 
 
 async def _start_in_background(models: ChampionWatcher) -> None:
-    # A daemon thread of our own: the event loop would wait at its end for one of its threads.
+    # A daemon thread: at its end the event loop would wait for a thread of its own pool.
     starting = threading.Thread(target=models.start, name="champion-first-look", daemon=True)
     starting.start()
     limit_ms = wiring.steady_clock_ms() + MODEL_WAIT_MS

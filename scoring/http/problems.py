@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Self
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -39,7 +40,7 @@ TITLES: Mapping[int, str] = {
 
 
 class Problem(BaseModel):
-    """Why there is no answer, as problem details (RFC 9457)."""
+    """The reason why there is no answer, as problem details (RFC 9457)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,22 +49,19 @@ class Problem(BaseModel):
     detail: str = Field(description="what is wrong, with the value and the limit")
     field: str | None = Field(default=None, description="the field that is wrong, if it is one")
 
+    @classmethod
+    def of(cls, status: int, detail: str, field: str | None = None) -> Self:
+        """Build a problem whose title is that of its status."""
+        return cls(title=TITLES.get(status, "error"), status=status, detail=detail, field=field)
 
-def problem_response(
-    status: int,
-    detail: str,
-    *,
-    field: str | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """Build the response for a problem; ``detail`` says what, the value and the limit."""
-    problem = Problem(title=TITLES.get(status, "error"), status=status, detail=detail, field=field)
-    return Response(
-        problem.model_dump_json(exclude_none=True),
-        status_code=status,
-        media_type=PROBLEM_TYPE,
-        headers=dict(headers) if headers else None,
-    )
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Build the response; a problem without a field leaves it out."""
+        return Response(
+            self.model_dump_json(exclude_none=True),
+            status_code=self.status,
+            media_type=PROBLEM_TYPE,
+            headers=dict(headers) if headers else None,
+        )
 
 
 def install_problems(app: FastAPI) -> None:
@@ -78,7 +76,7 @@ def install_problems(app: FastAPI) -> None:
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     field = error.field if isinstance(error, InvalidEventError) else None
-    return problem_response(422, str(error), field=field)
+    return Problem.of(422, str(error), field).response()
 
 
 async def _invalid_parameter(request: Request, error: Exception) -> Response:
@@ -89,26 +87,26 @@ async def _invalid_parameter(request: Request, error: Exception) -> Response:
     if isinstance(cause, InvalidEventError):
         return await _invalid(request, cause)
     field = str(first["loc"][-1])
-    return problem_response(
-        422, f"{field} is {shown(first.get('input'))}: {first['msg']}", field=field
-    )
+    detail = f"{field} is {shown(first.get('input'))}: {first['msg']}"
+    return Problem.of(422, detail, field).response()
 
 
 async def _unavailable(_request: Request, error: Exception) -> Response:
-    return problem_response(503, str(error), headers={"Retry-After": str(RETRY_AFTER_S)})
+    return Problem.of(503, str(error)).response({"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):  # pragma: no cover
         raise error
-    return problem_response(error.status_code, error.detail, headers=error.headers)
+    return Problem.of(error.status_code, error.detail).response(error.headers)
 
 
 async def _client_gone(_request: Request, _error: Exception) -> Response:
-    # Nobody reads this response. Without it, a client that hangs up would be logged as a bug.
-    return problem_response(400, "the client closed the connection before the body was complete")
+    # This response is never read. Without it, a client that hangs up would be logged as a bug.
+    detail = "the client closed the connection before the body was complete"
+    return Problem.of(400, detail).response()
 
 
 async def _bug(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem_response(500, "the service has a bug; its log has the details")
+    return Problem.of(500, "the service has a bug; its log has the details").response()

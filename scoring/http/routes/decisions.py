@@ -12,6 +12,7 @@ from schemas.output_codec import encode_decision
 from scoring.http.answers.decision import EXAMPLE, SCHEMA
 from scoring.http.deps import Parts, TransactionId
 from scoring.http.openapi import refused
+from scoring.http.problems import Problem
 
 router = APIRouter(tags=["Scoring"])
 
@@ -23,11 +24,29 @@ _DECISION = {
 }
 
 
+def _not_found(transaction_id: str) -> str:
+    return (
+        f"no decision about transaction {shown(transaction_id)}: "
+        "not decided yet, or longer ago than decisions are remembered"
+    )
+
+
 @router.get(
     # A transaction's id may contain slashes.
     "/decisions/{transaction_id:path}",
     summary="The first decision about a transaction",
-    responses={200: _DECISION, **refused(404, 422, 503)},
+    responses={
+        200: _DECISION,
+        **refused(
+            Problem.of(404, _not_found("t-9")),
+            Problem.of(422, "transaction_id is blank: ' '", "transaction_id"),
+            Problem.of(
+                503,
+                "reading decision of 't-1' from Redis failed within redis_timeout_ms=50: "
+                "TimeoutError",
+            ),
+        ),
+    },
 )
 async def first_decision(transaction_id: TransactionId, parts: Parts) -> Response:
     """Give the first decision about a transaction of the stream, as it was emitted.
@@ -36,9 +55,5 @@ async def first_decision(transaction_id: TransactionId, parts: Parts) -> Respons
     """
     value = await parts.reader.read_decision(transaction_id)
     if value is None:
-        raise HTTPException(
-            404,
-            f"no decision about transaction {shown(transaction_id)}: "
-            "not decided yet, or longer ago than decisions are remembered",
-        )
+        raise HTTPException(404, _not_found(transaction_id))
     return Response(value, media_type="application/json")

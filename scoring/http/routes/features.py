@@ -9,6 +9,7 @@ from schemas.errors import shown
 from scoring.http.answers.features import EXAMPLE, AsOf, FeaturesAnswer
 from scoring.http.deps import MerchantId, Parts, UserId
 from scoring.http.openapi import answered, refused
+from scoring.http.problems import Problem
 
 router = APIRouter(tags=["Scoring"])
 
@@ -17,7 +18,18 @@ router = APIRouter(tags=["Scoring"])
     # A user's id may contain slashes.
     "/features/{user_id:path}",
     summary="The features of a user as of now",
-    responses={200: answered("the values as of now", EXAMPLE), **refused(404, 422, 503)},
+    responses={
+        200: answered("the values as of now", EXAMPLE),
+        **refused(
+            Problem.of(404, "no history for user 'u-9'"),
+            Problem.of(422, "user_id is blank: ' '", "user_id"),
+            Problem.of(
+                503,
+                "reading entities of user 'u-1' from Redis failed within redis_timeout_ms=50: "
+                "TimeoutError",
+            ),
+        ),
+    },
 )
 async def features(user_id: UserId, parts: Parts, merchant_id: MerchantId = None) -> FeaturesAnswer:
     """Evaluate the stored history of a user (and of a merchant) as of now.

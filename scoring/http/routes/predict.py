@@ -13,7 +13,8 @@ from scoring.core.ports import EntityPair, FeatureReader
 from scoring.http.answers.predict import EXAMPLE, PredictAnswer
 from scoring.http.deps import Parts, ValidPredictRequest
 from scoring.http.openapi import answered, refused
-from scoring.http.predict_request import describe_body
+from scoring.http.predict_request import BODY_BYTES_MAX, BODY_TIMEOUT_S, describe_body
+from scoring.http.problems import Problem
 
 router = APIRouter(tags=["Scoring"])
 
@@ -21,7 +22,14 @@ router = APIRouter(tags=["Scoring"])
 @router.post(
     "/predict",
     summary="Score an ad-hoc transaction",
-    responses={200: answered("the score", EXAMPLE), **refused(408, 413, 422)},
+    responses={
+        200: answered("the score", EXAMPLE),
+        **refused(
+            Problem.of(408, f"the body was not complete in {BODY_TIMEOUT_S} s"),
+            Problem.of(413, f"the body is over {BODY_BYTES_MAX} bytes"),
+            Problem.of(422, "amount_minor is -1, limit 0", "amount_minor"),
+        ),
+    },
     openapi_extra={"requestBody": describe_body()},
 )
 async def predict(asked: ValidPredictRequest, parts: Parts) -> PredictAnswer:

@@ -1,7 +1,8 @@
-"""The OpenAPI document: complete, and true of what the routes do."""
+"""The OpenAPI document is complete, and the routes do what it says."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from models.heuristic import HEURISTIC
 from schemas.decision import Decision
 from schemas.output_codec import encode_decision
+from scoring.http.predict_request import BODY_BYTES_MAX
 from scoring.http.problems import PROBLEM_TYPE, TITLES
 from tests.api_service import Service
-from tests.builders import DECISION, NOW_MS
+from tests.builders import DECISION, NOW_MS, transaction_object
 
 ROUTES = {
     ("post", "/predict"): {"200", "408", "413", "422"},
@@ -82,6 +84,35 @@ def test_every_problem_has_the_title_that_the_service_gives_it(
     content = document["paths"][path][method]["responses"][status]["content"]
     if PROBLEM_TYPE in content:
         assert content[PROBLEM_TYPE]["example"]["title"] == TITLES[int(status)]
+
+
+@pytest.mark.parametrize(
+    ("route", "path"),
+    [
+        (("get", "/features/{user_id}"), "/features/u-9"),
+        (("get", "/features/{user_id}"), "/features/%20"),
+        (("get", "/decisions/{transaction_id}"), "/decisions/t-9"),
+        (("get", "/decisions/{transaction_id}"), "/decisions/%20"),
+    ],
+)
+def test_the_example_of_a_problem_is_what_the_service_answers(
+    service: Service, document: dict[str, Any], route: tuple[str, str], path: str
+) -> None:
+    response = service.client.get(path)
+    assert response.json() == media(document, route, str(response.status_code))["example"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b" " * (BODY_BYTES_MAX + 1), json.dumps(transaction_object(amount_minor=-1)).encode()],
+    ids=["too large", "invalid"],
+)
+def test_the_example_of_a_refused_body_is_what_the_service_answers(
+    service: Service, document: dict[str, Any], body: bytes
+) -> None:
+    response = service.client.post("/predict", content=body)
+    described = media(document, ("post", "/predict"), str(response.status_code))
+    assert response.json() == described["example"]
 
 
 def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> None:

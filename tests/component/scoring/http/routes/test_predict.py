@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
 from features.batch import BATCH_NAMES
@@ -15,6 +18,7 @@ from features.engine.state import UserState
 from features.online import feast_values
 from features.online import layout as online_store
 from models.heuristic import HEURISTIC
+from models.model import Scores
 from tests.api_service import FixedModel, Service, assert_problem, damaged
 from tests.builders import NOW_MS
 
@@ -38,6 +42,15 @@ def test_a_known_user_is_scored_with_the_history_and_the_event(service: Service)
         "batch": None,
     }
     assert answer["definition_digest"] == DEFINITION_DIGEST
+
+
+def test_a_missing_value_in_the_vector_is_null(service: Service) -> None:
+    class ModelOfMissingValues(FixedModel):
+        def score(self, rows: Any) -> Scores:
+            return Scores([0.5], vectors=[[1.0, math.nan]])
+
+    service.models.model = ModelOfMissingValues()
+    assert service.predict()["vector"] == [1.0, None]
 
 
 def test_the_features_are_those_that_the_stream_would_compute(service: Service) -> None:
