@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from infra.local.errors import StackError
+from infra.local.jvm import JVM_PROGRAMS, class_archive
 from infra.local.ports import free_ports
-from infra.local.programs import JVM_PROGRAMS, Program, class_archive
+from infra.local.programs import Program
 from infra.local.stack import Stack
 from schemas.settings import Settings
 

@@ -13,8 +13,7 @@ from string import Template
 
 from infra.local.control import GROUP
 from infra.local.errors import DataDirError
-from infra.local.layout import UNIX_SOCKET_PATH_BYTES_MAX, Layout
-from infra.local.programs import (
+from infra.local.jvm import (
     FRAMEWORK_DIRECT_MIB,
     FRAMEWORK_HEAP_MIB,
     JVM_OVERHEAD_MIB,
@@ -23,10 +22,10 @@ from infra.local.programs import (
     TASK_DIRECT_MIB,
     TASK_HEAP_MIB,
     TASK_MANAGER_METASPACE_MIB,
-    Program,
-    controller_port,
     shipped_java_options,
 )
+from infra.local.layout import UNIX_SOCKET_PATH_BYTES_MAX, Layout
+from infra.local.programs import Program, controller_port
 from schemas.settings import Settings
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from clients import probes as readiness
 from infra.local import processes
-from infra.local.programs import java, redis_server
+from infra.local.jvm import java
+from infra.local.programs import redis_server
 from infra.local.stack import ProgramStatus, Stack
 
 COMMAND_TIMEOUT_S = 30.0

@@ -1,6 +1,6 @@
 """How a PyFlink client of the local stack is started."""
 
-from infra.local.programs import CLIENT_OPTIONS, flink_environment, shipped_java_options
+from infra.local.jvm import CLIENT_OPTIONS, flink_environment, shipped_java_options
 from infra.local.stack import Stack
 from operations.backfill.fold import FlinkClient
 

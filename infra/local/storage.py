@@ -5,8 +5,8 @@ import subprocess
 import uuid
 
 from infra.local.errors import StackError
+from infra.local.jvm import kafka_java
 from infra.local.layout import Layout
-from infra.local.programs import kafka_java
 
 FORMAT_S_MAX = 120.0
 

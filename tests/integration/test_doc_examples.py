@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
+from infra.local.jvm import java
 from infra.local.layout import Layout
-from infra.local.programs import java
 from infra.local.topics import create_topics
 from schemas import codec, output_codec, topics
 from schemas.dead_letter import dead_letter_headers

@@ -5,25 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import class_archives
+from infra.local import class_archives, jvm
 from infra.local import programs as table
 from infra.local.layout import Layout
 from infra.local.programs import ENGINES, OURS, STORES, Program
 from schemas.settings import Settings
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    """A checkout with an (empty) Flink distribution and jars."""
-    layout = Layout(repo=tmp_path / "repo", data_dir=tmp_path / "data")
-    (layout.flink_home / "conf").mkdir(parents=True)
-    (layout.flink_home / "conf" / "config.yaml").write_text(
-        "env:\n  java:\n    opts:\n      all: --add-exports=a/b=ALL-UNNAMED --add-opens=c/d=e\n"
-    )
-    layout.flink_lib.mkdir(parents=True)
-    for name in ("weir-kafka-glue.jar", "flink-dist-2.3.0.jar", "flink-python-2.3.0.jar"):
-        (layout.flink_lib / name).touch()
-    return layout
 
 
 def by_name(layout: Layout, settings: Settings | None = None) -> dict[str, Program]:
@@ -66,38 +52,15 @@ def test_what_reads_topics_waits_for_the_broker(layout: Layout) -> None:
         assert "kafka=127.0.0.1:19092" in by_name(layout, settings)[name].needs
 
 
-def test_flink_itself_comes_last_on_the_class_path(layout: Layout) -> None:
-    assert [Path(jar).name for jar in table.flink_class_path(layout).split(":")] == [
-        "flink-python-2.3.0.jar",
-        "weir-kafka-glue.jar",
-        "flink-dist-2.3.0.jar",
-    ]
-
-
 def test_flink_gets_the_module_openings_that_ship_with_it(layout: Layout) -> None:
     command = by_name(layout)["taskmanager"].command
     assert "--add-exports=a/b=ALL-UNNAMED" in command
     assert "--add-opens=c/d=e" in command
 
 
-def test_a_flink_without_module_openings_is_refused(layout: Layout) -> None:
-    (layout.flink_home / "conf" / "config.yaml").write_text("env: {}\n")
-    with pytest.raises(ValueError, match=r"env\.java\.opts\.all"):
-        table.shipped_java_options(layout)
-
-
-def test_the_jvm_finds_the_python_of_the_flink_environment_first(layout: Layout) -> None:
-    environment = table.flink_environment(layout)
-    assert environment["PATH"].split(":")[0] == str(layout.streams_python.parent)
-    assert environment["PYTHONPATH"].split(":") == [
-        str(layout.streams_site_packages),
-        str(layout.repo),
-    ]
-
-
-@pytest.mark.parametrize("name", table.JVM_PROGRAMS)
+@pytest.mark.parametrize("name", jvm.JVM_PROGRAMS)
 def test_a_jvm_reads_its_class_archive_only_if_there_is_one(layout: Layout, name: str) -> None:
-    archive = table.class_archive(layout, name)
+    archive = jvm.class_archive(layout, name)
     option = f"-XX:SharedArchiveFile={archive}"
     assert option not in by_name(layout)[name].command
     archive.parent.mkdir(parents=True)
@@ -107,7 +70,7 @@ def test_a_jvm_reads_its_class_archive_only_if_there_is_one(layout: Layout, name
 
 
 def test_what_makes_the_archives_is_what_later_runs(layout: Layout) -> None:
-    for name in table.JVM_PROGRAMS:
+    for name in jvm.JVM_PROGRAMS:
         program = by_name(layout)[name]
         archiving = class_archives._archiving(program, Path("a.jsa"))
         java, option, *rest = archiving.command
@@ -119,11 +82,6 @@ def test_the_client_jvm_keeps_its_scratch_files_in_the_data_directory(layout: La
     options = by_name(layout)["velocity-job"].environment["FLINK_ENV_JAVA_OPTS"].split()
     assert f"-Djava.io.tmpdir={layout.tmp / 'client'}" in options
     assert "--add-opens=c/d=e" in options
-
-
-def test_java_home_goes_before_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert table.java() == str(tmp_path / "bin" / "java")
 
 
 def test_redis_of_the_system_goes_before_our_link(
