@@ -1,50 +1,42 @@
-"""The store of first decisions: Redis, and a memory of this process for when Redis is away.
+"""The store of first decisions: Redis, and the memory of this process while Redis is down.
 
-Owns the keys ``weir:decision:{transaction_id}``, their time to live, and every limit on waiting
-for them. Called by the worker before a decision is emitted; the API reads the same keys. Knows
-decisions as bytes only.
+Owns the keys ``weir:decision:{transaction_id}`` and their time to live. Called by the worker
+before a decision is emitted; the API reads the same keys. Knows decisions as bytes only.
+`clients.redis_guard` limits the waiting.
 
-How a batch goes, and what a failure leaves::
+The steps of a batch, and what a failure leaves::
 
-    1. a decision this process remembers stands          no call at all
+    1. a decision that this process remembers stands     no call at all
     2. SET key value NX GET EX ttl, 100 keys a call      the old value, if any, stands
     3. no complete answer within redis_timeout_ms        the circuit opens for 1 s: step 2 is
-                                                         left out, decisions go on unstored
-    4. decisions made unstored are remembered here       they are written by the first calls
+                                                         skipped, decisions go on unstored
+    4. unstored decisions are remembered here            they are written by the first calls
                                                          that work again
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import DataError, RedisError
 
-from scoring.core.errors import DecisionStoreUnavailableError
+from clients.errors import RedisUnavailableError
+from clients.redis_guard import RedisGuard, connect_for_one_caller
 from scoring.core.ports import Kept
 from scoring.metrics import Metrics
+from scoring.stores.recent_decisions import RecentDecisions
 
-logger = logging.getLogger(__name__)
-
-CIRCUIT_OPEN_MS = 1_000
-"""How long Redis is left alone after a call that failed, ms."""
 REMEMBERED_MAX = 50_000
 """Decisions this process remembers: some 25 s at 2,000/s, more than Flink repeats after a
 restart (8,166 measured), and some 100 MB."""
 CALL_KEYS_MAX = 100
 """Keys of one call: a larger batch is several calls, each with the whole time limit."""
 SAVED_BATCH_MAX = 1_000
-"""How many decisions made unstored are written along with one batch when Redis is back."""
+"""How many unstored decisions are written together with one batch when Redis works again."""
 
-# One script call instead of a pipeline of SETs: 5 us of client time a row instead of 33, and
-# the same commands. Declared keys, one slot only: a Redis cluster would need the pipeline.
+# One script call instead of a pipeline of SETs: 5 us of client time a row instead of 33, for the
+# same commands. All keys in one slot: a Redis cluster would need the pipeline.
 KEEP_FIRST_SCRIPT = """
 local stand = {}
 for i = 1, #KEYS do
@@ -64,58 +56,6 @@ def decision_key(transaction_id: str) -> bytes:
     return b"weir:decision:" + transaction_id.encode()
 
 
-def is_outage(error: Exception) -> bool:
-    """Say whether an error of the client means "the store is away" rather than a bug of ours.
-
-    Everything Redis or the network can say is an outage, since no answer of a store may hold
-    up a decision: down, slow, loading, read-only after a fail-over, full, wrong password. Only
-    arguments that the client itself refuses are a bug, and a bug crashes.
-    """
-    return isinstance(error, RedisError | OSError | TimeoutError) and not isinstance(
-        error, DataError
-    )
-
-
-class RecentDecisions:
-    """The latest decisions of this process, at most ``limit``; the least recent one leaves.
-
-    Examples:
-        >>> recent = RecentDecisions(limit=1)
-        >>> recent.remember("t-1", b"1")
-        >>> recent.remember("t-2", b"2")
-        >>> recent.recall("t-1"), recent.recall("t-2")
-        (None, b'2')
-    """
-
-    def __init__(self, *, limit: int) -> None:
-        """Start empty."""
-        self._limit = limit
-        self._decisions: OrderedDict[str, bytes] = OrderedDict()
-
-    def __len__(self) -> int:
-        """Count what is remembered."""
-        return len(self._decisions)
-
-    def recall(self, transaction_id: str) -> bytes | None:
-        """Give the decision of a transaction, None when it is not remembered."""
-        return self._decisions.get(transaction_id)
-
-    def remember(self, transaction_id: str, value: bytes) -> None:
-        """Remember a decision, as the most recent one."""
-        self._decisions[transaction_id] = value
-        self._decisions.move_to_end(transaction_id)
-        if len(self._decisions) > self._limit:
-            self._decisions.popitem(last=False)
-
-    def forget(self, transaction_id: str) -> None:
-        """Forget a decision, remembered or not."""
-        self._decisions.pop(transaction_id, None)
-
-    def oldest(self, count_max: int) -> list[tuple[str, bytes]]:
-        """Give the least recent ones, oldest first."""
-        return [item for item, _ in zip(self._decisions.items(), range(count_max), strict=False)]
-
-
 class RedisDecisionStore:
     """`scoring.core.ports.DecisionStore` on Redis; one caller at a time."""
 
@@ -123,9 +63,8 @@ class RedisDecisionStore:
         self,
         client: Redis,
         *,
+        guard: RedisGuard,
         ttl_s: int,
-        timeout_ms: int,
-        clock_ms: Callable[[], float],
         metrics: Metrics,
         remembered_max: int = REMEMBERED_MAX,
     ) -> None:
@@ -133,21 +72,18 @@ class RedisDecisionStore:
 
         Args:
             client: answers bytes; closed by `close`.
-            ttl_s: how long a first decision is remembered, s.
-            timeout_ms: limit of each call, ms.
-            clock_ms: a clock that never goes back, ms; only differences are used.
-            metrics: where failures are counted.
+            guard: limits its calls.
+            ttl_s: how long a first decision is kept, s.
+            metrics: where unstored decisions are counted.
             remembered_max: how many decisions this process remembers.
         """
         self._client = client
         self._script: Any = client.register_script(KEEP_FIRST_SCRIPT)
+        self._guard = guard
         self._ttl_s = ttl_s
-        self._timeout_ms = timeout_ms
-        self._clock_ms = clock_ms
         self._metrics = metrics
         self._recent = RecentDecisions(limit=remembered_max)
         self._unsaved = RecentDecisions(limit=remembered_max)
-        self._closed_again_ms = -1.0
 
     async def keep_first(
         self, proposals: Sequence[tuple[str, bytes]], *, when_unstored: Callable[[int], bytes]
@@ -177,7 +113,7 @@ class RedisDecisionStore:
     async def _try_store(
         self, proposals: Sequence[tuple[str, bytes]], standing: dict[str, bytes]
     ) -> bool:
-        if self._clock_ms() < self._closed_again_ms:
+        if self._guard.is_open:
             return not proposals
         try:
             await self._save_unsaved()
@@ -186,8 +122,7 @@ class RedisDecisionStore:
                     chunk, await self._call(chunk), strict=True
                 ):
                     standing[transaction_id] = proposed if old is None else old
-        except DecisionStoreUnavailableError as error:
-            self._open_circuit(error)
+        except RedisUnavailableError:
             return False
         return True
 
@@ -200,25 +135,10 @@ class RedisDecisionStore:
 
     async def _call(self, chunk: Sequence[tuple[str, bytes]]) -> list[bytes | None]:
         keys = [decision_key(transaction_id) for transaction_id, _ in chunk]
-        values = [value for _, value in chunk]
-        try:
-            async with asyncio.timeout(self._timeout_ms / 1000):
-                answer: list[bytes | None] = await self._script(
-                    keys=keys, args=[self._ttl_s, *values]
-                )
-                return answer
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            raise DecisionStoreUnavailableError(
-                f"Redis did not keep {len(chunk)} decisions within "
-                f"redis_timeout_ms={self._timeout_ms}: {error!r:.200}"
-            ) from error
-
-    def _open_circuit(self, error: DecisionStoreUnavailableError) -> None:
-        self._closed_again_ms = self._clock_ms() + CIRCUIT_OPEN_MS
-        self._metrics.store_failures.inc()
-        logger.warning("%s; going on without it for %d ms", error, CIRCUIT_OPEN_MS)
+        arguments = [self._ttl_s, *(value for _, value in chunk)]
+        return await self._guard.call(
+            lambda: self._script(keys=keys, args=arguments), to=f"keep {len(chunk)} decisions"
+        )
 
     def _decide_unstored(
         self,
@@ -227,7 +147,7 @@ class RedisDecisionStore:
         when_unstored: Callable[[int], bytes],
     ) -> None:
         for transaction_id, at in new.items():
-            # The calls before the one that failed have their answers: those stand.
+            # The answers of the calls before the failed one stand.
             if transaction_id not in standing:
                 standing[transaction_id] = value = when_unstored(at)
                 self._unsaved.remember(transaction_id, value)
@@ -246,35 +166,16 @@ def connect_decision_store(
 
     Args:
         redis_url: ``redis://host:port/db``.
-        ttl_s: how long a first decision is remembered, s.
+        ttl_s: how long a first decision is kept, s.
         timeout_ms: limit of each call, ms.
         clock_ms: a clock that never goes back, ms.
         metrics: where failures are counted.
     """
     client = connect_for_one_caller(redis_url, timeout_ms=timeout_ms)
-    return RedisDecisionStore(
-        client, ttl_s=ttl_s, timeout_ms=timeout_ms, clock_ms=clock_ms, metrics=metrics
+    guard = RedisGuard(
+        timeout_ms=timeout_ms, clock_ms=clock_ms, on_failure=metrics.store_failures.inc
     )
-
-
-def connect_for_one_caller(redis_url: str, *, timeout_ms: int) -> Redis:
-    """Make a client with one connection, for one caller at a time. Connects at the first call.
-
-    Args:
-        redis_url: ``redis://host:port/db``.
-        timeout_ms: limit of connecting and of each answer, ms.
-    """
-    timeout_s = timeout_ms / 1000
-    return Redis.from_url(
-        redis_url,
-        # One caller at a time needs no pool; the pool's bookkeeping costs a tenth of the worker.
-        single_connection_client=True,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        # The client's default is three retries with seconds of backoff. One, at once, is for
-        # a connection that died with a restarted Redis.
-        retry=Retry(NoBackoff(), 1),
-    )
+    return RedisDecisionStore(client, guard=guard, ttl_s=ttl_s, metrics=metrics)
 
 
 def _chunks(items: Sequence[tuple[str, bytes]]) -> Iterator[Sequence[tuple[str, bytes]]]:

@@ -1,14 +1,12 @@
 """The Redis adapter of `scoring.core.ports.FeatureReader`: one pipelined round trip a read.
 
-Owns the connection pool and every limit on waiting. Refuses to know what the bytes mean:
-keys, fields and decoding are `features.online.layout`'s. Built by `scoring.wiring`,
-called by the API only; the worker reads no state from Redis, and batch features by
-`scoring.stores.batch_reader`.
+Owns the connection pool. There is no circuit breaker: a request of the API waits for its own read
+only, within the time limit. `features.online.layout` knows keys, fields and decoding. Called by
+the API; the worker reads batch features with `scoring.stores.batch_reader`, and no state.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from clients.redis_guard import time_limit
 from features.definitions import Entity
 from features.online import layout as online_store
 from scoring.core.errors import OnlineStoreUnavailableError
@@ -27,9 +26,6 @@ _T = TypeVar("_T")
 
 # At 300 requests/s and the default limit of 50 ms, a Redis that hangs holds 15 connections.
 CONNECTIONS_MAX = 32
-
-LAST_STEP = 0.2
-"""The part of the time limit that starts when this process gets to run again."""
 
 
 class RedisFeatureReader:
@@ -55,16 +51,16 @@ class RedisFeatureReader:
         state = online_store.state_fields("user")
         batch = online_store.batch_fields() if with_batch else ()
         if with_batch:
-            # First, as it is written last: who has no values after it had none before it.
+            # Read first, because it is written last: a user without values now had none before.
             pipeline.get(online_store.complete_key(self._project))
         self._ask(pipeline, "user", user_id, (*state, *batch))
         if merchant_id is not None:
             self._ask(pipeline, "merchant", merchant_id, online_store.state_fields("merchant"))
-        replies = await self._bounded(pipeline.execute(), f"entities of user {user_id!r:.80}")
+        replies = await self._within_limit(pipeline.execute(), f"entities of user {user_id!r:.80}")
         complete = replies.pop(0) if with_batch else None
         user, *others = replies
         return EntityPair(
-            # Both views are in one hash, so they are read at one moment.
+            # Both views are in one hash, so one command reads them at the same moment.
             user=user[: len(state)],
             merchant=others[0] if others else (),
             batch=StoredBatch(user[len(state) :], complete) if with_batch else None,
@@ -73,12 +69,12 @@ class RedisFeatureReader:
     async def read_decision(self, transaction_id: str) -> bytes | None:
         """Read the first decision by one GET; see the port for the contract."""
         reply: Awaitable[Any] = self._client.get(decision_key(transaction_id))
-        value: bytes | None = await self._bounded(reply, f"decision of {transaction_id!r:.80}")
+        value: bytes | None = await self._within_limit(reply, f"decision of {transaction_id!r:.80}")
         return value
 
     async def ping(self) -> None:
         """Send PING and await its answer; see the port for the contract."""
-        await self._bounded(self._client.ping(), "PING")
+        await self._within_limit(self._client.ping(), "PING")
 
     async def close(self) -> None:
         """Close the connections of the pool."""
@@ -88,31 +84,18 @@ class RedisFeatureReader:
         key = online_store.entity_key(entity, value, self._project)
         pipeline.hmget(key, list(fields))
 
-    async def _bounded(self, reply: Awaitable[_T], what: str) -> _T:
-        # One limit around everything: waiting for a free connection, connecting and reading.
-        # A cut read closes its connection, so its late answer cannot reach another caller.
-        limit = asyncio.timeout(None)
+    async def _within_limit(self, reply: Awaitable[_T], what: str) -> _T:
+        # One limit for everything: waiting for a free connection, connecting and reading. A read
+        # that is cut off closes its connection, so its late answer cannot reach another caller.
         try:
-            async with limit:
-                timer = self._start_timer(limit)
-                try:
-                    return await reply
-                finally:
-                    timer.cancel()
+            async with time_limit(self._timeout_ms):
+                return await reply
         except (RedisError, OSError, TimeoutError) as error:
             cause = str(error) or type(error).__name__
             raise OnlineStoreUnavailableError(
                 f"reading {what} from Redis failed within redis_timeout_ms={self._timeout_ms}: "
                 f"{cause:.200}"
             ) from error
-
-    def _start_timer(self, limit: asyncio.Timeout) -> asyncio.TimerHandle:
-        # In two steps. When this process has not run for a while, its timers are over before it
-        # has looked at its sockets, and an answer that has long been there would be an outage.
-        loop = asyncio.get_running_loop()
-        last_s = self._timeout_ms / 1000 * LAST_STEP
-        first_s = self._timeout_ms / 1000 - last_s
-        return loop.call_later(first_s, lambda: limit.reschedule(loop.time() + last_s))
 
 
 def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFeatureReader:
@@ -126,12 +109,12 @@ def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFea
     pool = BlockingConnectionPool.from_url(
         redis_url,
         max_connections=CONNECTIONS_MAX,
-        # The reader has its own limit around all of these, which would add up.
+        # The reader has one limit around all of these; their limits would add up.
         timeout=None,
         socket_timeout=None,
         socket_connect_timeout=None,
-        # The client's default is three retries with seconds of backoff. One, at once, is for
-        # a pooled connection that died with a restarted Redis.
+        # The client's default is three retries with seconds of backoff. One, without delay, is
+        # for a pooled connection that died with a restarted Redis.
         retry=Retry(NoBackoff(), 1),
         # Without these a new connection asks for two or three things before the first read.
         protocol=2,

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
+from clients.redis_guard import CIRCUIT_OPEN_MS
 from features.batch import BATCH_NAMES, BATCH_VIEW
 from features.online import feast_values
 from features.online import layout as online_store
@@ -19,7 +20,6 @@ from features.online.batch_values import decode_batch_features
 from scoring.core.ports import BatchFeatureReader, StoredBatch
 from scoring.metrics import build_metrics
 from scoring.stores.batch_reader import CALL_USERS_MAX, RedisBatchReader, connect_batch_reader
-from scoring.stores.decision_store import CIRCUIT_OPEN_MS
 from tests.builders import NOW_MS
 from tests.relay import relay_to
 from tests.scoring_fakes import MemoryBatchReader

@@ -1,13 +1,12 @@
 """One suite for every `DecisionStore`: the store in memory of the unit tests, and Redis.
 
 What the port promises, asked of each; then what only Redis can do: go away and come back, be
-slow, be asked by two processes. And the mapping of its client's errors, class by class.
+slow, be asked by two processes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -18,17 +17,16 @@ import redis.exceptions
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
+from clients.redis_guard import CIRCUIT_OPEN_MS
 from scoring.core.ports import DecisionStore, Kept
 from scoring.metrics import build_metrics
 from scoring.stores.decision_store import (
     CALL_KEYS_MAX,
-    CIRCUIT_OPEN_MS,
-    RecentDecisions,
     RedisDecisionStore,
     connect_decision_store,
     decision_key,
-    is_outage,
 )
+from scoring.stores.recent_decisions import RecentDecisions
 from tests.scoring_fakes import MemoryStore
 from tests.services import Services
 
@@ -296,17 +294,6 @@ def test_an_argument_that_the_client_refuses_is_a_bug_and_no_outage(
 # --- the memory ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("count", "forgotten"), [(2, 0), (3, 0), (4, 1)])
-def test_the_memory_forgets_the_oldest_past_its_limit(count: int, forgotten: int) -> None:
-    recent = RecentDecisions(limit=3)
-    for at in range(count):
-        recent.remember(str(at), b"x")
-    assert [recent.recall(str(at)) is None for at in range(count)] == [
-        at < forgotten for at in range(count)
-    ]
-    assert len(recent) == min(count, 3)
-
-
 def test_a_memory_smaller_than_a_batch_still_answers_the_batch(
     redis_server: Services, new_id: Callable[[str], str]
 ) -> None:
@@ -318,44 +305,3 @@ def test_a_memory_smaller_than_a_batch_still_answers_the_batch(
         assert kept.values == [b"first", b"again", b"again", b"again", b"again"]
 
     ask(lambda: redis_store(redis_server.redis_url), scenario)
-
-
-# --- every error of the client, knowingly ----------------------------------------------
-
-BUGS = {
-    # About our arguments.
-    "DataError",
-    # About forked processes; the scorer never forks.
-    "ChildDeadlockedError",
-    # Of the client for clusters, which is not used: its coming up would be a bug.
-    "CrossSlotTransactionError",
-    "IncorrectPolicyType",
-    "InvalidPipelineStack",
-    "RedisClusterException",
-    "SlotNotCoveredError",
-}
-"""All else that the client raises is the world, and an outage."""
-
-
-def client_errors() -> list[type[Exception]]:
-    return [
-        kind
-        for _, kind in inspect.getmembers(redis.exceptions, inspect.isclass)
-        if issubclass(kind, Exception) and kind.__module__.startswith("redis.")
-    ]
-
-
-@pytest.mark.parametrize("kind", client_errors(), ids=lambda kind: kind.__name__)
-def test_every_error_of_the_client_is_an_outage_or_a_known_bug(kind: type[Exception]) -> None:
-    error = kind.__new__(kind)
-    assert is_outage(error) == (kind.__name__ not in BUGS)
-
-
-@pytest.mark.parametrize("kind", [ConnectionResetError, TimeoutError, BrokenPipeError, OSError])
-def test_what_the_network_raises_is_an_outage(kind: type[Exception]) -> None:
-    assert is_outage(kind())
-
-
-@pytest.mark.parametrize("kind", [TypeError, KeyError, RuntimeError])
-def test_what_our_own_code_raises_is_no_outage(kind: type[Exception]) -> None:
-    assert not is_outage(kind())
