@@ -1,6 +1,6 @@
 """The API as a process of its own, over HTTP, with a real Redis behind it.
 
-Redis is reached through a relay, so that it can be away for this process alone.
+The API reaches Redis through a relay, so a test can cut the connection of this process alone.
 """
 
 from __future__ import annotations
@@ -99,12 +99,12 @@ def relay(redis_server: Services) -> Iterator[Relay]:
 def api(
     redis_server: Services, relay: Relay, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Process]:
-    port, nobody = free_ports(2)
+    port, unused_port = free_ports(2)
     settings = Settings(
         data_dir=tmp_path_factory.mktemp("api"),
         api_port=port,
         redis_url=f"redis://127.0.0.1:{relay.port}/0",
-        mlflow_port=nobody,
+        mlflow_port=unused_port,
         feast_project=unique_name("weir"),
         # Long enough for a busy machine, short enough to wait for a Redis that hangs.
         redis_timeout_ms=1_000,
@@ -254,14 +254,14 @@ def test_what_is_not_http_or_not_a_transaction_is_refused(
     assert api.is_live()
 
 
-def test_a_client_that_hangs_up_within_its_body_harms_nobody(api: Process) -> None:
+def test_a_client_that_hangs_up_in_its_body_does_not_stop_the_service(api: Process) -> None:
     for _ in range(5):
         with api.connect() as connection:
             connection.sendall(HEAD + b"Content-Length: 500\r\n\r\n{")
     assert api.is_live()
 
 
-def test_start_and_stop_wait_for_nobody_but_the_requests_under_way(
+def test_start_and_stop_wait_only_for_requests_in_progress(
     redis_server: Services, tmp_path: Path
 ) -> None:
     port = free_ports(1)[0]

@@ -160,7 +160,7 @@ def test_answers_follow_the_document(
 
 @pytest.mark.parametrize("has_model", [True, False])
 @pytest.mark.parametrize("is_down", [True, False])
-def test_scores_follow_the_document_whatever_is_down(
+def test_scores_follow_the_document_without_redis_and_without_a_model(
     document: dict[str, Any], is_down: bool, has_model: bool
 ) -> None:
     service = Service()

@@ -27,7 +27,7 @@ from tests.builders import NOW_MS, transaction_object, without
         (b"[" * 1_000, None, "nested deeper"),
     ],
 )
-def test_a_body_that_is_no_transaction_is_refused_as_on_the_stream(
+def test_a_body_that_is_no_transaction_is_refused_in_the_words_of_the_stream(
     service: Service, body: bytes, field: str | None, said: str
 ) -> None:
     problem = assert_problem(service.client.post("/predict", content=body), 422, said)
@@ -63,9 +63,7 @@ def test_a_missing_field_is_named(service: Service) -> None:
 
 
 @pytest.mark.parametrize(("extra", "status"), [(0, 200), (1, 413)])
-def test_a_body_may_have_so_many_bytes_and_no_more(
-    service: Service, extra: int, status: int
-) -> None:
+def test_a_body_over_the_limit_is_refused(service: Service, extra: int, status: int) -> None:
     body = json.dumps(transaction_object()).encode()
     body += b" " * (BODY_BYTES_MAX - len(body) + extra)
     response = service.client.post("/predict", content=body)

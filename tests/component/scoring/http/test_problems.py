@@ -1,4 +1,4 @@
-"""Every error of ours has its status: none that the world or a client can cause is a 500."""
+"""Every error class has its status: only a bug is a 500."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_errors_of_scoring_are_among_those_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", kinds_of(RetryableError), ids=lambda kind: kind.__name__)
-def test_what_may_work_later_is_a_503_that_says_when(kind: type[Exception]) -> None:
+def test_a_retryable_error_is_a_503_with_retry_after(kind: type[Exception]) -> None:
     response = answer_to(kind("Redis did not answer"))
     assert response.status_code == 503
     assert response.headers["retry-after"] == str(RETRY_AFTER_S)
@@ -56,7 +56,7 @@ def test_what_may_work_later_is_a_503_that_says_when(kind: type[Exception]) -> N
     }
 
 
-def test_what_will_never_work_is_a_422_that_names_the_field() -> None:
+def test_an_invalid_event_is_a_422_that_names_the_field() -> None:
     response = answer_to(InvalidEventError("amount_minor", "is -1, limit 0"))
     assert response.json() == {
         "title": "invalid event",
@@ -66,7 +66,7 @@ def test_what_will_never_work_is_a_422_that_names_the_field() -> None:
     }
 
 
-def test_a_body_that_is_wrong_as_a_whole_has_no_field() -> None:
+def test_a_body_that_is_no_object_has_no_field() -> None:
     assert "field" not in answer_to(InvalidEventError(None, "is empty")).json()
 
 
@@ -84,7 +84,7 @@ def test_a_refusal_keeps_its_status_and_headers(status: int, title: str) -> None
     assert response.json() == {"title": title, "status": status, "detail": "no"}
 
 
-def test_a_client_that_is_gone_is_no_bug() -> None:
+def test_a_client_that_hangs_up_is_not_a_bug() -> None:
     assert answer_to(ClientDisconnect()).status_code == 400
 
 

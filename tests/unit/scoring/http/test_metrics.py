@@ -1,4 +1,4 @@
-"""The list of the API's metrics is what is counted."""
+"""The metrics of the API, and which requests they count."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_metric_has_a_description_and_a_name_of_its_own() -> None:
         assert spec.action.endswith(".")
 
 
-def test_the_page_has_every_metric() -> None:
+def test_every_metric_is_exported() -> None:
     registry = CollectorRegistry()
     build_api_metrics(registry)
     assert {family.name for family in registry.collect()} == {
@@ -27,7 +27,7 @@ def test_the_page_has_every_metric() -> None:
     }
 
 
-def test_what_is_no_request_passes_uncounted() -> None:
+def test_only_requests_are_counted() -> None:
     seen = []
 
     async def app(scope: object, receive: object, send: object) -> None:

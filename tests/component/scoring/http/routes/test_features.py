@@ -27,7 +27,7 @@ def test_features_are_as_of_now_not_as_of_the_last_event(service: Service) -> No
     assert list(answer["features"]) == [feature.name for feature in USER_FEATURES]
 
 
-def test_features_of_a_merchant_come_along_when_asked_for(service: Service) -> None:
+def test_features_of_a_merchant_are_included_on_request(service: Service) -> None:
     service.remember_user("u-1", NOW_MS)
     service.remember_merchant("m-1", NOW_MS - 8 * 86_400_000)
     answer = service.client.get("/features/u-1?merchant_id=m-1").json()
@@ -46,7 +46,7 @@ def test_features_of_an_unknown_merchant_are_those_of_no_history(service: Servic
     assert set(merchant["features"].values()) == {0}
 
 
-def test_features_show_those_of_the_day_with_their_age(service: Service) -> None:
+def test_batch_features_are_included_with_their_age(service: Service) -> None:
     service.remember_batch_features("u-1", NOW_MS - 5_000, 9)
     response = service.client.get("/features/u-1")
     FeaturesAnswer.model_validate_json(response.content)
@@ -102,6 +102,6 @@ def test_any_id_can_be_asked_for(service: Service, user_id: str) -> None:
         (f"/decisions/{'x' * 129}", "transaction_id"),
     ],
 )
-def test_an_id_that_cannot_be_one_is_refused(service: Service, path: str, field: str) -> None:
+def test_an_invalid_id_is_refused(service: Service, path: str, field: str) -> None:
     assert assert_problem(service.client.get(path), 422)["field"] == field
     assert service.reader.reads == 0

@@ -36,7 +36,7 @@ def test_not_ready_without_a_model_and_refused_versions_are_named(service: Servi
     assert answer.reasons == ["no model is loaded: the heuristic decides"]
 
 
-def test_alive_whatever_else_is_down(service: Service) -> None:
+def test_the_process_is_live_without_redis_and_without_a_model(service: Service) -> None:
     service.reader.is_down = True
     service.models.model = HEURISTIC
     response = service.client.get("/health")

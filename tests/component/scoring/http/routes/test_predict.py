@@ -53,7 +53,7 @@ def test_a_missing_value_in_the_vector_is_null(service: Service) -> None:
     assert service.predict()["vector"] == [1.0, None]
 
 
-def test_the_features_are_those_that_the_stream_would_compute(service: Service) -> None:
+def test_the_features_equal_those_that_the_stream_would_compute(service: Service) -> None:
     times_ms = [NOW_MS - 40 * 86_400_000, NOW_MS - 3_600_000, NOW_MS - 1]
     service.remember_user("u-1", *times_ms)
     answer = service.predict(transaction_id="next", user_id="u-1", amount_minor=77)
@@ -71,7 +71,7 @@ def test_the_features_are_those_that_the_stream_would_compute(service: Service) 
     assert {name: answer["features"][name] for name in values.features} == values.features
 
 
-def test_asking_twice_gives_the_same_since_nothing_is_stored(service: Service) -> None:
+def test_equal_requests_get_equal_answers_because_nothing_is_stored(service: Service) -> None:
     service.remember_user("u-1", NOW_MS - 1_000)
     before = dict(service.reader.users)
     first, second = service.predict(), service.predict()
@@ -79,12 +79,12 @@ def test_asking_twice_gives_the_same_since_nothing_is_stored(service: Service) -
     assert service.reader.users == before
 
 
-def test_one_read_of_the_store_a_score(service: Service) -> None:
+def test_a_score_reads_the_store_once(service: Service) -> None:
     service.predict()
     assert service.reader.reads == 1
 
 
-def test_an_event_of_the_past_sees_nothing_of_its_future(service: Service) -> None:
+def test_an_event_of_the_past_is_scored_without_later_events(service: Service) -> None:
     service.remember_user("u-1", NOW_MS - 7_200_000, NOW_MS - 60_000)
     answer = service.predict(event_time_ms=NOW_MS - 3_600_000)
     assert answer["features"]["user_transaction_count_1d"] == 2
@@ -101,7 +101,9 @@ def test_id_and_time_are_filled_in_when_left_out_or_null(service: Service) -> No
     assert again["transaction_id"] != answer["transaction_id"]
 
 
-def test_an_unknown_user_and_merchant_have_no_history_and_that_is_said(service: Service) -> None:
+def test_an_unknown_user_and_merchant_have_no_history_and_the_answer_says_so(
+    service: Service,
+) -> None:
     answer = service.predict(user_id="new", merchant_id="shop")
     assert answer["features"]["user_transaction_count_30d"] == 1
     assert answer["features"]["merchant_fraud_rate_30d_delay_7d"] == 0
