@@ -86,7 +86,7 @@ def _show_new(bootstrap: str, is_wanted: IsWanted, *, start: dict[int, int], as_
             message = tail.poll(_POLL_S)
             if message is None:
                 continue
-            value = message.value()
+            value = message.value() or b""
             decision = decode_decision(value)
             if is_wanted(decision):
                 _print(decision, value, as_json=as_json)
@@ -153,9 +153,3 @@ def _post(address: str, path: str, body: dict[str, Any]) -> Any:
             f"the API does not answer at {address} (settings WEIR_API_HOST, WEIR_API_PORT): "
             f"{error}; start the stack with `weir up`"
         ) from error
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    app.command("decisions")(decisions)
-    app.command("predict")(predict)
