@@ -26,6 +26,7 @@ from tests.model_files import trained
 from tests.services import Services
 from tests.topic_tail import by_transaction, tail
 from tests.traffic import live_transaction, now_ms
+from training.registry.gate import PassedGate
 from training.registry.register import ModelRegistry
 from training.registry.versions import ModelVersions
 
@@ -54,7 +55,7 @@ def champion(weir_stack: Services, producer: KafkaProducer) -> str:
     version = registry.register(
         model.forest, model.files, params={}, metrics={}, tags={}, files={}
     ).version
-    versions.promote(version, reason="a test")
+    versions.promote(version, gate=PassedGate(rows=1, values_checked=1), reason="a test")
     deadline_s = time.monotonic() + ANSWER_MS_MAX / 1_000
     prefix = uuid.uuid4().hex[:8]
     for number in count():

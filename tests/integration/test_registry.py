@@ -27,6 +27,7 @@ from training.errors import (
     NoSuchVersionError,
     OtherDefinitionsVersionError,
 )
+from training.registry.gate import PassedGate
 from training.registry.mlflow_runs import check_reachable
 from training.registry.register import ModelRegistry, RegisteredModelVersion
 from training.registry.versions import ModelVersions
@@ -38,6 +39,8 @@ ALIAS = "champion"
 POLL_MS = 200
 SEEN_WITHIN_S = 10.0
 """What the scorer promises: a moved alias decides within 10 s."""
+
+GATE = PassedGate(rows=1, values_checked=1)
 
 
 class Loop:
@@ -61,7 +64,7 @@ class Loop:
             tags={"code_version": "abc"},
             files={"evaluation/report.json": b"{}"},
         )
-        self.versions.promote(registered.version, reason="a test")
+        self.versions.promote(registered.version, gate=GATE, reason="a test")
         return registered
 
     def move_alias(self, version: str) -> None:
@@ -216,6 +219,7 @@ def test_what_is_registered_is_for_people_too(loop: Loop) -> None:
         "trees_digest": registered.trees_digest,
         "status": "champion",
         "reason": "a test",
+        "parity_values_checked": "1",
     }
 
 
@@ -263,10 +267,10 @@ def test_what_is_not_there_or_would_be_refused_is_not_promoted(loop: Loop) -> No
     assert loop.versions.all() == []
     first, second = (loop.register(trained(seed=seed)) for seed in (7, 8))
     with pytest.raises(NoSuchVersionError, match="has no version '99'"):
-        loop.versions.promote("99", reason="a test")
+        loop.versions.promote("99", gate=GATE, reason="a test")
     loop.versions.tag(first.version, {"definition_digest": "another"})
     with pytest.raises(OtherDefinitionsVersionError, match="the scorer would refuse it"):
-        loop.versions.promote(first.version, reason="a test")
+        loop.versions.promote(first.version, gate=GATE, reason="a test")
     with pytest.raises(OtherDefinitionsVersionError):
         loop.versions.roll_back()
     champion = loop.versions.champion()
@@ -280,7 +284,7 @@ def test_a_challenger_that_is_promoted_is_no_challenger_any_more(loop: Loop) -> 
     loop.versions.name_challenger(second.version, reason="not better")
     aliases = {entry.version: set(entry.aliases) for entry in loop.versions.all()}
     assert aliases == {first.version: {ALIAS}, second.version: {"challenger"}}
-    loop.versions.promote(second.version, reason="a test")
+    loop.versions.promote(second.version, gate=GATE, reason="a test")
     aliases = {entry.version: set(entry.aliases) for entry in loop.versions.all()}
     assert aliases == {first.version: set(), second.version: {ALIAS}}
 
