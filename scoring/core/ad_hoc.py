@@ -32,7 +32,7 @@ DEGRADED_STATE_UNREADABLE = "online_state_unreadable"
 """The stored state is damaged, or of other feature definitions: it was not used."""
 
 # An ad-hoc transaction has no place in a log; no record has a negative offset.
-_NOWHERE = Origin(partition=-1, offset=-1, timestamp_ms=-1)
+_NO_ORIGIN = Origin(partition=-1, offset=-1, timestamp_ms=-1)
 _NO_OFFSET = Offset(partition=-1, offset=-1)
 
 _ENTITIES: Mapping[type, Entity] = {UserState: "user", MerchantState: "merchant"}
@@ -41,7 +41,7 @@ State = TypeVar("State", UserState, MerchantState)
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedState(Generic[State]):
+class DecodedState(Generic[State]):
     """The stored state of one entity, decoded.
 
     Attributes:
@@ -74,14 +74,14 @@ class AdHocScore:
     batch_age_ms: int | None
 
 
-def open_state(
+def decode_state(
     kind: type[State],
     fields: StoredFields,
     *,
     entity_id: str,
     now_ms: int,
     staleness_ms_max: int,
-) -> OpenedState[State]:
+) -> DecodedState[State]:
     """Decode an entity's stored state.
 
     An entity that was never seen gets a new state, and so does one whose bytes cannot be used.
@@ -98,7 +98,7 @@ def open_state(
     try:
         entity = decode_values(_ENTITIES[kind], fields)
         if entity is None:
-            return OpenedState(kind(), None, f"no history for {name}")
+            return DecodedState(kind(), None, f"no history for {name}")
         if entity.digest != DEFINITION_DIGEST:
             raise ValueError(f"it follows other definitions, {shown(entity.digest)}")
         if not 0 <= entity.event_time_ms <= EVENT_TIME_MS_MAX:
@@ -106,12 +106,12 @@ def open_state(
         state = kind.decode(entity.state)
     except ValueError as error:
         reason = f"history of {name} cannot be read, not used: {error!s:.120}"
-        return OpenedState(kind(), None, reason, DEGRADED_STATE_UNREADABLE)
+        return DecodedState(kind(), None, reason, DEGRADED_STATE_UNREADABLE)
     age_ms = max(0, now_ms - entity.event_time_ms)
     if age_ms <= staleness_ms_max:
-        return OpenedState(state, age_ms)
+        return DecodedState(state, age_ms)
     reason = f"history of {name} is {age_ms} ms old, above staleness_ms_max={staleness_ms_max}"
-    return OpenedState(state, age_ms, reason)
+    return DecodedState(state, age_ms, reason)
 
 
 def score_ad_hoc(
@@ -137,7 +137,7 @@ def score_ad_hoc(
         now_ms: the present time, ms since 1970 UTC.
         staleness_ms_max: age of a state, ms, above which a reason mentions it.
     """
-    user, merchant = _open_both(transaction, pair, now_ms, staleness_ms_max)
+    user, merchant = _decode_both(transaction, pair, now_ms, staleness_ms_max)
     decision = decide(
         _row(transaction, user, merchant, now_ms),
         model=model,
@@ -173,23 +173,23 @@ def batch_age_ms(as_of_ms: int | None, *, now_ms: int) -> int | None:
     return None if as_of_ms is None else max(0, now_ms - as_of_ms)
 
 
-def _open_both(
+def _decode_both(
     transaction: Transaction, pair: EntityPair | None, now_ms: int, staleness_ms_max: int
-) -> tuple[OpenedState[UserState], OpenedState[MerchantState]]:
+) -> tuple[DecodedState[UserState], DecodedState[MerchantState]]:
     if pair is None:
         word, reason = DEGRADED_STORE_UNAVAILABLE, "history not available: this event alone counts"
         return (
-            OpenedState(UserState(), None, reason, word),
-            OpenedState(MerchantState(), None, reason, word),
+            DecodedState(UserState(), None, reason, word),
+            DecodedState(MerchantState(), None, reason, word),
         )
-    user = open_state(
+    user = decode_state(
         UserState,
         pair.user,
         entity_id=transaction.user_id,
         now_ms=now_ms,
         staleness_ms_max=staleness_ms_max,
     )
-    merchant = open_state(
+    merchant = decode_state(
         MerchantState,
         pair.merchant,
         entity_id=transaction.merchant_id,
@@ -201,8 +201,8 @@ def _open_both(
 
 def _row(
     transaction: Transaction,
-    user: OpenedState[UserState],
-    merchant: OpenedState[MerchantState],
+    user: DecodedState[UserState],
+    merchant: DecodedState[MerchantState],
     now_ms: int,
 ) -> FeatureRow:
     of_user = user.state.peek(
@@ -222,14 +222,14 @@ def _row(
         repeat=of_user.repeat,
         user_sequence=of_user.sequence,
         merchant_sequence=of_merchant.sequence,
-        origin=_NOWHERE,
+        origin=_NO_ORIGIN,
         computed_at_ms=now_ms,
     )
 
 
-def _approximate(opened: OpenedState[State], values: Values) -> tuple[str, ...]:
+def _approximate(decoded: DecodedState[State], values: Values) -> tuple[str, ...]:
     # The state could not be used, so every value may differ from the stream's.
-    return tuple(values.features) if opened.degraded else values.approximate
+    return tuple(values.features) if decoded.degraded else values.approximate
 
 
 def _each_once(*texts: str | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from features.batch import NO_HISTORY
 from features.definitions import DEFINITION_DIGEST, MERCHANT_FEATURES, USER_FEATURES
 from features.engine.state import MerchantState, UserState, Values
 from features.online.batch_values import UNAVAILABLE, unknown
-from scoring.core.ad_hoc import State, batch_age_ms, batch_as_of, open_state
+from scoring.core.ad_hoc import State, batch_age_ms, batch_as_of, decode_state
 from scoring.core.errors import OnlineStoreUnavailableError
 from scoring.core.ports import EntityPair, StoredFields
 from scoring.http.answers import (
@@ -130,16 +130,16 @@ class FeaturesAnswer(Answer):
 def _read(
     kind: type[State], fields: StoredFields, entity_id: str, as_of: AsOf
 ) -> tuple[int | None, Values]:
-    opened = open_state(
+    decoded = decode_state(
         kind,
         fields,
         entity_id=entity_id,
         now_ms=as_of.now_ms,
         staleness_ms_max=as_of.staleness_ms_max,
     )
-    if opened.degraded:
-        raise OnlineStoreUnavailableError(opened.reason)
-    return opened.age_ms, opened.state.read(as_of_ms=as_of.now_ms)
+    if decoded.degraded:
+        raise OnlineStoreUnavailableError(decoded.reason)
+    return decoded.age_ms, decoded.state.read(as_of_ms=as_of.now_ms)
 
 
 EXAMPLE = FeaturesAnswer(

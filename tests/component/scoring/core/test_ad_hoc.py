@@ -14,7 +14,7 @@ from models.heuristic import HEURISTIC
 from models.policy import Policy
 from schemas.decision import Decision
 from schemas.fields import EVENT_TIME_MS_MAX
-from scoring.core.ad_hoc import AdHocScore, open_state, score_ad_hoc
+from scoring.core.ad_hoc import AdHocScore, decode_state, score_ad_hoc
 from scoring.core.ports import EntityPair
 from tests.api_service import FixedModel, stored
 from tests.builders import NOW_MS, transaction
@@ -121,7 +121,7 @@ def user_as_of(event_time_ms: int) -> list[bytes | None]:
 
 
 def age_of(event_time_ms: int, *, now_ms: int) -> int | None:
-    return open_state(
+    return decode_state(
         UserState,
         user_as_of(event_time_ms),
         entity_id="u-1",
@@ -147,20 +147,20 @@ def test_an_event_time_outside_the_calendar_is_damage() -> None:
     ):
         changed = user_as_of(NOW_MS)
         changed[at] = feast_values.timestamp_value(event_time_ms)
-        opened = open_state(
+        decoded = decode_state(
             UserState, changed, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=2**63
         )
-        assert (opened.degraded is not None) is is_damage
+        assert (decoded.degraded is not None) is is_damage
 
 
 def test_an_entity_with_some_of_its_fields_is_damage_and_with_none_is_new() -> None:
     whole = user_as_of(NOW_MS)
     for at in range(len(whole)):
         part = [None if place == at else value for place, value in enumerate(whole)]
-        opened = open_state(
+        decoded = decode_state(
             UserState, part, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=DAY_MS
         )
-        assert opened.degraded == "online_state_unreadable"
-        assert opened.age_ms is None
-    new = open_state(UserState, NOTHING, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=DAY_MS)
+        assert decoded.degraded == "online_state_unreadable"
+        assert decoded.age_ms is None
+    new = decode_state(UserState, NOTHING, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=DAY_MS)
     assert (new.degraded, new.reason) == (None, "no history for user 'u-1'")
