@@ -1,0 +1,363 @@
+//! How many different values of a field a key had, in any window: merchants of a user, for example.
+//!
+//! Reads as of the newest event need, for each window, only the values in order of their last
+//! visit: those that have left it go from the front, O(1) an event. Reads as of an earlier instant
+//! (late events) scan a log of single visits. Both are capped; past a cap a count is a lower bound.
+
+use std::sync::Arc;
+
+use ahash::AHashSet;
+
+use crate::hashing::SharedHashing;
+use hashlink::LinkedHashMap;
+use smallvec::SmallVec;
+
+use crate::error::Result;
+use crate::plan::Limits;
+use crate::state_bytes::{check_equal_lengths, pack_ints, pack_texts, StateReader};
+use crate::windows::NEVER_MS;
+
+/// Value to last visit, the oldest visit first.
+type LastVisits = LinkedHashMap<Arc<str>, i64, SharedHashing>;
+
+/// For each window the count, and whether it is a lower bound.
+#[derive(Debug, Clone, Default)]
+pub struct DistinctReading {
+    /// How many different values, for each window.
+    pub counts: SmallVec<[i64; 4]>,
+    /// Which of the counts are lower bounds.
+    pub bounds: SmallVec<[bool; 4]>,
+}
+
+/// The values of one key.
+#[derive(Debug, Clone)]
+pub struct DistinctValues {
+    /// All windows hold the newest part of the longest one's, so that one alone is written.
+    last_visits: Vec<LastVisits>,
+    forgotten_until_ms: i64,
+    visits: Vec<(i64, Arc<str>)>,
+    lost_until_ms: i64,
+    lateness_ms: i64,
+}
+
+impl DistinctValues {
+    /// Nothing visited yet; `lateness_ms` 0 keeps no log.
+    pub fn new(windows_ms: &[i64], lateness_ms: i64) -> Self {
+        DistinctValues {
+            last_visits: windows_ms.iter().map(|_| LastVisits::default()).collect(),
+            forgotten_until_ms: NEVER_MS,
+            visits: Vec::new(),
+            lost_until_ms: NEVER_MS,
+            lateness_ms,
+        }
+    }
+
+    /// Adds a visit that is not older than any before, and counts each window as of it.
+    pub fn add(
+        &mut self,
+        windows_ms: &[i64],
+        limits: &Limits,
+        time_ms: i64,
+        value: &str,
+    ) -> DistinctReading {
+        let shared = self.shared(windows_ms, value);
+        let mut reading = DistinctReading::default();
+        for (position, &window_ms) in windows_ms.iter().enumerate() {
+            let last_visits = &mut self.last_visits[position];
+            last_visits.insert(shared.clone(), time_ms);
+            last_visits.to_back(&*shared);
+            let after_ms = time_ms - window_ms;
+            while last_visits
+                .front()
+                .is_some_and(|(_, &last_ms)| last_ms <= after_ms)
+            {
+                last_visits.pop_front();
+            }
+            if last_visits.len() > limits.distinct_max {
+                self.forget_one(position);
+            }
+            reading.counts.push(self.last_visits[position].len() as i64);
+        }
+        self.visits.push((time_ms, shared));
+        self.shrink_log(windows_ms, limits, time_ms);
+        self.bound(windows_ms, limits, time_ms, &mut reading);
+        reading
+    }
+
+    /// Adds a visit that is older than the newest. O(newer visits).
+    pub fn add_late(
+        &mut self,
+        windows_ms: &[i64],
+        limits: &Limits,
+        time_ms: i64,
+        value: &str,
+        newest_ms: i64,
+    ) {
+        let shared = self.shared(windows_ms, value);
+        for (position, &window_ms) in windows_ms.iter().enumerate() {
+            if time_ms > newest_ms - window_ms {
+                insert_late(&mut self.last_visits[position], &shared, time_ms);
+                if self.last_visits[position].len() > limits.distinct_max {
+                    self.forget_one(position);
+                }
+            }
+        }
+        if time_ms > self.log_horizon_ms(windows_ms, newest_ms) {
+            let at = self
+                .visits
+                .partition_point(|(known_ms, _)| *known_ms <= time_ms);
+            self.visits.insert(at, (time_ms, shared));
+            self.shrink_log(windows_ms, limits, newest_ms);
+        }
+    }
+
+    /// Counts each window as of an instant, with one more visit then if a value is given.
+    pub fn read(
+        &self,
+        windows_ms: &[i64],
+        limits: &Limits,
+        as_of_ms: i64,
+        newest_ms: i64,
+        value: Option<&str>,
+    ) -> DistinctReading {
+        if as_of_ms < newest_ms {
+            return self.read_late(windows_ms, as_of_ms, newest_ms, value);
+        }
+        let mut reading = DistinctReading::default();
+        for (&window_ms, last_visits) in windows_ms.iter().zip(&self.last_visits) {
+            let after_ms = as_of_ms - window_ms;
+            let left = last_visits
+                .values()
+                .take_while(|&&last_ms| last_ms <= after_ms)
+                .count();
+            let mut count = (last_visits.len() - left) as i64;
+            if let Some(value) = value {
+                if last_visits.get(value).copied().unwrap_or(after_ms) <= after_ms {
+                    count += 1;
+                }
+            }
+            reading.counts.push(count);
+        }
+        self.bound(windows_ms, limits, as_of_ms, &mut reading);
+        reading
+    }
+
+    /// Marks the counts that forgotten values may be missing from, and caps them.
+    fn bound(
+        &self,
+        windows_ms: &[i64],
+        limits: &Limits,
+        as_of_ms: i64,
+        reading: &mut DistinctReading,
+    ) {
+        let distinct_max = limits.distinct_max as i64;
+        let fits = reading.counts.iter().all(|&count| count <= distinct_max);
+        if self.forgotten_until_ms == NEVER_MS && fits {
+            reading.bounds = windows_ms.iter().map(|_| false).collect();
+            return;
+        }
+        for (&window_ms, count) in windows_ms.iter().zip(&mut reading.counts) {
+            let misses = self.forgotten_until_ms > as_of_ms - window_ms || *count > distinct_max;
+            reading.bounds.push(misses);
+            *count = (*count).min(distinct_max);
+        }
+    }
+
+    /// Writes last visits, and the log unless it is for online reads.
+    pub fn pack(
+        &self,
+        windows_ms: &[i64],
+        out: &mut Vec<u8>,
+        newest_ms: i64,
+        is_online: bool,
+    ) -> Result<()> {
+        let longest = longest(windows_ms);
+        let last_visits = &self.last_visits[longest];
+        pack_ints(
+            out,
+            last_visits
+                .values()
+                .map(|last_ms| (newest_ms - last_ms) as i128),
+        )?;
+        pack_texts(out, last_visits.keys().map(|value| &**value))?;
+        let window_from_ms = newest_ms - windows_ms[longest];
+        pack_limit(out, self.forgotten_until_ms, newest_ms, window_from_ms)?;
+        if is_online {
+            return Ok(());
+        }
+        let horizon_ms = self.log_horizon_ms(windows_ms, newest_ms);
+        let start = self
+            .visits
+            .partition_point(|(time_ms, _)| *time_ms <= horizon_ms);
+        let live = &self.visits[start..];
+        pack_ints(
+            out,
+            live.iter()
+                .map(|(time_ms, _)| (newest_ms - time_ms) as i128),
+        )?;
+        pack_texts(out, live.iter().map(|(_, value)| &**value))?;
+        pack_limit(out, self.lost_until_ms, newest_ms, horizon_ms)
+    }
+
+    /// Reads what [`DistinctValues::pack`] wrote into this empty object.
+    pub fn unpack(
+        &mut self,
+        windows_ms: &[i64],
+        reader: &mut StateReader<'_>,
+        newest_ms: i64,
+    ) -> Result<()> {
+        let (backs_ms, values) = (reader.narrow_ints()?, reader.texts()?);
+        check_equal_lengths(backs_ms.len(), values.len())?;
+        for (back_ms, value) in backs_ms.into_iter().zip(values) {
+            let shared: Arc<str> = Arc::from(value);
+            for (&window_ms, last_visits) in windows_ms.iter().zip(&mut self.last_visits) {
+                if back_ms < window_ms {
+                    last_visits.insert(shared.clone(), newest_ms - back_ms);
+                }
+            }
+        }
+        self.forgotten_until_ms = unpack_limit(reader, newest_ms)?;
+        if !reader.header.is_online {
+            let (backs_ms, values) = (reader.narrow_ints()?, reader.texts()?);
+            check_equal_lengths(backs_ms.len(), values.len())?;
+            self.visits = backs_ms
+                .into_iter()
+                .zip(values)
+                .map(|(back_ms, value)| (newest_ms - back_ms, self.known(windows_ms, value)))
+                .collect();
+            self.lost_until_ms = unpack_limit(reader, newest_ms)?;
+        }
+        Ok(())
+    }
+
+    fn read_late(
+        &self,
+        windows_ms: &[i64],
+        as_of_ms: i64,
+        newest_ms: i64,
+        value: Option<&str>,
+    ) -> DistinctReading {
+        let mut reading = DistinctReading::default();
+        for &window_ms in windows_ms {
+            let after_ms = as_of_ms - window_ms;
+            let from_ms = after_ms.max(self.log_horizon_ms(windows_ms, newest_ms));
+            let mut visited = self.visited(windows_ms, from_ms, as_of_ms);
+            if let Some(value) = value {
+                visited.insert(value);
+            }
+            reading.counts.push(visited.len() as i64);
+            reading.bounds.push(after_ms < self.lost_until_ms);
+        }
+        reading
+    }
+
+    fn visited(&self, windows_ms: &[i64], after_ms: i64, until_ms: i64) -> AHashSet<&str> {
+        if self.lateness_ms == 0 {
+            return self.last_visits[longest(windows_ms)]
+                .iter()
+                .filter(|(_, &last_ms)| after_ms < last_ms && last_ms <= until_ms)
+                .map(|(value, _)| &**value)
+                .collect();
+        }
+        let low = self
+            .visits
+            .partition_point(|(time_ms, _)| *time_ms <= after_ms);
+        let high = self
+            .visits
+            .partition_point(|(time_ms, _)| *time_ms <= until_ms)
+            .max(low);
+        self.visits[low..high]
+            .iter()
+            .map(|(_, value)| &**value)
+            .collect()
+    }
+
+    fn forget_one(&mut self, position: usize) {
+        if let Some((_, last_ms)) = self.last_visits[position].pop_front() {
+            self.forgotten_until_ms = self.forgotten_until_ms.max(last_ms);
+        }
+    }
+
+    fn log_horizon_ms(&self, windows_ms: &[i64], newest_ms: i64) -> i64 {
+        newest_ms - windows_ms[longest(windows_ms)] - self.lateness_ms
+    }
+
+    /// Drops dead visits when they are the majority; past the cap the oldest quarter, too.
+    fn shrink_log(&mut self, windows_ms: &[i64], limits: &Limits, newest_ms: i64) {
+        let horizon_ms = self.log_horizon_ms(windows_ms, newest_ms);
+        let dead = |visits: &[(i64, Arc<str>)]| {
+            visits.partition_point(|(time_ms, _)| *time_ms <= horizon_ms)
+        };
+        let size = self.visits.len();
+        let mut end = 0;
+        if self.visits[size >> 1].0 <= horizon_ms {
+            end = dead(&self.visits);
+        } else if size > limits.visits_max {
+            let start = dead(&self.visits);
+            if size - start > limits.visits_max {
+                end = start + limits.visits_max / 4;
+                self.lost_until_ms = self.lost_until_ms.max(self.visits[end - 1].0);
+            }
+        }
+        self.visits.drain(..end);
+    }
+
+    /// The text of a value as it is kept already, so that each is in memory once.
+    fn shared(&self, windows_ms: &[i64], value: &str) -> Arc<str> {
+        self.known(windows_ms, value)
+    }
+
+    fn known(&self, windows_ms: &[i64], value: &str) -> Arc<str> {
+        match self.last_visits[longest(windows_ms)].get_key_value(value) {
+            Some((known, _)) => known.clone(),
+            None => Arc::from(value),
+        }
+    }
+}
+
+/// Notes a visit in its place: after those that are not newer.
+fn insert_late(last_visits: &mut LastVisits, value: &Arc<str>, time_ms: i64) {
+    if last_visits
+        .get(&**value)
+        .is_some_and(|&last_ms| last_ms >= time_ms)
+    {
+        return;
+    }
+    last_visits.remove(&**value);
+    let mut newer = Vec::new();
+    while last_visits
+        .back()
+        .is_some_and(|(_, &last_ms)| last_ms > time_ms)
+    {
+        newer.extend(last_visits.pop_back());
+    }
+    last_visits.insert(value.clone(), time_ms);
+    last_visits.extend(newer.into_iter().rev());
+}
+
+/// Writes an instant if it lies after the horizon: before, it can matter no more.
+fn pack_limit(out: &mut Vec<u8>, limit_ms: i64, newest_ms: i64, horizon_ms: i64) -> Result<()> {
+    pack_ints(
+        out,
+        (limit_ms > horizon_ms)
+            .then_some((newest_ms - limit_ms) as i128)
+            .into_iter(),
+    )
+}
+
+fn unpack_limit(reader: &mut StateReader<'_>, newest_ms: i64) -> Result<i64> {
+    Ok(reader
+        .narrow_ints()?
+        .first()
+        .map_or(NEVER_MS, |back_ms| newest_ms - back_ms))
+}
+
+fn longest(windows_ms: &[i64]) -> usize {
+    let mut longest = 0;
+    for position in 1..windows_ms.len() {
+        if windows_ms[position] > windows_ms[longest] {
+            longest = position;
+        }
+    }
+    longest
+}

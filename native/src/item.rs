@@ -1,0 +1,210 @@
+//! What flows between the operators of a job: decoded events and labels, and records to produce.
+//!
+//! Within one operator items stay in memory; between two operators they are bytes.
+//!
+//! ```text
+//! 'E'  flags u8  partition u32  offset i64  timestamp i64  fields  entities u8  values*
+//! 'L'  fields
+//! 'D'  a record frame to produce, as it is
+//! ```
+
+use crate::error::{EngineError, Result};
+use crate::json_object::{FieldValue, FieldValues};
+use crate::row::Origin;
+use crate::values::{Value, Values};
+
+/// One thing on its way through the job.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// An event, with the values of the entities that it has met.
+    Event(EventItem),
+    /// A label.
+    Label(FieldValues),
+    /// A record to produce: a dead letter.
+    Record(Vec<u8>),
+}
+
+/// An event on its way.
+#[derive(Debug, Clone)]
+pub struct EventItem {
+    /// Its fields.
+    pub fields: FieldValues,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Whether it belongs to a replay.
+    pub is_replay: bool,
+    /// Whether it had been counted before.
+    pub is_repeat: bool,
+    /// The values of the entities that it has met, in their order.
+    pub values: Vec<Values>,
+}
+
+/// What the bytes of an item may begin with.
+pub const EVENT: u8 = b'E';
+const LABEL: u8 = b'L';
+const RECORD: u8 = b'D';
+const REPLAY: u8 = 1;
+const REPEAT: u8 = 2;
+
+impl Item {
+    /// Writes an item for the next operator.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Item::Record(frame) => {
+                out.push(RECORD);
+                out.extend_from_slice(frame);
+            }
+            Item::Label(fields) => {
+                out.push(LABEL);
+                write_fields(out, fields);
+            }
+            Item::Event(event) => {
+                out.push(EVENT);
+                out.push(REPLAY * event.is_replay as u8 | REPEAT * event.is_repeat as u8);
+                out.extend_from_slice(&event.origin.partition.to_be_bytes());
+                out.extend_from_slice(&event.origin.offset.to_be_bytes());
+                out.extend_from_slice(&event.origin.timestamp_ms.to_be_bytes());
+                write_fields(out, &event.fields);
+                out.push(event.values.len() as u8);
+                for values in &event.values {
+                    write_values(out, values);
+                }
+            }
+        }
+    }
+
+    /// Reads what [`Item::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Item> {
+        let mut reader = Reader { bytes, at: 1 };
+        match bytes.first() {
+            Some(&RECORD) => Ok(Item::Record(bytes[1..].to_vec())),
+            Some(&LABEL) => Ok(Item::Label(reader.fields()?)),
+            Some(&EVENT) => {
+                let [flags] = reader.array()?;
+                let origin = Origin {
+                    partition: u32::from_be_bytes(reader.array()?),
+                    offset: i64::from_be_bytes(reader.array()?),
+                    timestamp_ms: i64::from_be_bytes(reader.array()?),
+                };
+                let fields = reader.fields()?;
+                let [entities] = reader.array()?;
+                let values = (0..entities)
+                    .map(|_| reader.values())
+                    .collect::<Result<_>>()?;
+                Ok(Item::Event(EventItem {
+                    fields,
+                    origin,
+                    is_replay: flags & REPLAY != 0,
+                    is_repeat: flags & REPEAT != 0,
+                    values,
+                }))
+            }
+            _ => Err(reader.broken()),
+        }
+    }
+}
+
+fn write_fields(out: &mut Vec<u8>, fields: &FieldValues) {
+    out.push(fields.len() as u8);
+    for field in fields {
+        match field {
+            FieldValue::Absent => out.push(0),
+            FieldValue::Text(text) => {
+                out.push(1);
+                out.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+            FieldValue::Integer(number) => {
+                out.push(2);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            FieldValue::Boolean(is) => out.push(3 + *is as u8),
+        }
+    }
+}
+
+fn write_values(out: &mut Vec<u8>, values: &Values) {
+    out.extend_from_slice(&values.sequence.to_be_bytes());
+    out.push(values.values.len() as u8);
+    for (value, is_approximate) in values.values.iter().zip(&values.approximate) {
+        out.push(*is_approximate as u8);
+        match value {
+            Value::Null => out.push(0),
+            Value::Int(number) => {
+                out.push(1);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Value::Float(number) => {
+                out.push(2);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+        }
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn broken(&self) -> EngineError {
+        EngineError::Value(format!(
+            "an item of {} bytes cannot be read at byte {}",
+            self.bytes.len(),
+            self.at
+        ))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let found = self
+            .bytes
+            .get(self.at..self.at + N)
+            .and_then(|bytes| bytes.try_into().ok());
+        self.at += N;
+        found.ok_or_else(|| self.broken())
+    }
+
+    fn fields(&mut self) -> Result<FieldValues> {
+        let [count] = self.array()?;
+        (0..count)
+            .map(|_| match self.array()? {
+                [0] => Ok(FieldValue::Absent),
+                [1] => {
+                    let length = u32::from_be_bytes(self.array()?) as usize;
+                    let end = self.at.saturating_add(length);
+                    let bytes = self.bytes.get(self.at..end).ok_or_else(|| self.broken())?;
+                    let text = std::str::from_utf8(bytes).map_err(|_| self.broken())?;
+                    self.at = end;
+                    Ok(FieldValue::Text(text.into()))
+                }
+                [2] => Ok(FieldValue::Integer(i64::from_be_bytes(self.array()?))),
+                [3] => Ok(FieldValue::Boolean(false)),
+                [4] => Ok(FieldValue::Boolean(true)),
+                _ => Err(self.broken()),
+            })
+            .collect()
+    }
+
+    fn values(&mut self) -> Result<Values> {
+        let sequence = u64::from_be_bytes(self.array()?);
+        let [count] = self.array()?;
+        let mut values = Values {
+            values: Default::default(),
+            approximate: Default::default(),
+            sequence,
+            is_repeat: false,
+        };
+        for _ in 0..count {
+            let [is_approximate, tag] = self.array()?;
+            values.approximate.push(is_approximate != 0);
+            values.values.push(match tag {
+                0 => Value::Null,
+                1 => Value::Int(i128::from_be_bytes(self.array()?)),
+                2 => Value::Float(f64::from_be_bytes(self.array()?)),
+                _ => return Err(self.broken()),
+            });
+        }
+        Ok(values)
+    }
+}

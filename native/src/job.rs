@@ -1,0 +1,439 @@
+//! What one operator of the job does with a batch: decode, fold, hand on.
+//!
+//! ```text
+//! begin(frames) --> left to Python: supply or refuse --> missing journals: restore --> finish
+//! ```
+//!
+//! Records are folded in the order in which they came, whoever has decoded them. An operator owns
+//! some of the plan's entities, in their order: all of them where one task has all keys, else one,
+//! or none where records are only decoded and routed. Nothing of a batch is folded before all that
+//! it needs is there, so a failure leaves the states as they were.
+
+use std::ops::Range;
+
+use ahash::AHashSet;
+
+use crate::error::{EngineError, Result};
+use crate::frame::{Record, MAGIC};
+use crate::item::{EventItem, Item};
+use crate::journal::{event_entry, label_entry, Change, Live};
+use crate::json_object::{read_object, FieldValue, FieldValues};
+use crate::live_states::LiveStates;
+use crate::online::OnlineRecord;
+use crate::plan::Plan;
+use crate::row::{write_row, Origin, Row, Scratch};
+use crate::state::{Event, Label};
+use crate::wire::{Field, Wire};
+
+/// One element of a batch.
+#[derive(Debug)]
+enum Slot {
+    /// Decoded.
+    Ready(Item),
+    /// A record that Python has to look at, as it came.
+    Left(Vec<u8>),
+}
+
+/// A journal that has to be read before the batch can be folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingJournal {
+    /// Position of the entity in the plan.
+    pub entity: usize,
+    /// The key.
+    pub key: Box<str>,
+}
+
+/// A change of a key's journal, to be made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalChange {
+    /// Position of the entity in the plan.
+    pub entity: usize,
+    /// The key.
+    pub key: Box<str>,
+    /// What is to be done.
+    pub change: Change,
+}
+
+/// What comes of a batch.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Changes of journals, in the order of the records.
+    pub changes: Vec<JournalChange>,
+    /// What is emitted, in the order of the records: the key that it is routed by (empty for a
+    /// record to produce), and its bytes.
+    pub emitted: Vec<(Box<str>, Vec<u8>)>,
+}
+
+/// One operator.
+#[derive(Debug)]
+pub struct Job {
+    plan: Plan,
+    wire: Wire,
+    entities: Range<usize>,
+    states: Vec<LiveStates>,
+    batch: Vec<Slot>,
+    scratch: Scratch,
+}
+
+impl Job {
+    /// An operator of some of the plan's entities; `states` has one for each of them.
+    pub fn new(
+        plan: Plan,
+        wire: Wire,
+        entities: Range<usize>,
+        states: Vec<LiveStates>,
+    ) -> Result<Self> {
+        if entities.end > plan.entities.len() || states.len() != entities.len() {
+            return Err(EngineError::Value(format!(
+                "entities {entities:?} with {} stores, the plan has {}",
+                states.len(),
+                plan.entities.len()
+            )));
+        }
+        let (batch, scratch) = (Vec::new(), Scratch::default());
+        Ok(Job {
+            plan,
+            wire,
+            entities,
+            states,
+            batch,
+            scratch,
+        })
+    }
+
+    /// The plan that it works by.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How many elements the batch has.
+    pub fn batch_len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Takes changed states of an entity; see [`LiveStates::take_changed`]. Keys are those of the
+    /// online store.
+    pub fn take_changed(
+        &mut self,
+        entity: usize,
+        keys_max: usize,
+    ) -> Result<Vec<(Vec<u8>, OnlineRecord)>> {
+        let (plan, states) = self.states(entity)?;
+        states.take_changed(&plan.entities[entity], plan, keys_max)
+    }
+
+    /// The states of one of its entities.
+    pub fn states(&mut self, entity: usize) -> Result<(&Plan, &mut LiveStates)> {
+        let at = entity
+            .checked_sub(self.entities.start)
+            .filter(|&at| at < self.states.len());
+        match at {
+            Some(at) => Ok((&self.plan, &mut self.states[at])),
+            None => Err(EngineError::Value(format!(
+                "entity {entity} is not one of this operator's, {:?}",
+                self.entities
+            ))),
+        }
+    }
+
+    /// Takes a batch: record frames, or what the operator before this one has emitted.
+    ///
+    /// Returns the positions of the records that Python has to look at.
+    pub fn begin<'a>(
+        &mut self,
+        elements: impl Iterator<Item = &'a [u8]>,
+        now_ms: i64,
+    ) -> Result<Vec<usize>> {
+        self.batch.clear();
+        let mut left = Vec::new();
+        for (position, element) in elements.enumerate() {
+            let slot = match element.first() {
+                Some(&MAGIC) => self.decode(element, now_ms)?,
+                _ => Slot::Ready(Item::decode(element)?),
+            };
+            if matches!(slot, Slot::Left(_)) {
+                left.push(position);
+            }
+            self.batch.push(slot);
+        }
+        Ok(left)
+    }
+
+    /// The frame of a record that Python has to look at.
+    pub fn left(&self, position: usize) -> Result<&[u8]> {
+        match self.batch.get(position) {
+            Some(Slot::Left(frame)) => Ok(frame),
+            _ => Err(EngineError::Value(format!(
+                "position {position} was not left to Python"
+            ))),
+        }
+    }
+
+    /// Gives the fields of a record that was left to Python, in the order of the wire.
+    pub fn supply(&mut self, position: usize, fields: FieldValues, is_replay: bool) -> Result<()> {
+        let frame = self.left(position)?;
+        let record = Record::parse(frame)?;
+        let is_label = record.topic == self.wire.label.topic.as_bytes();
+        let item = if is_label {
+            check_fields(&self.wire.label.fields, &fields)?;
+            Item::Label(fields)
+        } else {
+            check_fields(&self.wire.event.fields, &fields)?;
+            Item::Event(event_item(&record, fields, is_replay))
+        };
+        self.batch[position] = Slot::Ready(item);
+        Ok(())
+    }
+
+    /// Gives the record to produce instead of one that was left to Python: its dead letter.
+    pub fn refuse(&mut self, position: usize, frame: Vec<u8>) -> Result<()> {
+        self.left(position)?;
+        self.batch[position] = Slot::Ready(Item::Record(frame));
+        Ok(())
+    }
+
+    /// The journals that have to be read before the batch can be folded, each once.
+    pub fn missing(&self) -> Vec<MissingJournal> {
+        let mut seen: AHashSet<(usize, &str)> = AHashSet::new();
+        let mut missing = Vec::new();
+        let mut need = |entity: usize, key| {
+            let states = &self.states[entity - self.entities.start];
+            if !states.has(key) && seen.insert((entity, key)) {
+                missing.push(MissingJournal {
+                    entity,
+                    key: key.into(),
+                });
+            }
+        };
+        for slot in &self.batch {
+            match slot {
+                Slot::Ready(Item::Event(event)) => {
+                    for entity in self.entities.clone() {
+                        need(entity, event.fields[self.wire.event.keys_at[entity]].text());
+                    }
+                }
+                Slot::Ready(Item::Label(label)) => {
+                    if self.entities.contains(&self.wire.label.entity) {
+                        need(self.wire.label.entity, label[self.wire.label.key_at].text());
+                    }
+                }
+                _ => {}
+            }
+        }
+        missing
+    }
+
+    /// Takes a key's journal: entries in order, each behind its length; empty for a new key.
+    pub fn restore(&mut self, entity: usize, key: &str, journal: &[u8]) -> Result<()> {
+        let (plan, states) = self.states(entity)?;
+        let live = Live::restore(&plan.entities[entity], plan, journal)?;
+        states.put(key, live);
+        Ok(())
+    }
+
+    /// Folds the batch and gives what comes of it.
+    pub fn finish(&mut self, now_ms: i64) -> Result<Outcome> {
+        let mut outcome = Outcome::default();
+        for (position, slot) in std::mem::take(&mut self.batch).into_iter().enumerate() {
+            match slot {
+                Slot::Ready(Item::Event(event)) => self.fold(event, now_ms, &mut outcome)?,
+                Slot::Ready(Item::Label(label)) => self.fold_label(label, &mut outcome)?,
+                Slot::Ready(item @ Item::Record(_)) => self.hand_on("", item, &mut outcome),
+                Slot::Left(_) => {
+                    return Err(EngineError::Value(format!(
+                        "position {position} was left to Python and never given back"
+                    )))
+                }
+            }
+        }
+        for (entity, states) in self.entities.clone().zip(&mut self.states) {
+            states.shrink(&self.plan.entities[entity], &self.plan)?;
+        }
+        Ok(outcome)
+    }
+
+    fn fold(&mut self, mut event: EventItem, now_ms: i64, outcome: &mut Outcome) -> Result<()> {
+        let wire = &self.wire.event;
+        for entity in self.entities.clone() {
+            let definition = &self.plan.entities[entity];
+            let states = &mut self.states[entity - self.entities.start];
+            let key = event.fields[wire.keys_at[entity]].text();
+            let Some(live) = states.get(key) else {
+                return Err(never_restored(key));
+            };
+            let folded = Event {
+                id: event.fields[wire.id_at].text(),
+                time_ms: event.fields[wire.time_at].integer(),
+                value: event.fields[wire.value_at].integer(),
+                distinct: wire.distinct_at[entity].map_or("", |at| event.fields[at].text()),
+            };
+            let values = live
+                .state
+                .fold(definition, &self.plan.limits, folded, event.is_repeat)?;
+            if !values.is_repeat {
+                let change = live.record(definition, &self.plan, event_entry(&folded))?;
+                states.mark(key);
+                outcome.changes.push(JournalChange {
+                    entity,
+                    key: key.into(),
+                    change,
+                });
+            }
+            event.is_repeat |= values.is_repeat;
+            event.values.push(values);
+        }
+        if self.entities.end < self.plan.entities.len() {
+            let key: Box<str> = event.fields[wire.keys_at[self.entities.end]].text().into();
+            self.hand_on(&key, Item::Event(event), outcome);
+        } else {
+            let row = Row {
+                event: &event.fields,
+                values: &event.values,
+                origin: event.origin,
+                is_repeat: event.is_repeat,
+                is_replay: event.is_replay,
+                computed_at_ms: now_ms,
+            };
+            let mut frame = Vec::with_capacity(2_048);
+            write_row(&mut frame, &mut self.scratch, &self.plan, &self.wire, &row);
+            outcome.emitted.push(("".into(), frame));
+        }
+        Ok(())
+    }
+
+    fn fold_label(&mut self, label: FieldValues, outcome: &mut Outcome) -> Result<()> {
+        let wire = &self.wire.label;
+        let (entity, key) = (wire.entity, label[wire.key_at].text());
+        if !self.entities.contains(&entity) {
+            let key: Box<str> = key.into();
+            self.hand_on(&key, Item::Label(label), outcome);
+            return Ok(());
+        }
+        let definition = &self.plan.entities[entity];
+        let states = &mut self.states[entity - self.entities.start];
+        let Some(live) = states.get(key) else {
+            return Err(never_restored(key));
+        };
+        let folded = Label {
+            id: label[wire.id_at].text(),
+            time_ms: label[wire.time_at].integer(),
+            observed_ms: label[wire.observed_at].integer(),
+            is_positive: label[wire.says_at].is_true(),
+        };
+        live.state
+            .fold_label(definition, &self.plan.limits, folded)?;
+        let change = live.record(definition, &self.plan, label_entry(&folded))?;
+        states.mark(key);
+        outcome.changes.push(JournalChange {
+            entity,
+            key: key.into(),
+            change,
+        });
+        Ok(())
+    }
+
+    fn hand_on(&self, key: &str, item: Item, outcome: &mut Outcome) {
+        let is_last = self.entities.end == self.plan.entities.len();
+        let bytes = match item {
+            Item::Record(frame) if is_last => frame,
+            item => {
+                let mut bytes = Vec::with_capacity(512);
+                item.encode(&mut bytes);
+                bytes
+            }
+        };
+        outcome.emitted.push((key.into(), bytes));
+    }
+
+    fn decode(&self, frame: &[u8], now_ms: i64) -> Result<Slot> {
+        let record = Record::parse(frame)?;
+        let item = if record.topic == self.wire.event.topic.as_bytes() {
+            self.decode_event(&record, now_ms)
+        } else if record.topic == self.wire.label.topic.as_bytes() {
+            self.decode_label(&record, now_ms)
+        } else {
+            let topic = record.topic.escape_ascii().to_string();
+            return Err(EngineError::Value(format!("a record of the topic {topic}")));
+        };
+        Ok(item.map_or_else(|| Slot::Left(frame.to_vec()), Slot::Ready))
+    }
+
+    fn decode_event(&self, record: &Record<'_>, now_ms: i64) -> Option<Item> {
+        let wire = &self.wire.event;
+        let is_replay = self.is_replay(record, &wire.event_type)?;
+        let fields = read_object(record.value?, &wire.fields)?;
+        self.check_time(fields[wire.time_at].integer(), is_replay, now_ms)?;
+        Some(Item::Event(event_item(record, fields, is_replay)))
+    }
+
+    fn decode_label(&self, record: &Record<'_>, now_ms: i64) -> Option<Item> {
+        let wire = &self.wire.label;
+        let is_replay = self.is_replay(record, &wire.event_type)?;
+        let fields = read_object(record.value?, &wire.fields)?;
+        let (time_ms, observed_ms) = (
+            fields[wire.time_at].integer(),
+            fields[wire.observed_at].integer(),
+        );
+        self.check_time(time_ms, true, now_ms)?;
+        self.check_time(observed_ms, is_replay, now_ms)?;
+        (observed_ms >= time_ms).then_some(Item::Label(fields))
+    }
+
+    /// Whether a record belongs to a replay; `None` where its headers need a closer look.
+    fn is_replay(&self, record: &Record<'_>, event_type: &str) -> Option<bool> {
+        if record.headers.is_empty() {
+            return Some(false);
+        }
+        let own = self.wire.own_types_start.as_bytes();
+        if let Some(Some(given)) = record.last_header(self.wire.type_header.as_bytes()) {
+            if given.starts_with(own) && given != event_type.as_bytes() {
+                return None;
+            }
+        }
+        let replay = record.last_header(self.wire.replay_header.as_bytes());
+        Some(replay == Some(Some(b"1")))
+    }
+
+    fn check_time(&self, time_ms: i64, is_replay: bool, now_ms: i64) -> Option<()> {
+        let times = &self.wire.times;
+        let is_ahead = !is_replay && time_ms - now_ms > times.ahead_max_ms;
+        (time_ms >= times.min_ms && !is_ahead).then_some(())
+    }
+}
+
+fn event_item(record: &Record<'_>, fields: FieldValues, is_replay: bool) -> EventItem {
+    let origin = Origin {
+        partition: record.partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+    };
+    EventItem {
+        fields,
+        origin,
+        is_replay,
+        is_repeat: false,
+        values: Vec::new(),
+    }
+}
+
+fn check_fields(fields: &[Field], values: &FieldValues) -> Result<()> {
+    let fits = fields.len() == values.len()
+        && fields
+            .iter()
+            .zip(values)
+            .all(|(field, value)| field.is_optional || *value != FieldValue::Absent);
+    if fits {
+        return Ok(());
+    }
+    Err(EngineError::Value(format!(
+        "{} fields, {} are needed",
+        values.len(),
+        fields.len()
+    )))
+}
+
+fn never_restored(key: &str) -> EngineError {
+    EngineError::Value(format!(
+        "the journal of {key:?} was asked for and never given"
+    ))
+}

@@ -1,0 +1,165 @@
+//! Entries of a key's journal: a snapshot, then one short entry for each event folded since.
+//!
+//! Writing the whole state of a key for every event would cost more the longer its history is. So
+//! each event appends one entry, and the snapshot is renewed only when the entries outweigh it: the
+//! cost of an event stays flat, and the stored bytes stay within twice the snapshot.
+
+use crate::error::{EngineError, Result};
+use crate::plan::{Entity, Plan};
+use crate::state::{Event, Label, State};
+
+/// What an entry that is a whole state begins with.
+pub const SNAPSHOT: u8 = b'S';
+const EVENT: u8 = b'E';
+const LABEL: u8 = b'L';
+/// Below this many bytes of entries a journal is never compacted.
+const JOURNAL_BYTES_MIN: usize = 4_096;
+
+/// One key's state in memory, with what its journal weighs.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// The state.
+    pub state: State,
+    snapshot_bytes: usize,
+    entries_bytes: usize,
+}
+
+/// What is to be done to a key's journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Add one entry.
+    Append(Vec<u8>),
+    /// Drop all entries and store this one instead.
+    Replace(Vec<u8>),
+}
+
+impl Live {
+    /// The state of a key never seen.
+    pub fn new(entity: &Entity, plan: &Plan) -> Self {
+        let state = State::new(entity, &plan.limits);
+        Live {
+            state,
+            snapshot_bytes: 0,
+            entries_bytes: 0,
+        }
+    }
+
+    /// Folds a journal: entries in order, each behind its length as a big-endian i32.
+    pub fn restore(entity: &Entity, plan: &Plan, journal: &[u8]) -> Result<Self> {
+        let mut live = Live::new(entity, plan);
+        let mut rest = journal;
+        while !rest.is_empty() {
+            let entry = take_entry(&mut rest)?;
+            if entry.first() == Some(&SNAPSHOT) {
+                let (limits, digest) = (&plan.limits, &plan.digest_bytes);
+                live.state = State::decode(&entry[1..], entity, limits, digest)?;
+                live.snapshot_bytes = entry.len();
+                live.entries_bytes = 0;
+            } else {
+                replay(entity, plan, &mut live.state, entry)?;
+                live.entries_bytes += entry.len();
+            }
+        }
+        Ok(live)
+    }
+
+    /// Says how to make durable that an entry was folded into the state.
+    pub fn record(&mut self, entity: &Entity, plan: &Plan, entry: Vec<u8>) -> Result<Change> {
+        self.entries_bytes += entry.len();
+        if self.entries_bytes <= self.snapshot_bytes.max(JOURNAL_BYTES_MIN) {
+            return Ok(Change::Append(entry));
+        }
+        let snapshot = self.snapshot(entity, plan)?;
+        self.snapshot_bytes = snapshot.len();
+        self.entries_bytes = 0;
+        Ok(Change::Replace(snapshot))
+    }
+
+    /// The whole state as an entry.
+    pub fn snapshot(&self, entity: &Entity, plan: &Plan) -> Result<Vec<u8>> {
+        let mut snapshot = vec![SNAPSHOT];
+        snapshot.extend(
+            self.state
+                .encode(entity, &plan.limits, &plan.digest_bytes)?,
+        );
+        Ok(snapshot)
+    }
+}
+
+/// The entry of an event.
+pub fn event_entry(event: &Event<'_>) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(21 + event.id.len() + event.distinct.len());
+    entry.push(EVENT);
+    entry.extend_from_slice(&event.time_ms.to_be_bytes());
+    entry.extend_from_slice(&event.value.to_be_bytes());
+    entry.extend_from_slice(&(event.id.len() as u32).to_be_bytes());
+    entry.extend_from_slice(event.id.as_bytes());
+    entry.extend_from_slice(event.distinct.as_bytes());
+    entry
+}
+
+/// The entry of a label.
+pub fn label_entry(label: &Label<'_>) -> Vec<u8> {
+    let mut entry = Vec::with_capacity(18 + label.id.len());
+    entry.push(LABEL);
+    entry.extend_from_slice(&label.time_ms.to_be_bytes());
+    entry.extend_from_slice(&label.observed_ms.to_be_bytes());
+    entry.push(label.is_positive as u8);
+    entry.extend_from_slice(label.id.as_bytes());
+    entry
+}
+
+fn replay(entity: &Entity, plan: &Plan, state: &mut State, entry: &[u8]) -> Result<()> {
+    let limits = &plan.limits;
+    match entry.first() {
+        Some(&EVENT) => {
+            let id_length = u32::from_be_bytes(array(entry, 17)?) as usize;
+            let id_end = 21usize.saturating_add(id_length);
+            let event = Event {
+                id: text(entry, 21, id_end)?,
+                time_ms: i64::from_be_bytes(array(entry, 1)?),
+                value: i64::from_be_bytes(array(entry, 9)?),
+                distinct: text(entry, id_end, entry.len())?,
+            };
+            state.fold(entity, limits, event, false).map(|_| ())
+        }
+        Some(&LABEL) => {
+            let label = Label {
+                id: text(entry, 18, entry.len())?,
+                time_ms: i64::from_be_bytes(array(entry, 1)?),
+                observed_ms: i64::from_be_bytes(array(entry, 9)?),
+                is_positive: array::<1>(entry, 17)?[0] != 0,
+            };
+            state.fold_label(entity, limits, label)
+        }
+        _ => Err(broken(entry)),
+    }
+}
+
+fn take_entry<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8]> {
+    let length = i32::from_be_bytes(array(rest, 0)?).max(0) as usize;
+    let entry = rest.get(4..4 + length).ok_or_else(|| broken(rest))?;
+    *rest = &rest[4 + length..];
+    Ok(entry)
+}
+
+fn array<const N: usize>(entry: &[u8], at: usize) -> Result<[u8; N]> {
+    let found = entry
+        .get(at..at + N)
+        .and_then(|bytes| bytes.try_into().ok());
+    found.ok_or_else(|| broken(entry))
+}
+
+fn text(entry: &[u8], start: usize, end: usize) -> Result<&str> {
+    let bytes = entry.get(start..end).ok_or_else(|| broken(entry))?;
+    std::str::from_utf8(bytes).map_err(|_| broken(entry))
+}
+
+fn broken(entry: &[u8]) -> EngineError {
+    EngineError::StateBytes(format!(
+        "a journal's entry of {} bytes begins with {}: it is of another format; remove the job's \
+         state to compute everything anew from the topics",
+        entry.len(),
+        entry[..entry.len().min(8)].escape_ascii()
+    ))
+}

@@ -1,0 +1,257 @@
+//! Reads JSON objects that are plainly valid, and leaves all others to somebody else.
+//!
+//! Whatever is unusual is left: escapes, nested values, exponents, long numbers, a name given
+//! twice, a missing or a wrong field. So nothing is refused here and no error is worded here; what
+//! is taken has one meaning, whichever strict parser looks at it.
+
+use smallvec::SmallVec;
+
+use crate::wire::{Field, Kind};
+
+/// The value of one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FieldValue {
+    /// Not there, or null.
+    Absent,
+    /// Text.
+    Text(Box<str>),
+    /// A whole number from 0 on.
+    Integer(i64),
+    /// True or false.
+    Boolean(bool),
+}
+
+impl FieldValue {
+    /// The text; empty if it is none.
+    pub fn text(&self) -> &str {
+        match self {
+            FieldValue::Text(text) => text,
+            _ => "",
+        }
+    }
+
+    /// The number; 0 if it is none.
+    pub fn integer(&self) -> i64 {
+        match self {
+            FieldValue::Integer(number) => *number,
+            _ => 0,
+        }
+    }
+
+    /// Whether it is true.
+    pub fn is_true(&self) -> bool {
+        *self == FieldValue::Boolean(true)
+    }
+}
+
+/// The values of an object, in the order of its fields.
+pub type FieldValues = SmallVec<[FieldValue; 8]>;
+
+/// Longest number that is taken, digits: all such numbers fit into 63 bits.
+const DIGITS_MAX: usize = 18;
+
+/// Reads one object; `None` leaves it to somebody else.
+pub fn read_object(value: &[u8], fields: &[Field]) -> Option<FieldValues> {
+    let text = std::str::from_utf8(value).ok()?;
+    let mut scanner = Scanner {
+        text,
+        bytes: value,
+        at: 0,
+    };
+    let mut values: FieldValues = fields.iter().map(|_| FieldValue::Absent).collect();
+    let mut seen: SmallVec<[&str; 12]> = SmallVec::new();
+    scanner.skip_space();
+    scanner.take(b'{')?;
+    scanner.skip_space();
+    if scanner.peek()? != b'}' {
+        loop {
+            let name = scanner.string()?;
+            if seen.contains(&name) {
+                return None;
+            }
+            seen.push(name);
+            scanner.skip_space();
+            scanner.take(b':')?;
+            scanner.skip_space();
+            match fields.iter().position(|field| field.name == name) {
+                Some(position) => values[position] = scanner.field(&fields[position])?,
+                None => scanner.skip_plain_value()?,
+            }
+            scanner.skip_space();
+            match scanner.next()? {
+                b',' => scanner.skip_space(),
+                b'}' => break,
+                _ => return None,
+            }
+        }
+    } else {
+        scanner.take(b'}')?;
+    }
+    scanner.skip_space();
+    let is_whole = scanner.at == value.len();
+    let has_all = fields
+        .iter()
+        .zip(&values)
+        .all(|(field, value)| field.is_optional || *value != FieldValue::Absent);
+    (is_whole && has_all).then_some(values)
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        (self.next()? == wanted).then_some(())
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn word(&mut self, word: &str) -> Option<()> {
+        self.bytes[self.at..]
+            .starts_with(word.as_bytes())
+            .then(|| self.at += word.len())
+    }
+
+    /// A string without escapes.
+    fn string(&mut self) -> Option<&'a str> {
+        self.take(b'"')?;
+        let start = self.at;
+        loop {
+            match self.next()? {
+                b'"' => return self.text.get(start..self.at - 1),
+                b'\\' | 0..=0x1f => return None,
+                _ => {}
+            }
+        }
+    }
+
+    fn field(&mut self, field: &Field) -> Option<FieldValue> {
+        if self.peek()? == b'n' {
+            self.word("null")?;
+            return field.is_optional.then_some(FieldValue::Absent);
+        }
+        match &field.kind {
+            Kind::Text { length_max } => {
+                let text = self.string()?;
+                is_plain_text(text, *length_max).then(|| FieldValue::Text(text.into()))
+            }
+            Kind::Capitals { length, only } => {
+                let text = self.string()?;
+                let fits = text.len() == *length
+                    && text.bytes().all(|byte| byte.is_ascii_uppercase())
+                    && only.as_deref().is_none_or(|only| only == text);
+                fits.then(|| FieldValue::Text(text.into()))
+            }
+            Kind::Integer { max } => {
+                let number = self.integer()?;
+                (number <= *max).then_some(FieldValue::Integer(number))
+            }
+            Kind::Boolean if self.peek()? == b't' => {
+                self.word("true")?;
+                Some(FieldValue::Boolean(true))
+            }
+            Kind::Boolean => {
+                self.word("false")?;
+                Some(FieldValue::Boolean(false))
+            }
+        }
+    }
+
+    /// Digits without a sign; what follows them shows whether the number ends there.
+    fn integer(&mut self) -> Option<i64> {
+        let start = self.at;
+        let mut number = 0i64;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            if self.at - start == DIGITS_MAX {
+                return None;
+            }
+            number = number * 10 + (digit - b'0') as i64;
+            self.at += 1;
+        }
+        let digits = &self.bytes[start..self.at];
+        let is_plain = match digits {
+            [] => false,
+            [b'0', _, ..] => false,
+            _ => !matches!(self.peek(), Some(b'.' | b'e' | b'E')),
+        };
+        is_plain.then_some(number)
+    }
+
+    /// Skips a value that nobody asked for, if it is a plain one.
+    fn skip_plain_value(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string().map(|_| ()),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            b'-' => {
+                self.at += 1;
+                self.skip_decimal()
+            }
+            b'0'..=b'9' => self.skip_decimal(),
+            _ => None,
+        }
+    }
+
+    /// Digits, maybe with a fraction; no exponent.
+    fn skip_decimal(&mut self) -> Option<()> {
+        let whole = self.skip_digits();
+        if whole == 0 || whole > DIGITS_MAX {
+            return None;
+        }
+        if whole > 1 && self.bytes[self.at - whole] == b'0' {
+            return None;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            if !(1..=DIGITS_MAX).contains(&self.skip_digits()) {
+                return None;
+            }
+        }
+        (!matches!(self.peek(), Some(b'.' | b'e' | b'E' | b'0'..=b'9'))).then_some(())
+    }
+
+    fn skip_digits(&mut self) -> usize {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        self.at - start
+    }
+}
+
+/// Whether a text is plainly one that may be a field: not empty, not blank, no control character.
+fn is_plain_text(text: &str, length_max: usize) -> bool {
+    if text.is_ascii() {
+        let bytes = text.as_bytes();
+        return (1..=length_max).contains(&bytes.len())
+            && bytes.iter().all(|&byte| (b' '..=b'~').contains(&byte))
+            && bytes.iter().any(|&byte| byte != b' ');
+    }
+    let (mut length, mut is_blank) = (0, true);
+    for character in text.chars() {
+        length += 1;
+        if character.is_control() {
+            return false;
+        }
+        is_blank &= character.is_whitespace();
+    }
+    length <= length_max && !is_blank
+}

@@ -1,0 +1,26 @@
+//! Weir's feature engine: folds events into keyed state and reads feature values from it.
+//!
+//! The definitions reach it as data ([`plan`]). Python calls it through [`python`].
+
+pub mod distinct;
+pub mod error;
+pub mod frame;
+pub mod hashing;
+pub mod identity;
+pub mod item;
+pub mod job;
+pub mod journal;
+pub mod json_object;
+pub mod labels;
+pub mod live_states;
+pub mod online;
+pub mod plan;
+pub mod python;
+pub mod row;
+pub mod state;
+pub mod state_bytes;
+pub mod tiles;
+pub mod timeline;
+pub mod values;
+pub mod windows;
+pub mod wire;

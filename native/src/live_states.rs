@@ -1,0 +1,184 @@
+//! The states of many keys of one entity: the recently used ones in memory, and which of them have
+//! changed since they were written to the online store.
+
+use std::sync::Arc;
+
+use hashlink::LinkedHashMap;
+
+use crate::error::Result;
+use crate::hashing::SharedHashing;
+use crate::journal::Live;
+use crate::online::{OnlineLayout, OnlineRecord};
+use crate::plan::{Entity, Plan};
+
+/// A changed key: its state is in memory, or has left it and is here in its online form.
+type Changed = Option<OnlineRecord>;
+
+/// The states of one entity's keys.
+#[derive(Debug)]
+pub struct LiveStates {
+    live: LinkedHashMap<Arc<str>, Live, SharedHashing>,
+    changed: LinkedHashMap<Arc<str>, Changed, SharedHashing>,
+    in_flight: Vec<(Arc<str>, OnlineRecord)>,
+    live_keys_max: usize,
+    changed_keys_max: usize,
+    /// Where changed states go; `None` keeps no account of changes.
+    layout: Option<OnlineLayout>,
+    /// Changed keys that were dropped because too many waited.
+    pub dropped_total: u64,
+}
+
+impl LiveStates {
+    /// No states yet.
+    pub fn new(
+        live_keys_max: usize,
+        changed_keys_max: usize,
+        layout: Option<OnlineLayout>,
+    ) -> Self {
+        LiveStates {
+            live: LinkedHashMap::default(),
+            changed: LinkedHashMap::default(),
+            in_flight: Vec::new(),
+            live_keys_max,
+            changed_keys_max,
+            layout,
+            dropped_total: 0,
+        }
+    }
+
+    /// How many states are in memory.
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether no state is in memory.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// How many keys have changed since they were written.
+    pub fn changed_len(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Whether a key's state is in memory.
+    pub fn has(&self, key: &str) -> bool {
+        self.live.contains_key(key)
+    }
+
+    /// Takes a key's state into memory.
+    pub fn put(&mut self, key: &str, live: Live) {
+        self.live.insert(Arc::from(key), live);
+    }
+
+    /// A key's state, as the most recently used one.
+    pub fn get(&mut self, key: &str) -> Option<&mut Live> {
+        self.live.to_back(key)
+    }
+
+    /// A key's state; which one was used most recently does not change.
+    pub fn look(&self, key: &str) -> Option<&Live> {
+        self.live.get(key)
+    }
+
+    /// Notes that a key's state has changed.
+    pub fn mark(&mut self, key: &str) {
+        if self.layout.is_none() {
+            return;
+        }
+        if let Some(changed) = self.changed.get_mut(key) {
+            *changed = None;
+            return;
+        }
+        let shared = match self.live.get_key_value(key) {
+            Some((shared, _)) => shared.clone(),
+            None => Arc::from(key),
+        };
+        self.changed.insert(shared, None);
+        self.drop_beyond_limit();
+    }
+
+    /// Notes that all states in memory have changed, the most recently used ones first, until as
+    /// many wait as may.
+    pub fn mark_all(&mut self) {
+        if self.layout.is_none() {
+            return;
+        }
+        for key in self.live.keys().rev() {
+            if self.changed.len() >= self.changed_keys_max {
+                break;
+            }
+            if !self.changed.contains_key(key) {
+                self.changed.insert(key.clone(), None);
+            }
+        }
+    }
+
+    /// Lets the least recently used states go; between batches, so that none goes while it is used.
+    pub fn shrink(&mut self, entity: &Entity, plan: &Plan) -> Result<()> {
+        while self.live.len() > self.live_keys_max {
+            let Some((key, live)) = self.live.pop_front() else {
+                break;
+            };
+            if let (Some(layout), Some(changed)) = (&self.layout, self.changed.get_mut(&key)) {
+                *changed = Some(layout.record(entity, plan, &live.state)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up to `keys_max` changed keys, the longest waiting first, in their online form.
+    ///
+    /// Gives the keys of their hashes and their values. They count as being written until [`LiveStates::confirm`] or [`LiveStates::give_back`].
+    pub fn take_changed(
+        &mut self,
+        entity: &Entity,
+        plan: &Plan,
+        keys_max: usize,
+    ) -> Result<Vec<(Vec<u8>, OnlineRecord)>> {
+        self.give_back();
+        let mut taken = Vec::new();
+        if let Some(layout) = &self.layout {
+            while self.in_flight.len() < keys_max {
+                let Some((key, changed)) = self.changed.pop_front() else {
+                    break;
+                };
+                let record = match (changed, self.live.get(&key)) {
+                    (Some(record), _) => record,
+                    (None, Some(live)) => layout.record(entity, plan, &live.state)?,
+                    (None, None) => continue,
+                };
+                taken.push((layout.key(&key), record.clone()));
+                self.in_flight.push((key, record));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Says that what was taken has been written.
+    pub fn confirm(&mut self) {
+        self.in_flight.clear();
+    }
+
+    /// Says that what was taken has not been written; newer changes of the same keys win.
+    pub fn give_back(&mut self) {
+        for (key, record) in std::mem::take(&mut self.in_flight) {
+            if !self.changed.contains_key(&key) {
+                let changed = if self.live.contains_key(&key) {
+                    None
+                } else {
+                    Some(record)
+                };
+                self.changed.insert(key, changed);
+            }
+        }
+        self.drop_beyond_limit();
+    }
+
+    fn drop_beyond_limit(&mut self) {
+        while self.changed.len() > self.changed_keys_max {
+            self.changed.pop_front();
+            self.dropped_total += 1;
+        }
+    }
+}

@@ -1,0 +1,602 @@
+//! One key's state, and the folds of events and labels into it.
+//!
+//! Deterministic: a state decoded from bytes gives the same values and the same bytes as the one
+//! that wrote them, whatever is folded afterwards.
+
+use std::sync::Arc;
+
+use crate::hashing::SharedHashing;
+use hashlink::LinkedHashMap;
+use smallvec::SmallVec;
+
+use crate::distinct::{DistinctReading, DistinctValues};
+use crate::error::{EngineError, Result};
+use crate::identity::IdMemory;
+use crate::labels::{Labels, Observation};
+use crate::plan::{Aggregate, Entity, Limits};
+use crate::state_bytes::{
+    check_equal_lengths, pack_header, pack_ints, pack_texts, Header, StateReader,
+};
+use crate::timeline::{Reading, Timeline};
+use crate::values::{read_all, Contents, Values};
+use crate::windows::{Edges, BEFORE_ALL_MS, NEVER_MS};
+
+/// One event, as a state needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// Identity of the event.
+    pub id: &'a str,
+    /// Event time, ms since 1970 UTC.
+    pub time_ms: i64,
+    /// What is summed; 0 where nothing is.
+    pub value: i64,
+    /// The field whose different values are counted; empty where none is.
+    pub distinct: &'a str,
+}
+
+/// One label, as a state needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Label<'a> {
+    /// Identity of its event.
+    pub id: &'a str,
+    /// Time of its event, as the label says it, ms since 1970 UTC.
+    pub time_ms: i64,
+    /// When it was observed, ms since 1970 UTC.
+    pub observed_ms: i64,
+    /// What it says.
+    pub is_positive: bool,
+}
+
+/// The labels of an entity, and where its events are.
+#[derive(Debug, Clone)]
+struct LabelledEvents {
+    labels: Labels,
+    /// Of the single events only: one that is in tiles is placed by what its label says.
+    times_ms_of_ids: LinkedHashMap<Arc<str>, i64, SharedHashing>,
+}
+
+/// What is remembered of one key.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// How many events were counted and labels taken; a repeat is not.
+    pub sequence: u64,
+    /// Newest event time, ms since 1970 UTC; `None` before the first.
+    pub newest_ms: Option<i64>,
+    /// Made for reading as of the newest event or later.
+    pub is_online: bool,
+    timeline: Timeline,
+    distinct: Option<DistinctValues>,
+    ids: Option<IdMemory>,
+    labelled: Option<LabelledEvents>,
+}
+
+impl State {
+    /// The state of a key never seen.
+    pub fn new(entity: &Entity, limits: &Limits) -> Self {
+        State::empty(entity, limits, false)
+    }
+
+    fn empty(entity: &Entity, limits: &Limits, is_online: bool) -> Self {
+        let lateness_ms = if is_online { 0 } else { limits.lateness_ms };
+        let has_distinct = !entity.distinct_ms.is_empty();
+        State {
+            sequence: 0,
+            newest_ms: None,
+            is_online,
+            timeline: Timeline::new(entity.has_sums, lateness_ms),
+            distinct: has_distinct.then(|| DistinctValues::new(&entity.distinct_ms, lateness_ms)),
+            ids: entity.has_identity.then(IdMemory::default),
+            labelled: entity.has_labels.then(|| LabelledEvents {
+                labels: Labels::new(limits, lateness_ms),
+                times_ms_of_ids: LinkedHashMap::default(),
+            }),
+        }
+    }
+
+    /// The event time of an id's first delivery; `None` if it is not remembered.
+    pub fn first_delivery_ms(&self, id: &str) -> Option<i64> {
+        self.ids.as_ref().and_then(|ids| ids.first_delivery_ms(id))
+    }
+
+    /// Counts an event and gives the values as of it.
+    ///
+    /// An event whose id is remembered changes nothing and gives the values as of its first
+    /// delivery's time. `is_repeat`: another entity has seen it before; nothing changes either.
+    pub fn fold(
+        &mut self,
+        entity: &Entity,
+        limits: &Limits,
+        event: Event<'_>,
+        is_repeat: bool,
+    ) -> Result<Values> {
+        self.refuse_online()?;
+        let repeated_ms = if is_repeat {
+            Some(event.time_ms)
+        } else {
+            self.first_delivery_ms(event.id)
+        };
+        if let Some(as_of_ms) = repeated_ms {
+            return Ok(Values {
+                is_repeat: true,
+                ..self.read(entity, limits, as_of_ms)
+            });
+        }
+        if entity.counts_own() {
+            Ok(self.fold_own(entity, limits, event))
+        } else {
+            Ok(self.fold_delayed(entity, limits, event))
+        }
+    }
+
+    /// Gives what [`State::fold`] would return, and changes nothing; of entities that count their
+    /// own events. An online state remembers no ids and answers a known id like a new one.
+    pub fn peek(&self, entity: &Entity, limits: &Limits, event: Event<'_>) -> Result<Values> {
+        if !entity.counts_own() {
+            return Err(EngineError::Value(
+                "only an entity without delay can be peeked".into(),
+            ));
+        }
+        if let Some(first_ms) = self.first_delivery_ms(event.id) {
+            return Ok(Values {
+                is_repeat: true,
+                ..self.read(entity, limits, first_ms)
+            });
+        }
+        let newest_ms = self.newest_with(event.time_ms);
+        let reading = self
+            .timeline
+            .read(&entity.windows, event.time_ms, newest_ms, None);
+        let value = Some(event.distinct);
+        let distinct = self.read_distinct(entity, limits, event.time_ms, newest_ms, value);
+        let mut values =
+            self.own_values(entity, event.time_ms, reading, distinct, Some(event.value));
+        values.sequence += 1;
+        Ok(values)
+    }
+
+    /// Gives the values as of an instant, ms since 1970 UTC, and changes nothing.
+    ///
+    /// As of more than the lateness before the newest event (an online state: of any time before
+    /// it) they are of what is left, and all are approximate.
+    pub fn read(&self, entity: &Entity, limits: &Limits, as_of_ms: i64) -> Values {
+        if !entity.counts_own() {
+            return self.read_delayed(entity, limits, as_of_ms);
+        }
+        let newest_ms = self.newest_with(as_of_ms);
+        let reading = self
+            .timeline
+            .read(&entity.windows, as_of_ms, newest_ms, None);
+        let distinct = self.read_distinct(entity, limits, as_of_ms, newest_ms, None);
+        self.own_values(entity, as_of_ms, reading, distinct, None)
+    }
+
+    /// Takes a label of one of this key's events, arrived or still to come.
+    pub fn fold_label(&mut self, entity: &Entity, limits: &Limits, label: Label<'_>) -> Result<()> {
+        self.refuse_online()?;
+        let newest_ms = self.newest_ms.unwrap_or(BEFORE_ALL_MS);
+        let known_after_ms = self.known_after_ms(entity, newest_ms);
+        let horizon_ms = self.timeline.horizon_ms(&entity.windows, newest_ms);
+        let tiled_until_ms = self.timeline.tiled_until_ms;
+        let Some(labelled) = &mut self.labelled else {
+            return Err(EngineError::Value(
+                "an entity without labels takes none".into(),
+            ));
+        };
+        let known_ms = labelled
+            .times_ms_of_ids
+            .get(label.id)
+            .copied()
+            .unwrap_or(NEVER_MS);
+        // One that is in tiles, its id forgotten, is believed to be where its label says.
+        let is_in_tiles = horizon_ms < label.time_ms && label.time_ms <= tiled_until_ms;
+        let time_ms = if known_ms > known_after_ms {
+            Some(known_ms)
+        } else {
+            is_in_tiles.then_some(label.time_ms)
+        };
+        let observation = Observation {
+            id: label.id,
+            observed_ms: label.observed_ms,
+            is_positive: label.is_positive,
+            time_ms,
+        };
+        if labelled
+            .labels
+            .add(&entity.windows, limits, observation, newest_ms)
+        {
+            self.sequence += 1;
+        }
+        Ok(())
+    }
+
+    /// Writes the full durable form.
+    pub fn encode(&self, entity: &Entity, limits: &Limits, digest: &[u8; 8]) -> Result<Vec<u8>> {
+        if self.is_online {
+            return Err(EngineError::Value(
+                "an online state has no durable form".into(),
+            ));
+        }
+        self.pack(entity, limits, digest, false)
+    }
+
+    /// Writes a smaller form, enough to read as of the newest event or later.
+    pub fn encode_online(
+        &self,
+        entity: &Entity,
+        limits: &Limits,
+        digest: &[u8; 8],
+    ) -> Result<Vec<u8>> {
+        self.pack(entity, limits, digest, true)
+    }
+
+    /// Reads either form.
+    pub fn decode(
+        data: &[u8],
+        entity: &Entity,
+        limits: &Limits,
+        digest: &[u8; 8],
+    ) -> Result<State> {
+        let mut reader = StateReader::new(data, entity.kind, digest)?;
+        let header = reader.header;
+        let mut state = State::empty(entity, limits, header.is_online);
+        state.sequence = header.sequence;
+        state.newest_ms = header.newest_ms;
+        let newest_ms = state.newest_of_bytes(entity);
+        state
+            .timeline
+            .unpack(&entity.windows, &mut reader, newest_ms)?;
+        if let Some(distinct) = &mut state.distinct {
+            distinct.unpack(&entity.distinct_ms, &mut reader, newest_ms)?;
+        }
+        if let Some(labelled) = &mut state.labelled {
+            labelled
+                .labels
+                .unpack(&entity.windows, &mut reader, newest_ms)?;
+        }
+        if !header.is_online {
+            if let Some(ids) = &mut state.ids {
+                ids.unpack(&mut reader, newest_ms)?;
+            }
+            if let Some(labelled) = &mut state.labelled {
+                let (ids, backs_ms) = (reader.texts()?, reader.narrow_ints()?);
+                check_equal_lengths(ids.len(), backs_ms.len())?;
+                for (id, back_ms) in ids.into_iter().zip(backs_ms) {
+                    labelled
+                        .times_ms_of_ids
+                        .insert(Arc::from(id), newest_ms - back_ms);
+                }
+            }
+        }
+        reader.finish()?;
+        Ok(state)
+    }
+
+    fn pack(
+        &self,
+        entity: &Entity,
+        limits: &Limits,
+        digest: &[u8; 8],
+        is_online: bool,
+    ) -> Result<Vec<u8>> {
+        let mut out = Vec::with_capacity(512);
+        let (sequence, newest) = (self.sequence, self.newest_ms);
+        let header = Header {
+            kind: entity.kind,
+            is_online,
+            sequence,
+            newest_ms: newest,
+        };
+        pack_header(&mut out, &header, digest);
+        let newest_ms = self.newest_of_bytes(entity);
+        let lateness_ms = if is_online { 0 } else { limits.lateness_ms };
+        self.timeline
+            .pack(&entity.windows, &mut out, newest_ms, lateness_ms)?;
+        if let Some(distinct) = &self.distinct {
+            distinct.pack(&entity.distinct_ms, &mut out, newest_ms, is_online)?;
+        }
+        if let Some(labelled) = &self.labelled {
+            labelled
+                .labels
+                .pack(&entity.windows, limits, &mut out, newest_ms, is_online)?;
+        }
+        if is_online {
+            return Ok(out);
+        }
+        if let Some(ids) = &self.ids {
+            ids.pack(&mut out, newest_ms)?;
+        }
+        if let Some(labelled) = &self.labelled {
+            let known_after_ms = self.known_after_ms(entity, newest_ms);
+            let known = || {
+                labelled
+                    .times_ms_of_ids
+                    .iter()
+                    .filter(move |(_, &ms)| ms > known_after_ms)
+            };
+            pack_texts(&mut out, known().map(|(id, _)| &**id))?;
+            pack_ints(&mut out, known().map(|(_, ms)| (newest_ms - ms) as i128))?;
+        }
+        Ok(out)
+    }
+
+    /// The newest event time that the bytes count from.
+    fn newest_of_bytes(&self, entity: &Entity) -> i64 {
+        let of_nothing = if entity.has_labels { BEFORE_ALL_MS } else { 0 };
+        self.newest_ms.unwrap_or(of_nothing)
+    }
+
+    fn refuse_online(&self) -> Result<()> {
+        if !self.is_online {
+            return Ok(());
+        }
+        Err(EngineError::Value(
+            "an online state is for reading; decode the durable form to fold".into(),
+        ))
+    }
+
+    fn newest_with(&self, time_ms: i64) -> i64 {
+        self.newest_ms
+            .map_or(time_ms, |newest_ms| newest_ms.max(time_ms))
+    }
+
+    // --- entities whose windows end with the event ---
+
+    fn fold_own(&mut self, entity: &Entity, limits: &Limits, event: Event<'_>) -> Values {
+        let newest_ms = self.newest_with(event.time_ms);
+        self.newest_ms = Some(newest_ms);
+        let reading = self
+            .timeline
+            .read(&entity.windows, event.time_ms, newest_ms, None);
+        let distinct = self.fold_distinct(entity, limits, event, newest_ms);
+        self.timeline.add(
+            &entity.windows,
+            limits,
+            event.time_ms,
+            newest_ms,
+            event.value,
+        );
+        if let Some(ids) = &mut self.ids {
+            ids.add(limits, event.id, event.time_ms, newest_ms);
+        }
+        self.sequence += 1;
+        self.own_values(entity, event.time_ms, reading, distinct, Some(event.value))
+    }
+
+    fn fold_distinct(
+        &mut self,
+        entity: &Entity,
+        limits: &Limits,
+        event: Event<'_>,
+        newest_ms: i64,
+    ) -> DistinctReading {
+        let windows_ms = &entity.distinct_ms;
+        let Some(distinct) = &mut self.distinct else {
+            return DistinctReading::default();
+        };
+        if event.time_ms == newest_ms {
+            return distinct.add(windows_ms, limits, event.time_ms, event.distinct);
+        }
+        let value = Some(event.distinct);
+        let reading = distinct.read(windows_ms, limits, event.time_ms, newest_ms, value);
+        distinct.add_late(windows_ms, limits, event.time_ms, event.distinct, newest_ms);
+        reading
+    }
+
+    fn read_distinct(
+        &self,
+        entity: &Entity,
+        limits: &Limits,
+        as_of_ms: i64,
+        newest_ms: i64,
+        value: Option<&str>,
+    ) -> DistinctReading {
+        match &self.distinct {
+            Some(distinct) => {
+                distinct.read(&entity.distinct_ms, limits, as_of_ms, newest_ms, value)
+            }
+            None => DistinctReading::default(),
+        }
+    }
+
+    /// The values; `own`: the value of the event itself, which was read around, not yet added.
+    fn own_values(
+        &self,
+        entity: &Entity,
+        as_of_ms: i64,
+        mut reading: Reading,
+        distinct: DistinctReading,
+        own: Option<i64>,
+    ) -> Values {
+        if let Some(value) = own {
+            for count in &mut reading.counts {
+                *count += 1;
+            }
+            if entity.has_sums {
+                for total in &mut reading.totals {
+                    *total += value as i128;
+                }
+            }
+        }
+        let contents = Contents {
+            counts: &reading.counts,
+            totals: &reading.totals,
+            positives: &[],
+            distinct: &distinct.counts,
+        };
+        let values = read_all(entity, &contents);
+        let is_late = self.is_too_late(as_of_ms, self.newest_ms);
+        let approximate = entity
+            .features
+            .iter()
+            .map(|feature| match feature.aggregate {
+                _ if is_late => true,
+                Aggregate::Distinct => distinct.bounds[feature.position],
+                _ => reading.touched[feature.position].is_some(),
+            })
+            .collect();
+        Values {
+            values,
+            approximate,
+            sequence: self.sequence,
+            is_repeat: false,
+        }
+    }
+
+    /// Whether an instant is older than what is still exact.
+    fn is_too_late(&self, as_of_ms: i64, newest_ms: Option<i64>) -> bool {
+        newest_ms.is_some_and(|newest_ms| as_of_ms < newest_ms - self.timeline.lateness_ms())
+    }
+
+    // --- entities whose windows end before the event, and those with labels ---
+
+    fn fold_delayed(&mut self, entity: &Entity, limits: &Limits, event: Event<'_>) -> Values {
+        let mut newest_ms = self.newest_ms.unwrap_or(BEFORE_ALL_MS);
+        if event.time_ms > newest_ms {
+            if let Some(labelled) = &mut self.labelled {
+                labelled
+                    .labels
+                    .advance(&entity.windows, limits, newest_ms, event.time_ms);
+            }
+            newest_ms = event.time_ms;
+            self.newest_ms = Some(newest_ms);
+        }
+        self.add_delayed(entity, limits, event, newest_ms);
+        if let Some(ids) = &mut self.ids {
+            ids.add(limits, event.id, event.time_ms, newest_ms);
+        }
+        self.sequence += 1;
+        self.read_delayed(entity, limits, event.time_ms)
+    }
+
+    fn add_delayed(&mut self, entity: &Entity, limits: &Limits, event: Event<'_>, newest_ms: i64) {
+        let windows = &entity.windows;
+        let has_shrunk = self
+            .timeline
+            .add(windows, limits, event.time_ms, newest_ms, event.value);
+        let known_after_ms = self.known_after_ms(entity, newest_ms);
+        let horizon_ms = self.timeline.horizon_ms(windows, newest_ms);
+        let Some(labelled) = &mut self.labelled else {
+            return;
+        };
+        let times_ms = &mut labelled.times_ms_of_ids;
+        let known_ms = times_ms.get(event.id).copied().unwrap_or(NEVER_MS);
+        // Of two events with one id (keys may choose the same) labels concern the first.
+        if known_ms <= known_after_ms {
+            if event.time_ms > horizon_ms {
+                labelled
+                    .labels
+                    .join(windows, limits, event.id, event.time_ms, newest_ms);
+            }
+            if event.time_ms > known_after_ms {
+                // A dead entry goes first, so that the order is that of arrival.
+                times_ms.remove(event.id);
+                times_ms.insert(Arc::from(event.id), event.time_ms);
+            }
+        }
+        if has_shrunk {
+            times_ms.retain(|_, time_ms| *time_ms > known_after_ms);
+        }
+    }
+
+    fn read_delayed(&self, entity: &Entity, limits: &Limits, as_of_ms: i64) -> Values {
+        let windows = &entity.windows;
+        let newest_ms = self.newest_ms.unwrap_or(BEFORE_ALL_MS);
+        let mut reading = self.timeline.read(windows, as_of_ms, newest_ms, None);
+        let mut positives: SmallVec<[i64; 8]> = SmallVec::new();
+        let mut lost: SmallVec<[bool; 8]> = SmallVec::from_elem(false, windows.spans.len());
+        if let Some(labelled) = &self.labelled {
+            let labels = &labelled.labels;
+            // Positives are counted between the same edges as events, and the other way round.
+            let moved = reading.is_touched().then_some(&reading.touched);
+            let found = labels.positives.read(windows, as_of_ms, newest_ms, moved);
+            positives = found.counts;
+            for (position, edges) in found.touched.iter().enumerate() {
+                if let Some(edges) = *edges {
+                    reading.touched[position] = Some(edges);
+                    reading.counts[position] =
+                        self.timeline.between(windows, position, edges, newest_ms).0;
+                }
+            }
+            if as_of_ms != newest_ms {
+                self.correct(entity, limits, labels, &mut positives, as_of_ms, newest_ms);
+            }
+            for (position, span) in windows.spans.iter().enumerate() {
+                lost[position] = labels.lost_until_ms > as_of_ms - span.reach_ms();
+            }
+            if reading.is_touched() || lost.contains(&true) {
+                // A label may have been believed of an event that never came.
+                for (positive, count) in positives.iter_mut().zip(&reading.counts) {
+                    *positive = (*positive).min(*count).max(0);
+                }
+            }
+        }
+        let contents = Contents {
+            counts: &reading.counts,
+            totals: &reading.totals,
+            positives: &positives,
+            distinct: &[],
+        };
+        let values = read_all(entity, &contents);
+        let is_late = self.is_too_late(as_of_ms, Some(newest_ms));
+        let approximate = entity
+            .features
+            .iter()
+            .map(|feature| {
+                let is_touched = reading.touched[feature.position].is_some();
+                let is_lost = feature.aggregate == Aggregate::Rate && lost[feature.position];
+                is_late || is_touched || is_lost
+            })
+            .collect();
+        Values {
+            values,
+            approximate,
+            sequence: self.sequence,
+            is_repeat: false,
+        }
+    }
+
+    /// Turns positives as of the newest event into positives as of another instant.
+    fn correct(
+        &self,
+        entity: &Entity,
+        limits: &Limits,
+        labels: &Labels,
+        positives: &mut [i64],
+        as_of_ms: i64,
+        newest_ms: i64,
+    ) {
+        let corrections = labels.corrections(&entity.windows, limits, as_of_ms, newest_ms);
+        if corrections.is_empty() {
+            return;
+        }
+        for (position, positive) in positives.iter_mut().enumerate() {
+            let edges = self.aligned_edges(entity, labels, position, as_of_ms, newest_ms);
+            *positive += corrections
+                .iter()
+                .filter(|(time_ms, _)| edges.after_ms < *time_ms && *time_ms <= edges.until_ms)
+                .map(|(_, change)| change)
+                .sum::<i64>();
+        }
+    }
+
+    /// The edges of a window, moved where they cut a tile of either timeline.
+    fn aligned_edges(
+        &self,
+        entity: &Entity,
+        labels: &Labels,
+        position: usize,
+        as_of_ms: i64,
+        newest_ms: i64,
+    ) -> Edges {
+        let windows = &entity.windows;
+        let edges = windows.spans[position].edges(as_of_ms);
+        let edges = self.timeline.align(windows, position, edges, newest_ms);
+        labels.positives.align(windows, position, edges, newest_ms)
+    }
+
+    /// The time up to which events are dead or in tiles, their ids forgotten.
+    fn known_after_ms(&self, entity: &Entity, newest_ms: i64) -> i64 {
+        let horizon_ms = self.timeline.horizon_ms(&entity.windows, newest_ms);
+        horizon_ms.max(self.timeline.tiled_until_ms)
+    }
+}

@@ -1,0 +1,267 @@
+//! The bytes of a state: a header, then sections of integers and texts.
+//!
+//! Compact and canonical: equal states give equal bytes, on every machine. The format is little
+//! endian; integers are written as narrow as the largest of a section allows.
+
+use crate::error::{EngineError, Result};
+
+/// Version of the format; another one is refused.
+pub const FORMAT_VERSION: u8 = 1;
+const MAGIC: &[u8; 2] = b"WS";
+const HEADER_BYTES: usize = 2 + 1 + 1 + 1 + 8 + 8 + 1 + 8;
+const WIDE: u8 = 16;
+
+/// What the bytes of every state begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Which entity, one byte.
+    pub kind: u8,
+    /// The smaller form, for reads as of the newest event or later.
+    pub is_online: bool,
+    /// How many changes the state has seen.
+    pub sequence: u64,
+    /// Newest event time, ms since 1970 UTC; `None` before the first event.
+    pub newest_ms: Option<i64>,
+}
+
+/// Writes format, digest and header.
+pub fn pack_header(out: &mut Vec<u8>, header: &Header, digest: &[u8; 8]) {
+    out.extend_from_slice(MAGIC);
+    out.push(FORMAT_VERSION);
+    out.push(header.kind);
+    out.push(header.is_online as u8);
+    out.extend_from_slice(digest);
+    out.extend_from_slice(&header.sequence.to_le_bytes());
+    out.push(header.newest_ms.is_some() as u8);
+    out.extend_from_slice(&header.newest_ms.unwrap_or(0).to_le_bytes());
+}
+
+/// Writes integers from 0 to 2^127 - 1, as narrow as the largest allows.
+pub fn pack_ints<I>(out: &mut Vec<u8>, values: I) -> Result<()>
+where
+    I: Iterator<Item = i128> + Clone,
+{
+    let (mut count, mut all_bits) = (0u32, 0u128);
+    for value in values.clone() {
+        if value < 0 {
+            return Err(EngineError::Value(format!(
+                "an integer {value} of a state, limit 0"
+            )));
+        }
+        count += 1;
+        all_bits |= value as u128;
+    }
+    let width = match all_bits {
+        bits if bits >> 8 == 0 => 1,
+        bits if bits >> 16 == 0 => 2,
+        bits if bits >> 32 == 0 => 4,
+        bits if bits >> 64 == 0 => 8,
+        _ => WIDE,
+    };
+    out.push(width);
+    out.extend_from_slice(&count.to_le_bytes());
+    out.reserve(count as usize * width as usize);
+    for value in values {
+        out.extend_from_slice(&(value as u128).to_le_bytes()[..width as usize]);
+    }
+    Ok(())
+}
+
+/// Writes times, in ms since 1970 UTC, before or after it.
+pub fn pack_instants<I: Iterator<Item = i64> + Clone>(out: &mut Vec<u8>, instants_ms: I) {
+    out.push(8);
+    out.extend_from_slice(&(instants_ms.clone().count() as u32).to_le_bytes());
+    for instant_ms in instants_ms {
+        out.extend_from_slice(&instant_ms.to_le_bytes());
+    }
+}
+
+/// Writes texts as their lengths in code points and one run of UTF-8.
+pub fn pack_texts<'a, I>(out: &mut Vec<u8>, texts: I) -> Result<()>
+where
+    I: Iterator<Item = &'a str> + Clone,
+{
+    let blob_bytes: usize = texts.clone().map(str::len).sum();
+    let lengths = texts.clone().map(|text| text.chars().count() as i128);
+    pack_ints(out, std::iter::once(blob_bytes as i128).chain(lengths))?;
+    for text in texts {
+        out.extend_from_slice(text.as_bytes());
+    }
+    Ok(())
+}
+
+/// Reads sections in the order they were written.
+pub struct StateReader<'a> {
+    data: &'a [u8],
+    at: usize,
+    /// What the bytes began with.
+    pub header: Header,
+}
+
+impl<'a> StateReader<'a> {
+    /// Reads the header; refuses other bytes, another kind, format or digest.
+    pub fn new(data: &'a [u8], kind: u8, digest: &[u8; 8]) -> Result<Self> {
+        let header = Header {
+            kind,
+            is_online: false,
+            sequence: 0,
+            newest_ms: None,
+        };
+        let mut reader = StateReader {
+            data,
+            at: 0,
+            header,
+        };
+        let head = reader.take(HEADER_BYTES)?;
+        if &head[..2] != MAGIC || head[3] != kind || head[2] != FORMAT_VERSION {
+            return Err(EngineError::StateBytes(format!(
+                "state begins with {:?}, expected {:?}, format {FORMAT_VERSION} and kind {:?}; \
+                 rebuild the state from the logs",
+                head[..4].escape_ascii().to_string(),
+                "WS",
+                kind as char
+            )));
+        }
+        if &head[5..13] != digest {
+            return Err(EngineError::StateBytes(format!(
+                "state of definitions {}, this process has {}; rebuild the state from the logs",
+                hex(&head[5..13]),
+                hex(digest)
+            )));
+        }
+        let newest_ms = i64::from_le_bytes(eight(&head[22..30]));
+        reader.header = Header {
+            kind,
+            is_online: head[4] != 0,
+            sequence: u64::from_le_bytes(eight(&head[13..21])),
+            newest_ms: (head[21] != 0).then_some(newest_ms),
+        };
+        Ok(reader)
+    }
+
+    /// Reads what [`pack_ints`] wrote.
+    pub fn ints(&mut self) -> Result<Vec<i128>> {
+        let head = self.take(5)?;
+        let (width, count) = (
+            head[0],
+            u32::from_le_bytes([head[1], head[2], head[3], head[4]]),
+        );
+        if !matches!(width, 1 | 2 | 4 | 8 | WIDE) {
+            return Err(EngineError::StateBytes(format!(
+                "integers {width} bytes wide at byte {} of a state",
+                self.at
+            )));
+        }
+        let bytes = self.take(width as usize * count as usize)?;
+        Ok(bytes
+            .chunks_exact(width as usize)
+            .map(|chunk| {
+                let mut wide = [0u8; 16];
+                wide[..chunk.len()].copy_from_slice(chunk);
+                i128::from_le_bytes(wide)
+            })
+            .collect())
+    }
+
+    /// Reads integers that fit into 64 bits with sign.
+    pub fn narrow_ints(&mut self) -> Result<Vec<i64>> {
+        let at = self.at;
+        self.ints()?
+            .into_iter()
+            .map(|value| {
+                i64::try_from(value).map_err(|_| {
+                    EngineError::StateBytes(format!(
+                        "an integer {value} after byte {at} of a state"
+                    ))
+                })
+            })
+            .collect()
+    }
+
+    /// Reads what [`pack_instants`] wrote.
+    pub fn instants(&mut self) -> Result<Vec<i64>> {
+        let head = self.take(5)?;
+        let count = u32::from_le_bytes([head[1], head[2], head[3], head[4]]);
+        let bytes = self.take(8 * count as usize)?;
+        Ok(bytes
+            .chunks_exact(8)
+            .map(|chunk| i64::from_le_bytes(eight(chunk)))
+            .collect())
+    }
+
+    /// Reads what [`pack_texts`] wrote.
+    pub fn texts(&mut self) -> Result<Vec<&'a str>> {
+        let sizes = self.narrow_ints()?;
+        let Some((&blob_bytes, lengths)) = sizes.split_first() else {
+            return Err(EngineError::StateBytes(format!(
+                "no size of a text before byte {} of a state",
+                self.at
+            )));
+        };
+        let blob = self.take(usize::try_from(blob_bytes).unwrap_or(usize::MAX))?;
+        let mut rest = std::str::from_utf8(blob).map_err(|error| {
+            EngineError::StateBytes(format!("a text of a state is not UTF-8: {error}"))
+        })?;
+        let mut texts = Vec::with_capacity(lengths.len());
+        for &length in lengths {
+            let end = end_of_characters(rest, length);
+            let (text, after) = rest.split_at(end);
+            texts.push(text);
+            rest = after;
+        }
+        Ok(texts)
+    }
+
+    /// Checks that everything has been read.
+    pub fn finish(self) -> Result<()> {
+        if self.at == self.data.len() {
+            return Ok(());
+        }
+        Err(EngineError::StateBytes(format!(
+            "state of {} bytes, {} expected",
+            self.data.len(),
+            self.at
+        )))
+    }
+
+    fn take(&mut self, size: usize) -> Result<&'a [u8]> {
+        let end = self.at.saturating_add(size);
+        if end > self.data.len() {
+            return Err(EngineError::StateBytes(format!(
+                "state of {} bytes, {end} expected",
+                self.data.len()
+            )));
+        }
+        let taken = &self.data[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+}
+
+/// Refuses sections that should be equally long and are not.
+pub fn check_equal_lengths(first: usize, second: usize) -> Result<()> {
+    if first == second {
+        return Ok(());
+    }
+    Err(EngineError::StateBytes(format!(
+        "sections of a state do not fit together: {first} and {second} entries"
+    )))
+}
+
+fn end_of_characters(text: &str, count: i64) -> usize {
+    match text.char_indices().nth(count.max(0) as usize) {
+        Some((at, _)) => at,
+        None => text.len(),
+    }
+}
+
+fn eight(bytes: &[u8]) -> [u8; 8] {
+    let mut array = [0u8; 8];
+    array.copy_from_slice(bytes);
+    array
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
