@@ -1,6 +1,7 @@
 """The whole system on one machine, under supervisord.
 
-`layout.py` knows where things lie, `programs.py` what runs, `configuration.py` writes the
-configuration files, `readiness.py` asks whether a service answers, `stack.py` starts and stops.
-Nothing here speaks to Weir's topics beyond creating them.
+`layout.py` has the paths, `programs.py` the programs, `jvm.py` the options of the JVMs.
+`configuration.py` writes the configuration files, `supervisor.py` starts supervisord, `stack.py`
+starts and stops the programs, `doctor.py` checks all of it. Nothing here reads or writes Weir's
+topics; `topics.py` creates them.
 """

@@ -1,11 +1,11 @@
-"""Saves each JVM's loaded classes once, so that every later start reads them instead of parsing.
+"""Archives the loaded classes of each JVM once, so that later starts load them instead of parsing.
 
-A JVM that finds its archive starts in half the time; one that finds none, or one of other jars or
-another Java, starts as ever. `make jars` runs this after the jars are there:
+A JVM with an archive starts in half the time. Without one, or with one of other jars or of another
+Java, it starts as usual. `make jars` runs this module after the jars are there:
 
     python -m infra.local.class_archives
 
-It starts a stack of its own on free ports, and stops it again.
+It starts a stack of its own on free ports, and stops it.
 """
 
 import sys
@@ -21,11 +21,11 @@ from infra.local.stack import Stack
 from schemas.settings import Settings
 
 DUMP_S_MAX = 120
-"""Writing an archive while ending takes a JVM seconds; much longer on a busy machine."""
+"""A JVM writes its archive when it ends, which takes seconds, and much longer on a busy machine."""
 
 
 def main() -> None:
-    """Make the archives; what goes wrong is told and is no error, as a start needs none of them."""
+    """Write the archives; a failure is reported and is no error, because no start needs them."""
     with tempfile.TemporaryDirectory(
         prefix="weir-", dir="/tmp"
     ) as directory:  # short, for a socket
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def archive_classes(data_dir: Path) -> None:
-    """Run every JVM of the stack until it answers, and keep what it had loaded when it ends.
+    """Run every JVM of the stack until it answers, and archive its classes when it ends.
 
     Raises:
         StackError: a JVM does not start, or does not end.

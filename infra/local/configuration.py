@@ -1,7 +1,7 @@
 """Writes the configuration files of one stack, from `templates/` and the table of programs.
 
-Everything lands in the data directory's `run/`, rewritten at every start: edit the templates or
-the settings, never these files.
+All files are written into `run/` of the data directory at every start. To change something, edit
+the templates or the settings, not these files.
 """
 
 import os
@@ -33,17 +33,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 LOG_BYTES_MAX = 10 * 1024 * 1024
 LOG_FILES_KEPT = 3
 STAYS_UP_S = 3
-"""A program that ends sooner has failed to start; supervisord then waits before it tries again."""
+"""A program that ends sooner has failed to start; supervisord waits before it tries again."""
 START_RETRIES = 20
-"""supervisord waits 1, 2, 3... s between failed starts: 20 of them give up after 3.5 minutes."""
+"""supervisord waits 1, 2, 3... s between failed starts and gives up after 20, in 3.5 minutes."""
 
 
 def render(settings: Settings, layout: Layout, table: Sequence[Program]) -> None:
     """Create the stack's directories and write every configuration file.
 
     Raises:
-        DataDirError: the data directory's path is too long for a socket, or holds a character that
-            one of the configuration formats cannot carry.
+        DataDirError: the path of the data directory is too long for a socket, or has a character
+            that one of the configuration formats does not allow.
         FileNotFoundError: the Flink distribution is not installed.
     """
     check_data_dir(layout)
@@ -59,7 +59,7 @@ def render(settings: Settings, layout: Layout, table: Sequence[Program]) -> None
 
 
 def check_data_dir(layout: Layout) -> None:
-    """Refuse a data directory that cannot work, with what to do instead.
+    """Refuse a data directory with an unusable path.
 
     Raises:
         DataDirError: see `render`.
@@ -75,7 +75,7 @@ def check_data_dir(layout: Layout) -> None:
         if re.search(r"[^\w./+@-]", str(path), re.ASCII):
             raise DataDirError(
                 f"{str(path)!r} has a character besides ASCII letters, digits and . _ / + @ -; "
-                "a class path or supervisor's file cannot carry it: choose another path"
+                "class paths and supervisor's configuration do not allow it: choose another path"
             )
 
 
@@ -119,7 +119,7 @@ def flink_values(settings: Settings, layout: Layout) -> dict[str, str]:
 
 
 def supervisor_configuration(layout: Layout, table: Sequence[Program]) -> str:
-    """The text of supervisord's configuration: one section a program, none started by itself."""
+    """The text of supervisord's configuration, with one section for each program."""
     values = {
         "socket": str(layout.supervisor_socket),
         "pid_file": str(layout.supervisor_pid),
@@ -129,7 +129,7 @@ def supervisor_configuration(layout: Layout, table: Sequence[Program]) -> str:
         "repo": str(layout.repo),
         "group": GROUP,
         "programs": ",".join(program.name for program in table),
-        # Said only to root: otherwise supervisord warns that nobody chose its user.
+        # Only for root: supervisord warns if it runs as root and no user is configured.
         "user": "user=root" if os.geteuid() == 0 else "",
     }
     head = Template((TEMPLATES / "supervisord.conf").read_text(encoding="utf-8")).substitute(values)
@@ -164,7 +164,7 @@ def program_section(layout: Layout, program: Program, *, priority: int) -> str:
 
 
 def launch_command(layout: Layout, program: Program) -> tuple[str, ...]:
-    """The program's command behind the launcher that waits for its needs."""
+    """The program's command, preceded by the launcher that waits for the program's needs."""
     waits = (part for target in program.needs for part in ("--wait", target))
     cleans = (part for directory in program.clean for part in ("--clean", str(directory)))
     launcher = (str(layout.python), "-m", "infra.local.launch")

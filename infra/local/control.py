@@ -1,7 +1,7 @@
-"""Speaks with one running supervisord through its socket.
+"""Calls one running supervisord through its socket.
 
-The only module that knows supervisor's own interface. Process states are supervisor's words:
-STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL.
+The only module that knows supervisor's own interface. The states of processes are those of
+supervisor: STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL.
 """
 
 import xmlrpc.client
@@ -15,22 +15,22 @@ GROUP = "weir"
 """All programs are in one group; supervisor calls them ``weir:kafka`` and so on."""
 
 CALL_FAILURES = (OSError, xmlrpc.client.Error)
-"""What a call raises when supervisord is not there, or is just going."""
+"""Exceptions of a call if supervisord does not run, or is about to end."""
 
 _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
 _WAIT = False
-"""Calls come back at once: the stack starts and stops several programs at a time."""
+"""Calls return at once, because the stack starts and stops several programs at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """What supervisord says about one program.
+    """The state of one program, as supervisord reports it.
 
     Args:
-        state: supervisor's word for it.
+        state: name of the state.
         pid: process id, 0 if there is none.
-        description: uptime or what went wrong, in supervisor's words.
+        description: uptime or error, as supervisord reports it.
         started_s, stopped_s: seconds since 1970 of the last start and end, 0 for never.
     """
 
@@ -43,7 +43,7 @@ class ProcessState:
 
 
 class Control:
-    """The calls the stack makes; each raises one of ``CALL_FAILURES`` if nobody answers."""
+    """The calls to supervisord; each raises one of ``CALL_FAILURES`` if it does not answer."""
 
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
@@ -53,7 +53,7 @@ class Control:
         return {info["name"]: _state(info) for info in self._call("getAllProcessInfo")}
 
     def start(self, program: str) -> None:
-        """Start a program without waiting for it; nothing happens if it runs."""
+        """Start a program without waiting for it; does nothing if it runs."""
         try:
             self._call("startProcess", f"{GROUP}:{program}", _WAIT)
         except xmlrpc.client.Fault as fault:
@@ -61,7 +61,7 @@ class Control:
                 raise
 
     def stop(self, program: str) -> None:
-        """Tell a program to stop, without waiting; nothing happens if it does not run."""
+        """Tell a program to stop, without waiting for it; does nothing if it does not run."""
         try:
             self._call("stopProcess", f"{GROUP}:{program}", _WAIT)
         except xmlrpc.client.Fault as fault:
@@ -69,7 +69,7 @@ class Control:
                 raise
 
     def answers(self) -> bool:
-        """Whether a supervisord is there."""
+        """Whether supervisord answers."""
         try:
             self._call("getState")
         except CALL_FAILURES:
@@ -78,7 +78,7 @@ class Control:
 
     def _call(self, method: str, *arguments: object) -> Any:
         transport = SupervisorTransport(None, None, serverurl=f"unix://{self._socket_path}")
-        # The address is only for the library; the transport goes to the socket.
+        # The library asks for an address; the transport uses the socket.
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 

@@ -1,7 +1,7 @@
-"""`weir doctor`: what is installed, running and reachable, and what to do about the rest.
+"""`weir doctor`: checks what is installed, running and reachable, and says how to fix the rest.
 
-Every check gives one `Check` and raises nothing: a broken machine is what it is for. It starts
-nothing and changes nothing.
+Every check gives one `Check` and raises nothing, because it is meant for machines that are broken.
+Starts and changes nothing.
 """
 
 import os
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from clients import probes as readiness
+from clients import probes
 from infra.local import processes
 from infra.local.jvm import java
 from infra.local.programs import redis_server
@@ -22,10 +22,10 @@ from infra.local.stack import ProgramStatus, Stack
 COMMAND_TIMEOUT_S = 30.0
 JAVA_VERSION_MIN = 17
 KAFKA_JARS_MIN = 50
-"""The broker needs some ninety jars; far fewer means that the download broke off."""
+"""The broker needs about ninety jars; far fewer mean that the download was interrupted."""
 
 PYTHON_WORKER_MARKS = ("pyflink-udf-runner", "pyflink.fn_execution")
-"""In the command lines of the Python workers that Flink starts in process mode only."""
+"""Parts of the command lines of Python workers, which Flink starts only in process mode."""
 
 _SETUP = "run `make setup`"
 
@@ -35,9 +35,9 @@ class Check:
     """One line of the report.
 
     Args:
-        name: what was looked at.
+        name: what was checked.
         detail: what was found.
-        advice: what to do about it; empty if it is as it should be.
+        advice: how to fix it; empty if nothing is wrong.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing needs to be done."""
+        """Whether nothing is wrong."""
         return not self.advice
 
 
 def examine(stack: Stack) -> list[Check]:
-    """Look at everything: what is installed first, then what runs.
+    """Run all checks: first the installation, then the running stack.
 
     Blocks: each program that does not answer costs up to a few seconds.
     """
@@ -59,10 +59,10 @@ def examine(stack: Stack) -> list[Check]:
 
 
 def thread_mode(task_manager_pid: int, *, flink_conf: Path) -> Check:
-    """Whether Flink runs our Python inside its JVM.
+    """Check that Flink runs our Python inside its JVM.
 
-    Flink falls back to process mode without a word for what it cannot run in threads. Then every
-    task has Python workers below the TaskManager, and is ten times slower.
+    For an operator that cannot run in threads, Flink falls back to process mode without a message.
+    Then every task has Python workers below the TaskManager and is ten times slower.
     """
     name = "Flink thread mode"
     configuration = (flink_conf / "config.yaml").read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ def thread_mode(task_manager_pid: int, *, flink_conf: Path) -> Check:
     workers = python_workers(task_manager_pid)
     if workers:
         detail = f"{len(workers)} Python workers run beside the JVM: {workers[0][1][:80]}"
-        return Check(name, detail, "an operator needs what thread mode cannot do; see its log")
+        return Check(name, detail, "an operator cannot run in thread mode; see its log")
     return Check(name, "configured, and no Python worker runs beside the JVM")
 
 
@@ -121,9 +121,9 @@ def _program(status: ProgramStatus) -> Check:
 
 
 def _flink_overview(rest_url: str) -> Check:
-    overview = readiness.get_json(f"{rest_url}/overview") or {}
+    overview = probes.get_json(f"{rest_url}/overview") or {}
     slots, managers = overview.get("slots-total", 0), overview.get("taskmanagers", 0)
-    jobs = readiness.flink_running_jobs(rest_url)
+    jobs = probes.flink_running_jobs(rest_url)
     detail = f"{managers} TaskManagers, {slots} slots, running: {', '.join(jobs) or 'no job'}"
     if jobs:
         return Check("Flink job", detail)
@@ -131,7 +131,7 @@ def _flink_overview(rest_url: str) -> Check:
 
 
 def _check(name: str, look: Callable[[], str], advice: str) -> Check:
-    """What ``look`` found; what it raises is what is wrong."""
+    """The result of ``look``; if it raises, the error is what is wrong."""
     try:
         return Check(name, look())
     except (OSError, ValueError, LookupError, subprocess.SubprocessError, ImportError) as error:
@@ -149,11 +149,13 @@ def _flink_version(stack: Stack) -> str:
 
 
 def _libpython(python: Path) -> str:
-    """The library that the JVM will load, as PEMJA looks for it."""
+    """The library that the JVM will load, found as PEMJA finds it."""
     script = "from find_libpython import find_libpython; print(find_libpython() or '')"
     library = _first_line(str(python), "-c", script)
     if not library:
-        raise FileNotFoundError(f"{python} has none; make the environment with another PYTHON")
+        raise FileNotFoundError(
+            f"{python} has no shared library; make the environment with another PYTHON"
+        )
     return library
 
 

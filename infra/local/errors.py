@@ -1,4 +1,4 @@
-"""What can go wrong with the local stack, each with a message that says all there is to say.
+"""The errors of the local stack; each message says what is wrong and what to do.
 
 StackError                  a program does not start, answer or end
 ├── DataDirError            the data directory cannot work
@@ -13,7 +13,7 @@ class StackError(RuntimeError):
 
 
 class DataDirError(StackError):
-    """The path of the data directory or of the checkout is one that a program cannot take."""
+    """The path of the data directory or of the checkout is one that a program does not accept."""
 
 
 class OtherSettingsError(StackError):

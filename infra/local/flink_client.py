@@ -1,4 +1,4 @@
-"""How a PyFlink client of the local stack is started."""
+"""How to start a PyFlink client of the local stack."""
 
 from infra.local.jvm import CLIENT_OPTIONS, flink_environment, shipped_java_options
 from infra.local.stack import Stack

@@ -1,7 +1,7 @@
 """How the JVMs of a stack are started: options, memory, class paths.
 
-Covers the Kafka broker, Flink's JobManager and TaskManager, and the client that submits a job. Pure:
-settings and paths in, arguments out. `programs.py` builds the commands from these parts;
+Covers the Kafka broker, Flink's JobManager and TaskManager, and the client that submits a job.
+Takes paths and gives arguments; starts nothing. `programs.py` builds the commands from these parts;
 `configuration.py` writes the same memory sizes into Flink's configuration.
 """
 
@@ -15,14 +15,14 @@ from infra.local.layout import Layout
 JVM_PROGRAMS = ("kafka", "jobmanager", "taskmanager")
 """Programs whose command is ``java`` itself."""
 
-# The client submits a job and ends, the JobManager does little after its start: the quick compiler
-# alone makes both cheaper.
+# The client submits a job and ends, and the JobManager does little after its start. The first-tier
+# compiler alone makes both cheaper.
 CLIENT_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 JOB_MANAGER_OPTIONS = ("-Xms256m", "-Xmx640m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
-# Less inlining halves what the compiler has to do in the minute after a start, when it competes
-# with the events for the processors; warm, the TaskManager is as fast and the broker takes some 10
-# to 20 % more for a request (docs/benchmarks/history.md).
+# Less inlining halves the work of the compiler in the minute after a start, when it competes with
+# the events for the processors. After that the TaskManager is as fast as before, and the broker
+# needs 10 to 20 % more time for a request (docs/benchmarks/history.md).
 LESS_INLINING = ("-XX:FreqInlineSize=100", "-XX:InlineSmallCode=1000", "-XX:MaxInlineLevel=6")
 TASK_MANAGER_OPTIONS = ("-XX:+UseG1GC", *LESS_INLINING)
 KAFKA_OPTIONS = (
@@ -37,14 +37,14 @@ TASK_DIRECT_MIB = 128
 NETWORK_MIB = 64
 JVM_OVERHEAD_MIB = 192
 MANAGED_MIB = 128
-"""What RocksDB keeps in memory, and what batch jobs sort in; Python needs none of it."""
+"""Memory of RocksDB, and of the sorts of batch jobs; Python uses none of it."""
 TASK_MANAGER_HEAP_MIB = FRAMEWORK_HEAP_MIB + TASK_HEAP_MIB
 TASK_MANAGER_DIRECT_MIB = FRAMEWORK_DIRECT_MIB + TASK_DIRECT_MIB + NETWORK_MIB
 TASK_MANAGER_METASPACE_MIB = 256
 
 
 def java() -> str:
-    """The ``java`` to run: of ``JAVA_HOME`` if set, else the first on the path."""
+    """The ``java`` to run: that of ``JAVA_HOME`` if set, else the first on the path."""
     home = os.environ.get("JAVA_HOME")
     return f"{home}/bin/java" if home else shutil.which("java") or "java"
 
@@ -56,11 +56,11 @@ def kafka_java(layout: Layout) -> tuple[str, ...]:
 
 
 def flink_environment(layout: Layout) -> dict[str, str]:
-    """What JobManager, TaskManager and a PyFlink client need to find each other's files.
+    """The environment of JobManager, TaskManager and a PyFlink client.
 
-    ``PYTHONPATH`` has to name the environment's packages: the Python inside the JVM (PEMJA) does
-    not know that it belongs to a virtual environment. ``PATH`` starts with the environment, because
-    PEMJA asks the ``python`` it finds there for the library to load.
+    ``PYTHONPATH`` must name the packages of the environment, because the Python inside the JVM
+    (PEMJA) does not know that it belongs to a virtual environment. ``PATH`` starts with the
+    environment, because PEMJA asks the first ``python`` on it for the library to load.
     """
     return {
         "FLINK_HOME": str(layout.flink_home),
@@ -75,7 +75,7 @@ def flink_environment(layout: Layout) -> dict[str, str]:
 
 
 def flink_class_path(layout: Layout) -> str:
-    """All jars of ``flink_lib``, sorted, Flink itself last: the order of Flink's own scripts."""
+    """All jars of ``flink_lib``, sorted, with Flink itself last, as Flink's own scripts do."""
     jars = sorted(layout.flink_lib.glob("*.jar"), key=lambda jar: ("flink-dist" in jar.name, jar))
     return ":".join(str(jar) for jar in jars)
 
@@ -85,7 +85,7 @@ def shipped_java_options(layout: Layout) -> str:
 
     Raises:
         FileNotFoundError: Flink is not installed.
-        ValueError: the shipped file no longer has that line.
+        ValueError: the shipped file has no such line.
     """
     shipped = layout.flink_home / "conf" / "config.yaml"
     found = re.search(r"^ +all: (--add-exports.*)$", shipped.read_text(encoding="utf-8"), re.M)
@@ -95,20 +95,21 @@ def shipped_java_options(layout: Layout) -> str:
 
 
 def class_archive(layout: Layout, program: str) -> Path:
-    """Where the classes that a JVM program loads are kept; see `class_archives.py`."""
+    """The file with the archived classes of a JVM program; see `class_archives.py`."""
     return layout.class_archives / f"{program}.jsa"
 
 
 def archived_classes(layout: Layout, program: str) -> tuple[str, ...]:
+    """The option that loads a program's archived classes; none if there is no archive."""
     archive = class_archive(layout, program)
     return (f"-XX:SharedArchiveFile={archive}",) if archive.exists() else ()
 
 
 def flink_java(layout: Layout, scratch: Path, *options: str) -> tuple[str, ...]:
-    """``java`` with Flink's class path, as its start scripts would call it.
+    """``java`` with Flink's class path, as Flink's start scripts would call it.
 
-    The scripts themselves start two more JVMs to compute the memory sizes that are fixed here: ten
-    seconds on a busy machine, at every restart.
+    The scripts are not used: they start two more JVMs to compute the memory sizes that are fixed
+    here, which takes ten seconds on a busy machine at every restart.
     """
     return (
         java(),
@@ -121,4 +122,5 @@ def flink_java(layout: Layout, scratch: Path, *options: str) -> tuple[str, ...]:
 
 
 def flink_arguments(layout: Layout, scratch: Path) -> tuple[str, ...]:
+    """The arguments of Flink's own processes: their configuration and scratch directory."""
     return ("--configDir", str(layout.flink_conf), "-D", f"io.tmp.dirs={scratch}")

@@ -1,11 +1,11 @@
-"""Wait for what a program needs, then become that program.
+"""Waits until the services that a program needs answer, then becomes that program.
 
-supervisord starts every program that has needs through this one, so a program whose broker is down
-waits in place instead of crashing in a loop. Usage:
+supervisord starts every program through this module, so a program whose broker is down waits
+instead of crashing in a loop. Usage:
 
     python -m infra.local.launch [--tied PID] [--wait NAME=ADDRESS]... [--clean DIR]... -- COMMAND
 
-Standard library only: it runs before anything else does, in either environment.
+Uses only the standard library, because it is the first to run, in either environment.
 """
 
 import argparse
@@ -17,19 +17,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from clients import probes as readiness
+from clients import probes
 
 WAIT_S_MAX = 120.0
-"""After that the launcher gives up with a message and supervisord tries again, more slowly."""
+"""After that the launcher ends with a message, and supervisord tries again after a longer wait."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main(argv: Sequence[str]) -> None:
-    """Wait, clean, and replace this process by the command.
+    """Wait, empty directories, and replace this process by the command.
 
     Raises:
-        SystemExit: a need was not met within ``WAIT_S_MAX``, or the parent is gone.
+        SystemExit: a service did not answer within ``WAIT_S_MAX``, or the parent has ended.
     """
     options = _parse(argv)
     if options.tied:
@@ -43,16 +43,16 @@ def main(argv: Sequence[str]) -> None:
 
 def wait_for(target: str) -> None:
     """Block until the target answers, at most ``WAIT_S_MAX``."""
-    if readiness.is_ready(target):
+    if probes.is_ready(target):
         return
     print(f"waiting for {target}", flush=True)
-    if not readiness.wait_until(lambda: readiness.is_ready(target), timeout_s=WAIT_S_MAX):
+    if not probes.wait_until(lambda: probes.is_ready(target), timeout_s=WAIT_S_MAX):
         sys.exit(f"{target} did not answer within {WAIT_S_MAX:.0f} s; see `weir doctor`")
     print(f"{target} answers", flush=True)
 
 
 def empty_directory(directory: Path) -> None:
-    """Leave an empty directory, whatever was there."""
+    """Delete the content of a directory; create it if it does not exist."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True, exist_ok=True)
 

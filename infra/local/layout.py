@@ -1,17 +1,17 @@
-"""Where everything of one stack lies on the disk.
+"""The paths of one stack.
 
-The repository checkout holds the environments and the downloads, shared by all stacks; one data
-directory holds everything else of one stack. Nothing is written outside these two.
+The checkout holds the environments and the downloads, which all stacks share. One data directory
+holds everything else of a stack. Nothing is written outside these two.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
-"""The checkout this module was imported from."""
+"""The checkout from which this module was imported."""
 
 UNIX_SOCKET_PATH_BYTES_MAX = 107
-"""Linux keeps a socket's path in 108 bytes, the last of them zero."""
+"""Linux keeps the path of a socket in 108 bytes, of which the last one is zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Layout:
 
     Args:
         repo: the checkout, absolute.
-        data_dir: the stack's own directory, absolute; created when the stack is rendered.
+        data_dir: the directory of the stack, absolute; created with the configuration files.
     """
 
     repo: Path
@@ -58,22 +58,22 @@ class Layout:
 
     @property
     def class_archives(self) -> Path:
-        """One archive of loaded classes for each JVM program; none need be there."""
+        """One archive of loaded classes for each JVM program, if it was written."""
         return self.repo / ".cache" / "classes"
 
     @property
     def run(self) -> Path:
-        """Rendered configuration, pid file and socket: rewritten at every start."""
+        """Configuration files, pid file and socket; written at every start."""
         return self.data_dir / "run"
 
     @property
     def logs(self) -> Path:
-        """One log file a program."""
+        """One log file for each program."""
         return self.data_dir / "logs"
 
     @property
     def tmp(self) -> Path:
-        """Scratch directories of the Flink processes, emptied when they start."""
+        """Scratch directories of the Flink processes; emptied when these start."""
         return self.data_dir / "tmp"
 
     @property
@@ -108,12 +108,12 @@ class Layout:
 
     @property
     def supervisor_conf(self) -> Path:
-        """The rendered supervisord configuration."""
+        """The configuration file of supervisord."""
         return self.run / "supervisord.conf"
 
     @property
     def supervisor_socket(self) -> Path:
-        """The socket by which supervisord is controlled."""
+        """The socket through which supervisord is controlled."""
         return self.run / "supervisor.sock"
 
     @property

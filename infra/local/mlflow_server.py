@@ -1,8 +1,8 @@
 """MLflow's tracking server and registry, in one process.
 
 The command `mlflow server` imports MLflow, sets variables, and starts a second Python that imports
-it again: six seconds of CPU for nothing. This module sets the same variables and serves from the
-same process. It knows where the data lies and nothing of what is tracked.
+it again, which costs six seconds of CPU. This module sets the same variables and serves from the
+same process. Supervisord runs it:
 
     python -m infra.local.mlflow_server DATA_DIR PORT
 """
@@ -15,22 +15,22 @@ from pathlib import Path
 import uvicorn
 
 PROXIED_ARTIFACTS = "mlflow-artifacts:/"
-"""Artifact root of new experiments: clients send artifacts through the server."""
+"""Artifact root of new experiments, with which clients send artifacts through the server."""
 NICENESS = 10
-"""Its answers can wait for decisions: the scorer asks it every two seconds, in a thread."""
+"""Low priority, so that decisions go first; the scorer asks it every two seconds, in a thread."""
 
 
 def main(argv: Sequence[str]) -> None:
     """Serve on the loopback interface until told to stop.
 
     Args:
-        argv: directory of database and artifacts, port.
+        argv: directory of the database and the artifacts, and the port.
     """
     data_dir, port = Path(argv[0]), int(argv[1])
     os.nice(NICENESS)
     database = f"sqlite:///{data_dir / 'mlflow.db'}"
     os.environ.update(server_environment(data_dir, port=port))
-    # Imported late: MLflow reads these variables while it is imported.
+    # Imported here, because MLflow reads these variables when it is imported.
     from mlflow.server import handlers  # noqa: PLC0415
 
     handlers.initialize_backend_stores(database, database, PROXIED_ARTIFACTS)
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def server_environment(data_dir: Path, *, port: int) -> dict[str, str]:
-    """What `mlflow server` would set; a test compares the names with MLflow's own constants."""
+    """The variables that `mlflow server` sets; a test compares them with MLflow's constants."""
     database = f"sqlite:///{data_dir / 'mlflow.db'}"
     return {
         "_MLFLOW_SERVER_FILE_STORE": database,

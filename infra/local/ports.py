@@ -1,4 +1,4 @@
-"""Which TCP ports are free on the loopback interface, and who holds the others."""
+"""TCP ports of the loopback interface: which are free, and which processes hold the others."""
 
 import random
 import socket
@@ -10,7 +10,7 @@ from infra.local.processes import command_line
 from infra.local.programs import Port
 
 FREE_PORT_MIN, FREE_PORT_MAX = 20_000, 32_000
-"""Below Linux' ephemeral range: no outgoing connection takes a port between choice and use."""
+"""Below Linux' ephemeral range, so that no outgoing connection takes a port before it is used."""
 
 _LISTEN_STATE = "0A"
 _TRIES_MAX = 1_000
@@ -29,9 +29,9 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """``count`` ports that are free, each with its successor free and unused too.
+    """``count`` free ports; the port after each of them is free and unused as well.
 
-    The successor is for Kafka, whose controller takes the port after the broker's.
+    Kafka needs the second one: its controller listens on the port after the broker's.
 
     Raises:
         RuntimeError: not enough free ports were found.
@@ -48,13 +48,13 @@ def free_ports(count: int) -> list[int]:
 
 
 def check_ports(wanted: Iterable[tuple[str, Port]]) -> None:
-    """Refuse to go on while a wanted port is taken, or wanted twice.
+    """Refuse ports that are taken or wanted by two programs.
 
     Args:
         wanted: program name and port, for every port of every program to be started.
 
     Raises:
-        PortInUseError: names each taken port, who wants it, by which setting, and who has it.
+        PortInUseError: names each port, the program and the setting that want it, and its holder.
     """
     complaints = []
     wanted_by: dict[int, str] = {}
@@ -76,7 +76,7 @@ def check_ports(wanted: Iterable[tuple[str, Port]]) -> None:
 
 
 def holder(port: int) -> str:
-    """Who listens on a port: process id and command, or that it cannot be seen from here."""
+    """The process that listens on a port: id and command, if this user may see it."""
     inodes = _listening_inodes(port)
     for process in Path("/proc").glob("[0-9]*"):
         if inodes & _socket_inodes(process):

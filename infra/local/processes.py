@@ -1,7 +1,7 @@
-"""The processes of one stack, found in /proc by the mark that every one of them carries.
+"""The processes of one stack, found in /proc by a mark in their environment.
 
-supervisord knows its own children. This also finds what is left when supervisord itself was
-killed, without ever going by a process's name.
+supervisord knows its own children. This module also finds the processes that are left if
+supervisord itself was killed. It never looks at the name of a process.
 """
 
 import os
@@ -16,7 +16,7 @@ KILL_WAIT_S = 5.0
 
 
 def of_stack(data_dir: Path) -> list[int]:
-    """Ids of the living processes whose environment carries this stack's mark, except ourselves."""
+    """Ids of the living processes with the mark of this stack in their environment, but our own."""
     mark = f"{STACK_VARIABLE}={data_dir}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
@@ -47,7 +47,7 @@ def children(pid: int) -> list[tuple[int, str]]:
 
 
 def kill(pids: Iterable[int]) -> list[int]:
-    """SIGKILL each process and wait; gives back the ids that still live after ``KILL_WAIT_S``."""
+    """SIGKILL each process and wait; gives the ids that are alive after ``KILL_WAIT_S``."""
     left = list(pids)
     for pid in left:
         try:
@@ -71,7 +71,7 @@ def _child_ids(pid: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """The arguments of a process, separated by blanks; empty if it has ended."""
+    """The arguments of a process, separated by spaces; empty if it has ended."""
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

@@ -1,7 +1,7 @@
-"""The list of what runs: each program's command, environment, ports and needs.
+"""The programs of a stack: command, environment, ports and needs of each.
 
-Pure: settings and paths in, a table out. `configuration.py` turns the table into a supervisord
-configuration, `stack.py` starts it.
+Takes settings and paths and gives a table; starts nothing. `configuration.py` writes the table as a
+configuration of supervisord, `stack.py` starts the programs.
 """
 
 import shutil
@@ -32,12 +32,12 @@ STACK_VARIABLE = "WEIR_STACK"
 """Environment variable that marks every process of a stack with the stack's data directory."""
 
 STORES, ENGINES, OURS = range(3)
-"""Stages: what keeps data, what runs our code, our code."""
+"""Stages of a start: programs that keep data, programs that run our code, our own programs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port a program listens on, and the setting that chooses it."""
+    """A port on which a program listens, and the setting that chooses it."""
 
     number: int
     setting: str
@@ -49,16 +49,16 @@ class Program:
 
     Args:
         name: what `weir status` shows.
-        command: argument vector.
-        ports: what it listens on.
-        ready: target (see `readiness.PROBES`) that answers when it is up; empty if running is all
-            that can be asked.
+        command: the arguments.
+        ports: ports on which it listens.
+        ready: target (see `clients.probes.PROBES`) that answers when the program is up; empty if
+            the program serves no requests.
         needs: targets that must answer before the command is started.
-        clean: directories emptied before each start.
-        environment: added to that of the supervisor.
-        stage: ``STORES`` and ``ENGINES`` start at once; ``OURS`` when the topics exist. Stopped in
-            the reverse order, stage by stage, so that nothing loses what it works on.
-        stop_wait_s: how long it may take to stop before it is killed.
+        clean: directories that are emptied before each start.
+        environment: added to the environment of the supervisor.
+        stage: ``STORES`` and ``ENGINES`` start at once, ``OURS`` when the topics exist. Stages are
+            stopped in the reverse order, so that no program loses a service that it uses.
+        stop_wait_s: time to stop, in s, before the program is killed.
     """
 
     name: str
@@ -94,7 +94,7 @@ def controller_port(settings: Settings) -> Port:
 
 
 def redis_server(layout: Layout) -> str:
-    """The ``redis-server`` to run: the system's, else the link that `make setup` made."""
+    """The ``redis-server`` to run: that of the system, else the link that `make setup` made."""
     return shutil.which("redis-server") or str(layout.repo / ".tools" / "bin" / "redis-server")
 
 
@@ -189,7 +189,7 @@ def _velocity_job(settings: Settings, layout: Layout) -> Program:
         environment={
             **flink_environment(layout),
             "TMPDIR": str(scratch),
-            # PyFlink's client reads no other option of its own for the JVM it starts.
+            # The only variable from which PyFlink's client takes options of the JVM that it starts.
             "FLINK_ENV_JAVA_OPTS": " ".join(
                 (shipped_java_options(layout), f"-Djava.io.tmpdir={scratch}", *CLIENT_OPTIONS)
             ),

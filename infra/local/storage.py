@@ -1,4 +1,4 @@
-"""Gives the Kafka broker's directory its cluster id, once in its life."""
+"""Formats the directory of the Kafka broker before its first start."""
 
 import base64
 import subprocess
@@ -12,10 +12,10 @@ FORMAT_S_MAX = 120.0
 
 
 def format_kafka(layout: Layout) -> None:
-    """Format the broker's directory if it never was; the configuration must be written.
+    """Format the broker's directory if it is not formatted; the configuration must be written.
 
     Raises:
-        StackError: Kafka's tool refuses; the message holds what it said.
+        StackError: Kafka's tool failed; the message holds its output.
     """
     if (layout.kafka_data / "meta.properties").exists():
         return
@@ -32,7 +32,7 @@ def format_kafka(layout: Layout) -> None:
 
 
 def new_cluster_id() -> str:
-    """A cluster id as Kafka writes them: 16 bytes in URL-safe base64, not starting with '-'."""
+    """A cluster id as Kafka makes it: 16 bytes in URL-safe base64 that do not begin with '-'."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         if not text.startswith("-"):

@@ -1,4 +1,4 @@
-"""Makes Weir's topics on a broker that does not have them, and waits until they can be used."""
+"""Creates Weir's topics on a broker and waits until they can be used."""
 
 from collections.abc import Iterable
 
@@ -13,12 +13,12 @@ REQUEST_TIMEOUT_MS = 30_000
 
 
 def create_topics(bootstrap: str, partitions: int) -> list[str]:
-    """Make every topic of `schemas.topics` that does not exist; change none that does.
+    """Create the topics of `schemas.topics` that do not exist; the others are not changed.
 
     Blocks: until the broker serves all of them, each step at most ``REQUEST_TIMEOUT_MS``.
 
     Returns:
-        The names of the topics made now.
+        The names of the topics that were created.
 
     Raises:
         TopicCreationError: the broker refused or did not answer.
@@ -37,18 +37,18 @@ def create_topics(bootstrap: str, partitions: int) -> list[str]:
         return made
     except KafkaError as error:
         raise TopicCreationError(
-            f"the broker at {bootstrap} did not make the topics: {error!r}"
+            f"the broker at {bootstrap} did not create the topics: {error!r}"
         ) from error
 
 
 def wait_until_served(bootstrap: str, topics: Iterable[str]) -> None:
     """Block until the broker answers for every partition of these topics.
 
-    Metadata names a partition's leader before that broker has taken it up; a client that does not
-    ask again is told "not leader".
+    Metadata names the leader of a partition before that broker has become its leader; a client that
+    does not ask again gets the error "not leader".
 
     Raises:
-        KafkaError: it does not within ``REQUEST_TIMEOUT_MS``.
+        KafkaError: the broker does not answer within ``REQUEST_TIMEOUT_MS``.
     """
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, client_id="weir-topics")
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from clients import probes as readiness
+from clients import probes
 from infra.local import processes
 from infra.local.errors import OtherSettingsError, PortInUseError, StackError
 from infra.local.ports import free_ports
@@ -67,7 +67,7 @@ def test_a_killed_program_comes_back(stack: Stack) -> None:
     stack.up(programs=["redis"])
     killed = stack.pid("redis")
     os.kill(killed, signal.SIGKILL)
-    assert readiness.wait_until(lambda: not processes.is_alive(killed), timeout_s=SETTLED_S)
+    assert probes.wait_until(lambda: not processes.is_alive(killed), timeout_s=SETTLED_S)
     stack.wait_ready(["redis"])
     assert stack.pid("redis") != killed
 
@@ -85,7 +85,7 @@ def test_down_ends_what_a_killed_supervisor_left(stack: Stack, settings: Setting
     redis = stack.pid("redis")
     supervisor = int(stack.layout.supervisor_pid.read_text())
     os.kill(supervisor, signal.SIGKILL)
-    assert readiness.wait_until(lambda: not stack.is_running(), timeout_s=SETTLED_S)
+    assert probes.wait_until(lambda: not stack.is_running(), timeout_s=SETTLED_S)
     with pytest.raises(StackError, match=rf"{redis}.* are left"):
         stack.up(programs=["redis"])
     assert stack.down()
@@ -133,6 +133,6 @@ def test_a_tied_stack_ends_when_its_process_is_killed(settings: Settings) -> Non
         assert owner.stdout.readline() == b"up\n"
         assert processes.of_stack(settings.data_dir)
         owner.kill()
-    assert readiness.wait_until(
+    assert probes.wait_until(
         lambda: processes.of_stack(settings.data_dir) == [], timeout_s=SETTLED_S
     )

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the registries for Python and Java do not bring: a JDK, Maven, Redis' binary and
-# Python 3.11 with its shared library. Says what is missing where it cannot install.
+# Installs what is not in the registries for Python and Java: a JDK, Maven, the Redis binary and
+# Python 3.11 with its shared library. Where it cannot install, it says what is missing.
 #
-# Redis comes from the package redis-tools, which holds the server's binary but no service: nothing
-# is started now or at the next boot (`redis-server` is a link to that binary, see link_redis).
+# Redis comes from the package redis-tools, which has the binary of the server but no service, so
+# nothing is started now or at the next boot (`redis-server` is a link to that binary, see
+# link_redis).
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
@@ -36,11 +37,11 @@ redis_binary() {
 python_is_usable() {
     local python
     python=$(infra/local/setup/find-python.sh 2>/dev/null) || return 1
-    # ensurepip makes `.tools`; once that exists it is not asked for again.
+    # ensurepip is needed only to create `.tools`.
     [ -x .tools/bin/uv ] || "$python" -c 'import ensurepip' 2>/dev/null
 }
 
-# The one binary of Redis is a server when it is called redis-server.
+# Redis has one binary, which is the server if it is called redis-server.
 link_redis() {
     command -v redis-server >/dev/null && return
     mkdir -p .tools/bin
