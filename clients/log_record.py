@@ -19,4 +19,5 @@ class Record(NamedTuple):
     value: bytes | None
     """None is a tombstone."""
     headers: Sequence[tuple[str, bytes | None]] = ()
+    """Empty, too, if the reader was asked for values only; so is the key."""
     key: bytes | None = None

@@ -153,7 +153,8 @@ class Archiver:
         for message in messages:
             if (error := message.error()) is not None:
                 raise unreachable(self._bootstrap, error)
-            records.setdefault(cast(str, message.topic()), []).append(to_record(message))
+            record = to_record(message, values_only=True)
+            records.setdefault(cast(str, message.topic()), []).append(record)
         return records
 
     def _starts(self) -> list[TopicPartition]:

@@ -67,7 +67,7 @@ def compare_with_log(settings: Settings, name: str) -> ArchiveComparison:
             end = table.next_offset(partition)
             for start in range(first, end, SLICE_OFFSETS):
                 stop = min(start + SLICE_OFFSETS, end)
-                records = list(log.read(partition, first=start, end=stop))
+                records = list(log.read(partition, first=start, end=stop, values_only=True))
                 batches = to_batches(name, records, limits=limits)
                 logged = pa.Table.from_batches(batches, schema=SCHEMAS[name]).sort_by(_ORDER)
                 place = pc.field("log_partition") == partition

@@ -36,7 +36,7 @@ def read_feature_rows(bootstrap: str) -> pd.DataFrame:
         KafkaUnreachableError: Kafka does not answer, or the topic is missing.
         NoFeatureRowsError: there is no row of the feature definitions of this code.
     """
-    return feature_table(read_log(bootstrap, FEATURES))
+    return feature_table(read_log(bootstrap, FEATURES, values_only=True))
 
 
 def read_labels(bootstrap: str, *, limits: Limits) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def read_labels(bootstrap: str, *, limits: Limits) -> pd.DataFrame:
     Raises:
         KafkaUnreachableError: Kafka does not answer, or the topic is missing.
     """
-    return label_table(read_log(bootstrap, LABELS), limits=limits)
+    return label_table(read_log(bootstrap, LABELS, values_only=True), limits=limits)
 
 
 def feature_table(records: Iterable[Record]) -> pd.DataFrame:
