@@ -199,6 +199,16 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _aliases_differ(self) -> Self:
+        # A version that the parity gate refused gets the challenger's alias.
+        if self.champion_alias.lower() == self.challenger_alias.lower():
+            raise ValueError(
+                f"champion_alias={self.champion_alias} and challenger_alias="
+                f"{self.challenger_alias} are the same; a refused version would become champion"
+            )
+        return self
+
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Give the environment variables that build equal settings in a child process.

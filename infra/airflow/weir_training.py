@@ -1,13 +1,15 @@
-"""An Airflow DAG that trains once a day: first parity, then a version, champion if it is better.
+"""An Airflow DAG that trains once a day: a version, champion if it is better and parity is 0.
 
-Trained is on a data set of the newest 90 days that are old enough, which the version names.
+Trains on a data set of the most recent 90 days whose labels are mature; the version names it. The
+parity gate is part of the training run: `train` recomputes every feature before it promotes, and
+fails with exit code 1 if parity kept a good version from being promoted.
 
 Copy or link it into Airflow's folder of DAGs. It only calls the command `weir`, so Airflow's
-environment and ours never meet. Tasks are tried again a bounded number of times; a training that
-failed half-way has left no version, so trying again is safe.
+environment and ours stay apart. Tasks are retried a limited number of times; a training that
+failed half-way has left no version, so a retry is safe.
 
-The worker's environment says where things are: WEIR_BIN, the command (default ``weir`` on the
-path), and the same WEIR_* settings as everywhere.
+Set in the worker's environment: WEIR_BIN, the command (default ``weir`` on the path), and the same
+WEIR_* settings as everywhere.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ WEIR = '"${WEIR_BIN:-weir}"'
 
 with DAG(
     dag_id="weir_training",
-    description="Weir: check parity, train, promote what is better",
+    description="Weir: train, promote what is better while parity is 0",
     schedule=timedelta(days=1),
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),  # noqa: UP017 - as Airflow's own docs
     catchup=False,
-    # Two trainings at once would compare with the same champion and both move the alias.
+    # Two trainings at once would compare with the same champion, and both could move the alias.
     max_active_runs=1,
     tags=["weir"],
     default_args={
@@ -37,20 +39,15 @@ with DAG(
         "execution_timeout": timedelta(hours=4),
     },
 ) as dag:
-    parity = BashOperator(
-        task_id="parity",
-        bash_command=f"{WEIR} parity --json",
-        doc="Recompute every feature and compare; a difference fails the run before it trains.",
-    )
     train = BashOperator(
         task_id="train",
-        # Parity was checked by the task before.
-        bash_command=f"{WEIR} train --skip-parity --days=90",
-        doc="Make a data set, fit, judge against the champion, register; promote only if better.",
+        bash_command=f"{WEIR} train --days=90",
+        doc="Make a data set, fit, compare with the champion, recompute every feature, register; "
+        "promote only if it is better and parity is 0.",
     )
     models = BashOperator(
         task_id="models",
         bash_command=f"{WEIR} models list",
-        doc="Say in the log who decides now, and why.",
+        doc="Show in the log which version decides now, and why.",
     )
-    parity >> train >> models
+    train >> models

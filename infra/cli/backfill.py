@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from features.definitions import DEFINITION_DIGEST
-from infra.cli.archive import moment
-from infra.cli.stack import say
+from infra.cli.output import say
+from infra.cli.times import shown_moment
 from infra.local.flink_client import flink_client
 from infra.local.stack import Stack
 from operations.backfill.run import BackfillReport, run_backfill
@@ -18,11 +18,11 @@ from schemas.settings import Settings
 def backfill(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
 ) -> None:
-    """Compute rows and states anew by changed definitions, from the archive.
+    """Compute rows and states by changed definitions, from the archive.
 
-    Run it when the definitions have changed and the velocity job refuses to start. The archive
-    gets rows of the new definitions for its old ones, Redis and the velocity job their states;
-    then `weir up` goes on where the old job ended.
+    Run it when the definitions have changed and the velocity job refuses to start. It writes rows
+    of the new definitions into the archive, and the states into Redis and a savepoint; then
+    `weir up` continues where the old job ended.
     """
     stack = Stack(Settings())
     tell = (lambda _: None) if as_json else say
@@ -42,11 +42,6 @@ def _print(report: BackfillReport) -> None:
         f"{report.different:,} differ"
     )
     for name, since_ms in report.complete_since_ms.items():
-        say(f"{name} is complete since {moment(since_ms)}")
+        say(f"{name} is complete since {shown_moment(since_ms)}")
     if report.is_seeded:
         say("Redis and the velocity job have their states; `weir up` goes on from there")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("backfill")(backfill)

@@ -1,17 +1,16 @@
 """`weir dataset`: a data set by date, from the archive, with its version."""
 
-import json
-import os
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from infra.cli.archive import archive_settings
-from infra.cli.stack import say
-
-DAY_FORMATS: Final = ["%Y-%m-%d"]
+from infra.cli.deployment import deployment_settings
+from infra.cli.output import say
+from infra.cli.times import DAY_FORMATS, day_ms
+from operations.datasets import build_and_log
+from training.datasets.dataset import Dataset
 
 
 def build(
@@ -36,40 +35,20 @@ def build(
     log: Annotated[bool, typer.Option(help="Log it to MLflow.")] = True,
 ) -> None:
     """Make the data set of some days, as of when their labels were mature; log it to MLflow."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # Imported here: feast and mlflow take seconds that no other command should wait for.
-    from training.archive.read import ArchiveVersion  # noqa: PLC0415
-    from training.datasets.build import build_dataset  # noqa: PLC0415
-    from training.registry.dataset_log import log_dataset  # noqa: PLC0415
-    from training.registry.mlflow_runs import check_reachable  # noqa: PLC0415
 
-    settings = archive_settings()
-    if log:
-        # Before minutes of work that would have nowhere to go.
-        check_reachable(settings.mlflow_tracking_uri)
-    archive = None
-    if version_of is not None:
-        report = json.loads(version_of.read_text(encoding="utf-8"))
-        archive = ArchiveVersion.from_json(report["version"]["archive"])
-    dataset = build_dataset(
-        settings, first_ms=day_ms(from_day), end_ms=day_ms(until_day), archive=archive
+    def on_built(dataset: Dataset) -> None:
+        typer.echo(dataset.report())
+        if out is not None:
+            out.write_bytes(dataset.parquet())
+            say(f"wrote {out}")
+
+    logged = build_and_log(
+        deployment_settings(),
+        first_ms=day_ms(from_day),
+        end_ms=day_ms(until_day),
+        same_archive_as=None if version_of is None else version_of.read_text(encoding="utf-8"),
+        is_logged=log,
+        on_built=on_built,
     )
-    typer.echo(dataset.report())
-    if out is not None:
-        out.write_bytes(dataset.parquet())
-        say(f"wrote {out}")
-    if log:
-        logged = log_dataset(settings, dataset)
+    if logged is not None:
         say(f"{'logged' if logged.is_new else 'known'} as run {logged.run_id}")
-
-
-def day_ms(day: datetime) -> int:
-    """The first moment of a day, UTC, in ms since 1970."""
-    return int(day.replace(tzinfo=UTC).timestamp()) * 1_000
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    dataset = typer.Typer(help="Data sets from the archive.", no_args_is_help=True)
-    dataset.command("build")(build)
-    app.add_typer(dataset, name="dataset")

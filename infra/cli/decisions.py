@@ -118,7 +118,7 @@ def predict(
         int | None, typer.Option(help="ms since 1970 UTC; now if left out.")
     ] = None,
 ) -> None:
-    """Score a transaction that nobody has sent. Nothing is stored."""
+    """Score a transaction without sending it. Nothing is stored."""
     settings = Settings()
     given = {
         "transaction_id": transaction_id,

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from infra.cli.archive import archive_settings
-from infra.cli.stack import say
+from infra.cli.deployment import deployment_settings
+from infra.cli.output import say
 from infra.simulation.clock import WallClock
 from schemas.errors import RetryableError
+from training.datasets import materialization
 
 err = Console(stderr=True, soft_wrap=True)
 
@@ -22,14 +23,11 @@ def materialize(
     ] = None,
 ) -> None:
     """Compute the batch features up to the last midnight and put them into Redis."""
-    # Imported here: feast takes seconds that no other command should wait for.
-    from training.datasets import feature_store  # noqa: PLC0415
-
-    settings = archive_settings()
+    settings = deployment_settings()
     clock = WallClock()
     while True:
         try:
-            done = feature_store.materialize(settings, now_ms=clock.now_ms())
+            done = materialization.materialize(settings, now_ms=clock.now_ms())
             say(
                 f"{done.users:,} users as of {done.snapshot_ms} ms are online; "
                 f"{done.snapshots} snapshots were new"
@@ -41,8 +39,3 @@ def materialize(
         if every is None:
             return
         time.sleep(every)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("materialize")(materialize)

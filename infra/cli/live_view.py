@@ -1,15 +1,26 @@
-"""What a person sees while the demo runs. Rendering only: a snapshot in, a rich group out."""
+"""What a person sees while the demo runs: a live view on a terminal, lines elsewhere.
 
+Rendering only; `infra.simulation.run_tracker` has the figures.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
 from infra.simulation.run_summary import Snapshot
+from infra.simulation.run_tracker import RunTracker
 from schemas.decision import Decision
 
+_REPORT_S: Final = 10.0
+"""Time between two lines where there is no terminal, s."""
 _STYLES = {"APPROVE": "green", "REVIEW": "yellow", "BLOCK": "bold red"}
 
 
@@ -75,3 +86,56 @@ def _latest(snapshot: Snapshot) -> Table:
 def styled_kind(decision: Decision) -> str:
     """The outcome in its colour."""
     return f"[{_STYLES[decision.decision]}]{decision.decision}[/]"
+
+
+@contextlib.contextmanager
+def shown(tracker: RunTracker, pages: Addresses, out: Console) -> Iterator[Callable[[str], None]]:
+    """Show a run while a block runs: a live view on a terminal, else lines."""
+    meter = _Meter(tracker)
+    if not out.is_terminal:
+        yield lambda phase: meter.report(phase, out)
+        return
+    with Live(console=out, refresh_per_second=4, transient=False) as live:
+        yield lambda phase: live.update(
+            rendered(
+                tracker.snapshot(),
+                phase=phase,
+                rate_per_s=meter.rate_per_s(),
+                version=tracker.model_version,
+                pages=pages,
+            )
+        )
+
+
+class _Meter:
+    """Decisions a second, and when the last line was printed."""
+
+    def __init__(self, tracker: RunTracker) -> None:
+        self._tracker = tracker
+        self._last = (time.monotonic(), 0)
+        self._rate_per_s = 0.0
+        self._reported_s = 0.0
+
+    def rate_per_s(self) -> float:
+        """Over the last second or more."""
+        then_s, before = self._last
+        elapsed_s = time.monotonic() - then_s
+        if elapsed_s >= 1.0:
+            decided = self._tracker.snapshot().decided
+            self._rate_per_s = (decided - before) / elapsed_s
+            self._last = (then_s + elapsed_s, decided)
+        return self._rate_per_s
+
+    def report(self, phase: str, out: Console) -> None:
+        """Print a line when it is time for one."""
+        rate_per_s = self.rate_per_s()
+        if time.monotonic() - self._reported_s < _REPORT_S:
+            return
+        self._reported_s = time.monotonic()
+        now = self._tracker.snapshot()
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(now.by_kind.items()))
+        out.print(
+            f"{phase}: {now.decided} of {now.produced} decided ({kinds}), {rate_per_s:.0f}/s, "
+            f"p50 {shown_ms(now.p50_ms)}, p99 {shown_ms(now.p99_ms)}",
+            highlight=False,
+        )

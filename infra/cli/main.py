@@ -1,44 +1,137 @@
-"""The command `weir`, put together: each module adds the commands it owns."""
+"""The command `weir`: every command by name, where it is, and what the list of commands says.
+
+A command's module is imported when the command runs. `infra.cli` parses, calls and prints; the
+work is done in `operations`, `infra.local`, `infra.simulation` and `infra.demo`.
+"""
+
+from typing import Final
 
 import typer
 
-from infra.cli import (
-    archive,
-    backfill,
-    dataset,
-    decisions,
-    demo,
-    features,
-    parity,
-    stack,
-    tables,
-    traffic,
-    training,
-)
 from infra.cli.failures import ReportingGroup
+from infra.cli.lazy_command import add_command
 
-app = typer.Typer(
-    name="weir",
-    cls=ReportingGroup,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Score every transaction of a stream as it passes.",
-)
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "up": (
+        "infra.cli.stack:up",
+        "Start the local stack, or what is missing of it, and wait until it answers.",
+    ),
+    "down": (
+        "infra.cli.stack:down",
+        "Stop every process of the local stack; its data stays.",
+    ),
+    "status": ("infra.cli.stack:status", "Show what runs; exit 1 unless everything does."),
+    "doctor": (
+        "infra.cli.stack:doctor",
+        "Check what is installed, running and reachable, and say what to do about the rest.",
+    ),
+    "logs": ("infra.cli.stack:logs", "Show the newest lines of the logs."),
+    "demo": (
+        "infra.cli.demo:demo",
+        "Start everything, train a first model, and watch live transactions being scored.",
+    ),
+    "simulate": (
+        "infra.cli.traffic:simulate",
+        "Send simulated transactions and fraud reports.",
+    ),
+    "replay": (
+        "infra.cli.traffic:replay_table",
+        "Stream a table of transactions and its fraud reports, in event-time order.",
+    ),
+    "export features": (
+        "infra.cli.tables:export_features",
+        "Write the feature log as a table: transaction_id, one column a feature, place in the log.",
+    ),
+    "compare": (
+        "infra.cli.tables:compare",
+        "Compare exported features with a published table, value by value; exit 1 on a difference.",
+    ),
+    "parity": (
+        "infra.cli.parity:parity",
+        "Recompute every feature from the logged transactions and compare; exit 1 on a difference.",
+    ),
+    "decisions": (
+        "infra.cli.decisions:decisions",
+        "Show decisions: the newest, and with --follow those to come.",
+    ),
+    "predict": (
+        "infra.cli.decisions:predict",
+        "Score a transaction without sending it. Nothing is stored.",
+    ),
+    "archive status": (
+        "infra.cli.archive:status",
+        "Show how many rows and files the archive has, and how far it is behind the logs.",
+    ),
+    "archive compact": (
+        "infra.cli.archive:compact",
+        "Merge the small files of each day, and delete the files that they replaced.",
+    ),
+    "archive rebuild": (
+        "infra.cli.archive:rebuild",
+        "Empty the archive and fill it again from the logs; a running archiver takes part.",
+    ),
+    "archive verify": (
+        "infra.cli.archive:verify",
+        "Compare the archive with the logs, row by row; exit 1 on a difference.",
+    ),
+    "backfill": (
+        "infra.cli.backfill:backfill",
+        "Compute rows and states by changed definitions, from the archive.",
+    ),
+    "dataset build": (
+        "infra.cli.dataset:build",
+        "Make the data set of some days, as of when their labels were mature; log it to MLflow.",
+    ),
+    "materialize": (
+        "infra.cli.features:materialize",
+        "Compute the batch features up to the last midnight and put them into Redis.",
+    ),
+    "train": (
+        "infra.cli.training:train",
+        "Make a data set and fit a model on it; champion only if it is better and parity is 0.",
+    ),
+    "models list": (
+        "infra.cli.models:list_models",
+        "List the versions of the model, newest first.",
+    ),
+    "models promote": (
+        "infra.cli.promote:promote",
+        "Make a version the champion; exit 1, and change nothing, while parity is not 0.",
+    ),
+    "models rollback": (
+        "infra.cli.models:rollback",
+        "Make the version champion again that the present champion replaced.",
+    ),
+}
+"""Place and summary by name; a name of two words is a command of a group."""
 
-for module in (
-    stack,
-    demo,
-    traffic,
-    tables,
-    parity,
-    decisions,
-    archive,
-    backfill,
-    dataset,
-    features,
-    training,
-):
-    module.register(app)
+GROUPS: Final = {
+    "export": "Write the content of the logs to a file.",
+    "archive": "The archive of the logs.",
+    "dataset": "Data sets from the archive.",
+    "models": "The registered models.",
+}
+
+
+def _put_together() -> typer.Typer:
+    app = typer.Typer(
+        name="weir",
+        cls=ReportingGroup,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Score every transaction of a stream as it passes.",
+    )
+    groups = {name: typer.Typer(help=text, no_args_is_help=True) for name, text in GROUPS.items()}
+    for name, group in groups.items():
+        app.add_typer(group, name=name)
+    for name, (place, summary) in COMMANDS.items():
+        first, _, second = name.partition(" ")
+        owner = groups[first] if second else app
+        add_command(owner, second or first, place=place, summary=summary)
+    return app
+
+
+app = _put_together()
 
 if __name__ == "__main__":
     app()

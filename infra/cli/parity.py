@@ -1,22 +1,18 @@
-"""`weir parity`: recompute all features from the logs, and say how many differ, and where."""
+"""`weir parity`: recompute all features from the logs, and count what differs."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from clients.kafka import topic_partitions
-from infra.cli.archive import archive_settings
+from infra.cli.deployment import deployment_settings
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
-from operations.parity.run import SURFACES, run_full_parity
-from operations.parity.surfaces import COUNTS, FullReport
+from infra.cli.output import out
+from operations.parity.report import COUNTS, FEATURE_LOG, ParityReport
+from operations.parity.run import SURFACES, run_parity
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIONS
-
-FEATURE_LOG: Final = "feature_log"
-
-out = Console(soft_wrap=True)
 
 
 def parity(
@@ -33,17 +29,17 @@ def parity(
 ) -> None:
     """Recompute every feature from the logged transactions and compare; exit 1 on a difference.
 
-    Compared are the feature log, the decisions with their vectors and their batch features, the
-    rows of training, those of the archive if there is one, and what Redis holds of users and
-    merchants. Run it when traffic rests: transactions that are under way count as missing.
+    Compares the feature log, the decisions with their vectors and their batch features, the rows
+    of training, those of the archive if there is one, and what Redis holds of users and merchants.
+    Traffic may go on: later transactions are not compared, and answers under way are waited for.
     """
-    settings = archive_settings()
+    settings = deployment_settings()
     if unknown := sorted(set(only or ()) - {FEATURE_LOG, *SURFACES}):
         known = ", ".join((FEATURE_LOG, *SURFACES))
         raise UsageError(f"--only {', '.join(unknown)} is unknown; there is {known}")
     topics = (TRANSACTIONS, LABELS, FEATURES, DEAD_LETTERS, DECISIONS)
     topic_partitions(settings.kafka_bootstrap, topics)
-    report = run_full_parity(settings, surfaces=SURFACES if only is None else only)
+    report = run_parity(settings, surfaces=SURFACES if only is None else only)
     if metrics is not None:
         write_metrics(report, metrics)
     if as_json:
@@ -54,8 +50,8 @@ def parity(
         raise typer.Exit(EXIT_DIFFERENT)
 
 
-def write_metrics(report: FullReport, path: Path) -> None:
-    """Write the counts for Prometheus' textfile collector; the file appears when it is whole.
+def write_metrics(report: ParityReport, path: Path) -> None:
+    """Write the counts for Prometheus' textfile collector; the file appears when it is complete.
 
     Raises:
         UsageError: the file cannot be written.
@@ -76,7 +72,7 @@ def write_metrics(report: FullReport, path: Path) -> None:
         raise UsageError(f"--metrics {path}: {error}") from error
 
 
-def _print(report: FullReport) -> None:
+def _print(report: ParityReport) -> None:
     log = report.feature_log
     differences = {FEATURE_LOG: log.differences}
     differences |= {surface: found.differences for surface, found in report.surfaces.items()}
@@ -93,11 +89,7 @@ def _print(report: FullReport) -> None:
     out.print(table)
     newer = sum(found.newer for found in report.surfaces.values())
     out.print(
-        f"{log.rows:,} rows; {log.gaps:,} gaps; {log.raced:,} values met a label that came late; "
-        f"{log.repeats:,} repeated rows; {newer:,} records newer than the rows were not compared"
+        f"{log.rows:,} rows; {log.gaps:,} gaps; {log.late_labels:,} values met a label that "
+        f"arrived late; {log.repeats:,} repeated rows; {newer:,} records newer than the rows were "
+        "not compared"
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command("parity")(parity)

@@ -4,16 +4,14 @@ import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
+from infra.cli.output import out, say
 from infra.local.doctor import examine
 from infra.local.stack import ProgramStatus, Stack
 from schemas.settings import Settings
-
-out = Console(soft_wrap=True)
 
 
 def up() -> None:
@@ -22,13 +20,13 @@ def up() -> None:
 
 
 def down() -> None:
-    """Stop every process of the local stack; what it has stored stays."""
+    """Stop every process of the local stack; its data stays."""
     if not Stack(Settings(), report=say).down():
         say("nothing was running")
 
 
 def status() -> None:
-    """Say what runs; exit 1 unless all of it does."""
+    """Show what runs; exit 1 unless everything does."""
     programs = Stack(Settings()).status()
     table = Table("program", "state", "ready", "pid", "ports", "")
     for program in programs:
@@ -39,7 +37,7 @@ def status() -> None:
 
 
 def doctor() -> None:
-    """Say what is installed, running and reachable, and what to do about the rest."""
+    """Check what is installed, running and reachable, and say what to do about the rest."""
     checks = examine(Stack(Settings()))
     for check in checks:
         mark = "[green]ok[/]  " if check.ok else "[red]bad[/] "
@@ -66,11 +64,6 @@ def logs(
     os.execvp("tail", ["tail", *(["-F"] if follow else []), "-n", str(lines), *present])  # noqa: S606 - it becomes tail
 
 
-def say(line: str) -> None:
-    """One line of what is going on."""
-    out.print(line, highlight=False, markup=False)
-
-
 def _cells(program: ProgramStatus) -> tuple[str, ...]:
     return (
         program.name,
@@ -80,9 +73,3 @@ def _cells(program: ProgramStatus) -> tuple[str, ...]:
         " ".join(str(port) for port in program.ports),
         escape(program.description),
     )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    for command in (up, down, status, logs, doctor):
-        app.command()(command)

@@ -1,23 +1,26 @@
-"""`weir export` and `weir compare`: the feature log as a table, next to somebody else's."""
+"""`weir export` and `weir compare`: the feature log as a table, next to a published one."""
 
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
+import pyarrow.parquet as pq
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from clients.kafka import topic_partitions
-from clients.kafka_log import read_log
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
-from infra.cli.feature_table import ExportCount, export_features
+from infra.cli.output import out
+from infra.simulation.columns import check_columns
+from infra.simulation.tables import opened
+from operations.feature_table import export_feature_log
+from operations.handbook_comparison import HANDBOOK_COLUMNS, OUR_COLUMNS, Comparison
+from operations.handbook_comparison import compare as compare_tables
 from schemas.settings import Settings
 from schemas.topics import FEATURES
 
-out = Console(soft_wrap=True)
 
-
-def export_features_command(
+def export_features(
     file: Annotated[Path, typer.Argument(help="The Parquet file to write; replaced if it exists.")],
     all_rows: Annotated[
         bool, typer.Option("--all-rows", help="Also repeated rows of the same transaction.")
@@ -31,11 +34,8 @@ def export_features_command(
     if not file.resolve().parent.is_dir():
         raise UsageError(f"{file.resolve().parent} is not a directory; make it first")
     topic_partitions(settings.kafka_bootstrap, (FEATURES,))
-    count = ExportCount()
     with out.status("reading the feature log"):
-        export_features(
-            read_log(settings.kafka_bootstrap, FEATURES), file, all_rows=all_rows, count=count
-        )
+        count = export_feature_log(settings.kafka_bootstrap, file, all_rows=all_rows)
     out.print(f"{count.rows} rows written to {file}, {count.repeats} repeats left out")
 
 
@@ -52,12 +52,21 @@ def compare(
     """
     if columns != "handbook":
         raise UsageError(f"--columns {columns} is unknown; there is handbook")
-    # Imported here: no other command should wait for pandas.
-    from infra.cli.comparison import compare_files  # noqa: PLC0415
-
-    comparison = compare_files(file, oracle)
+    comparison = compare_tables(_read(file, OUR_COLUMNS), _read(oracle, HANDBOOK_COLUMNS))
     if not comparison.rows:
         raise UsageError(f"{file} and {oracle} have no transaction in common")
+    _print(comparison)
+    if comparison.different:
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    check_columns(path, opened(path).schema_arrow.names, wanted=columns, mapping="handbook")
+    table: pd.DataFrame = pq.read_table(path, columns=list(columns)).to_pandas()
+    return table
+
+
+def _print(comparison: Comparison) -> None:
     table = Table("feature", "compared", "different", "swapped")
     for feature in comparison.features:
         numbers = (feature.compared, feature.different, feature.swapped)
@@ -71,13 +80,3 @@ def compare(
         f"{comparison.different:,} different; {comparison.tied_rows:,} rows share user and time; "
         f"{comparison.only_ours:,} rows only ours, {comparison.only_theirs:,} only theirs"
     )
-    if comparison.different:
-        raise typer.Exit(EXIT_DIFFERENT)
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
-    export = typer.Typer(help="Write what is in the logs as a file.", no_args_is_help=True)
-    export.command("features")(export_features_command)
-    app.add_typer(export, name="export")
-    app.command("compare")(compare)

@@ -85,7 +85,7 @@ def run_backfill(
 
     Raises:
         NoArchiveError: nothing has been archived.
-        NoFeatureRowsError: the archive has no row to compute anew.
+        NoFeatureRowsError: the archive has no row to compute again.
         FlinkUnreachableError: Flink does not answer.
         VelocityJobRunningError: the velocity job runs.
         NoCommittedOffsetsError: how far the old job had read is not known.
@@ -199,7 +199,7 @@ def _committed(settings: Settings) -> Mapping[str, Mapping[int, int]]:
         raise NoCommittedOffsetsError(
             f"the consumer group {GROUP_ID} at {settings.kafka_bootstrap} has committed nothing, "
             "or so long ago that Kafka has forgotten it; remove "
-            f"{checkpoints_dir(settings).parent} to compute every row anew from the topics"
+            f"{checkpoints_dir(settings).parent} to compute every row again from the topics"
         )
     committed: dict[str, dict[int, int]] = {topic: {} for topic in ends}
     for place in found:

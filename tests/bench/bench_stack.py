@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from features.definitions import DEFINITION_DIGEST
-from infra.cli.traffic import clock_until_interrupted, live_through
-from infra.cli.training import train_version
 from infra.local.stack import Stack
+from infra.simulation.clock import WallClock
+from infra.simulation.interrupt import clock_until_interrupted
+from infra.simulation.system import send_history
 from infra.simulation.world import World
+from operations.training_run.request import Rows, Source
+from operations.training_run.run import train
 from schemas.settings import Settings
 from tests.bench.load import Load
 from tests.bench.measure import Measured, run_load
@@ -139,6 +142,9 @@ class BenchStack:
         say(f"no champion yet: {HISTORY_DAYS} days of history, then training, once")
         world = World(seed=1, currency=self.settings.currency, run=f"h{uuid.uuid4().hex[:6]}")
         with clock_until_interrupted() as clock:
-            live_through(self.settings, world, clock, days=HISTORY_DAYS, per_day=HISTORY_PER_DAY)
+            send_history(self.settings, world, clock, days=HISTORY_DAYS, per_day=HISTORY_PER_DAY)
             clock.raise_if_stopped()
-        train_version(self.settings, keep_immature=True, skip_parity=True)
+        rows = Rows(source=Source.LOG, keep_immature=True)
+        outcome = train(self.settings, rows, now_ms=WallClock().now_ms(), say=say)
+        if not outcome.verdict.promotes:
+            raise SystemExit(f"the first model is no champion: {outcome.verdict.reason}")

@@ -19,4 +19,5 @@ def _commands_of(prefix: str, command: object) -> Iterator[tuple[str, set[str]]]
         if hasattr(child, "commands"):
             yield from _commands_of(f"{prefix}{name} ", child)
         else:
-            yield prefix + name, {option for param in child.params for option in param.opts}
+            params = child.loaded().params
+            yield prefix + name, {option for param in params for option in param.opts}

@@ -39,7 +39,7 @@ MAY_ASK_A_CLOCK = {
 }
 # Main loops, which log an unexpected error and end.
 MAY_CATCH_EVERYTHING = {
-    "infra/cli/live_run.py": "a thread's end: raised again where the thread is waited for",
+    "infra/simulation/live_run.py": "a thread's end: raised again where the thread is waited for",
     "infra/simulation/run_watch.py": "a thread's end: raised again where the thread is waited for",
     "scoring/worker/app.py": "the main loop: Faust would acknowledge the event, so it ends",
 }

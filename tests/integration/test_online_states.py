@@ -7,7 +7,7 @@ from redis import Redis
 
 from features.definitions import Entity
 from features.online.layout import entity_key
-from operations.parity.online_states import OnlineStates, OnlineStatesUnreachableError
+from operations.parity.sources.online_states import OnlineStates, OnlineStatesUnreachableError
 from tests.services import Services, unique_name
 
 IDS = ("u-1", "*", "a[b]?\\", "ü😀", "x" * 128, "weir")

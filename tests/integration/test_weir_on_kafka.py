@@ -19,7 +19,8 @@ from typer.testing import CliRunner, Result
 from clients.kafka_log import read_log
 from features.definitions import FEATURE_NAMES
 from infra.cli.main import app
-from infra.simulation.tables import WEIR, TransactionTable
+from infra.simulation.columns import WEIR
+from infra.simulation.tables import TransactionTable
 from infra.simulation.world import World
 from schemas.feature_row import FeatureRow
 from schemas.output_codec import encode_decision
@@ -150,7 +151,7 @@ def test_parity_over_the_logs_finds_nothing(audited: Result, exported: Path) -> 
     assert surfaces["feature_log"]["checked"] == report["rows"] * len(FEATURE_NAMES)
     assert surfaces["training_rows"]["checked"] == report["rows"] * (len(FEATURE_NAMES) + 1)
     assert report["checked"] == sum(surface["checked"] for surface in surfaces.values())
-    wrong = ("mismatched", "missing", "extra", "gaps", "raced")
+    wrong = ("mismatched", "missing", "extra", "gaps", "late_labels")
     assert [report[name] for name in wrong] == [0] * len(wrong)
 
 

@@ -104,6 +104,12 @@ def test_review_may_start_where_block_does_but_not_above() -> None:
         Settings(review_threshold=0.91, block_threshold=0.9)
 
 
+@pytest.mark.parametrize("alias", ["champion", "Champion"])
+def test_a_refused_version_cannot_get_the_alias_of_the_champion(alias: str) -> None:
+    with pytest.raises(ValidationError, match="a refused version would become champion"):
+        Settings(challenger_alias=alias)
+
+
 def test_settings_cannot_change_once_built() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.simulation.tables import HANDBOOK, WEIR, ColumnMapping, TableError, TransactionTable
+from infra.simulation.columns import HANDBOOK, WEIR, ColumnMapping, TableError
+from infra.simulation.tables import TransactionTable
 from schemas.topics import LABELS, TRANSACTIONS
 
 HOUR_MS = 3_600_000

@@ -19,7 +19,7 @@ from schemas.topics import LABELS, TRANSACTIONS
 from streams.velocity.cluster import Start, check_definitions, choose_start, stored_digest
 from tests.component.training.archive.test_backfilled import archive, recomputed, row
 from training.archive import archiver
-from training.archive.read import archived_feature_rows
+from training.archive.feature_rows import archived_feature_rows
 from training.errors import NoArchiveError, NoFeatureRowsError
 
 OFFSETS = {TRANSACTIONS: {0: 2}, LABELS: {0: 0}}

@@ -1,0 +1,1 @@
+"""The demo: a running system in one command, watched, measured and checked."""

@@ -1,0 +1,114 @@
+"""Compares decisions, their features and their vectors, with what the recomputation gives.
+
+Pure; knows neither Kafka nor the registry. `operations.parity.run` hands it the decisions.
+"""
+
+from collections.abc import Callable, Mapping
+from math import isnan
+from typing import TypeAlias
+
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from models.encoding.row import encode_row
+from models.encoding.vector import VectorSpec
+from operations.parity.recomputation.recomputed import Recomputed
+from operations.parity.report import SurfaceReport
+from schemas.decision import Decision, ModelRef
+
+FeatureEnds: TypeAlias = Mapping[int, int]
+"""By partition of the feature log, the offset after the last row that was recomputed."""
+
+
+class DecisionComparison:
+    """Compares one decision after the other: `take` each of them, then `finish`."""
+
+    def __init__(
+        self,
+        recomputed: Recomputed,
+        *,
+        ends: FeatureEnds,
+        spec_of: Callable[[ModelRef], VectorSpec | None],
+        on_compared: Callable[[Decision], None] = lambda _: None,
+    ) -> None:
+        """Start without any decision.
+
+        Args:
+            recomputed: what the values should be.
+            ends: how far the feature log was recomputed; decisions on later rows are newer.
+            spec_of: the specification that a model's vectors were encoded by; None if it is not
+                known any more, then only the features are compared.
+            on_compared: told of each decision that is compared.
+        """
+        self._report = SurfaceReport()
+        self._recomputed = recomputed
+        self._ends = ends
+        self._spec_of = spec_of
+        self._on_compared = on_compared
+        self._seen: set[str] = set()
+        self._answered = 0
+
+    def take(self, decision: Decision) -> None:
+        """Take the next decision, each partition in offset order; the first one counts."""
+        transaction_id = decision.transaction_id
+        if transaction_id in self._seen:
+            self._report.repeats += 1
+        elif transaction_id in self._recomputed:
+            self._seen.add(transaction_id)
+            self._answered += 1
+            self._compare_features(decision)
+            self._compare_vector(decision)
+            self._on_compared(decision)
+        elif self._is_newer(decision):
+            self._report.newer += 1
+        else:
+            self._seen.add(transaction_id)
+            self._report.extra += 1
+
+    @property
+    def undecided(self) -> int:
+        """How many recomputed transactions have no decision yet."""
+        return len(self._recomputed) - self._answered
+
+    def finish(self) -> SurfaceReport:
+        """Give the report; transactions without a decision are missing."""
+        self._report.missing = self.undecided
+        return self._report
+
+    def _is_newer(self, decision: Decision) -> bool:
+        place = decision.features_offset
+        return place.offset >= self._ends.get(place.partition, 0)
+
+    def _compare_features(self, decision: Decision) -> None:
+        marks = self._recomputed.marks(decision.transaction_id)
+        wanted = self._recomputed.values(decision.transaction_id)
+        is_old = decision.definition_digest != DEFINITION_DIGEST
+        for name, value in zip(FEATURE_NAMES, wanted, strict=True):
+            # Older definitions did not have all of these features.
+            if is_old and name not in decision.features:
+                continue
+            self._report.checked += 1
+            found = decision.features.get(name, "absent")
+            is_equal = found is None if isnan(value) else found == value
+            if not is_equal or (name in decision.approximate) != (name in marks):
+                self._report.differs(decision.transaction_id, name, found=found, recomputed=value)
+
+    def _compare_vector(self, decision: Decision) -> None:
+        spec = self._spec_of(decision.model) if decision.vector is not None else None
+        if spec is None or decision.vector is None:
+            return
+        report, transaction_id = self._report, decision.transaction_id
+        features = self._recomputed.features(transaction_id)
+        for name in spec.batch_columns:
+            # `batch_features` compares these with the snapshots; the vector must only agree with
+            # the decision's own values.
+            features[name] = decision.features.get(name)
+            if name not in decision.features:
+                report.differs(transaction_id, name, found="absent", recomputed="a batch feature")
+        wanted = encode_row(spec, self._recomputed.transaction(transaction_id), features)
+        found_length = len(decision.vector)
+        report.checked += len(wanted)
+        if found_length != len(wanted):
+            report.differs(transaction_id, "vector", found=found_length, recomputed=len(wanted))
+            return
+        for name, found, value in zip(spec.columns, decision.vector, wanted, strict=True):
+            if found != value and not (isnan(found) and isnan(value)):
+                report.differs(transaction_id, f"vector {name}", found=found, recomputed=value)

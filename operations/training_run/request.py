@@ -1,0 +1,63 @@
+"""What a training was asked for: which rows, and how to train on them.
+
+Pure data. The command line, the demo and the bench build it; `run` carries it out.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from training.datasets.labelled_rows import MATURITY_MS
+from training.fitting.fit import ForestParameters
+
+DAYS: Final = 90
+"""How many of the most recent days whose labels are mature a training takes if it names none."""
+SEED: Final = 20_261_124
+"""The seed of a training that names none."""
+
+
+class Source(StrEnum):
+    """Where a training reads its rows."""
+
+    DATASET = "dataset"
+    LOG = "log"
+    ARCHIVE = "archive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Which rows to train on.
+
+    Attributes:
+        source: a data set made from the archive, or everything in the log or in the archive.
+        first_ms: earliest event time of the data set, ms since 1970 UTC, included; None: `days`.
+        end_ms: first event time that is not included any more; None: `days`.
+        days: how many of the most recent days whose labels are mature.
+        report: text of an earlier data set's report, to make the same rows again; None: not given.
+        maturity_ms: age, ms, from which on a row without a label counts as legitimate; log and
+            archive only.
+        keep_immature: count younger rows without a label as legitimate; log and archive only.
+    """
+
+    source: Source = Source.DATASET
+    first_ms: int | None = None
+    end_ms: int | None = None
+    days: int = DAYS
+    report: str | None = None
+    maturity_ms: int = MATURITY_MS
+    keep_immature: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train, whatever the rows are.
+
+    Attributes:
+        parameters: of the forest; with a grid, the ones to take if the rows cannot tell.
+        grid: parameters to choose from on the validation rows; empty: `parameters` are taken.
+        seed: of forest, golden rows and draws; equal rows and seeds give equal models.
+    """
+
+    parameters: ForestParameters = field(default_factory=ForestParameters)
+    grid: tuple[ForestParameters, ...] = ()
+    seed: int = SEED

@@ -1,0 +1,59 @@
+"""Reads the labelled rows that a training was asked for: a data set, the log or the archive.
+
+The same tables from either place, and by the same rules. Called by `run`.
+"""
+
+import pandas as pd
+
+from operations.training_run.request import Rows, Source
+from schemas.settings import Settings
+from schemas.transaction import Limits
+from training.archive.feature_rows import archived_feature_rows
+from training.archive.labels import archived_labels
+from training.datasets.build import build_dataset
+from training.datasets.dataset import Dataset
+from training.datasets.labelled_rows import join_labels
+from training.datasets.read_log import read_feature_rows, read_labels
+from training.datasets.selection import newest_dataset, rebuild_dataset
+
+
+def make_dataset(settings: Settings, rows: Rows) -> Dataset:
+    """Make the data set that was asked for.
+
+    Args:
+        settings: where the archive is.
+        rows: a report wins over a range, a range over days.
+
+    Raises:
+        TrainingDataError: there are no such rows, or they cannot become a model.
+        NoArchiveError: nothing has been archived yet.
+    """
+    if rows.report is not None:
+        return rebuild_dataset(settings, rows.report)
+    if rows.first_ms is not None and rows.end_ms is not None:
+        return build_dataset(settings, first_ms=rows.first_ms, end_ms=rows.end_ms)
+    return newest_dataset(settings, days=rows.days)
+
+
+def read_labelled_rows(settings: Settings, rows: Rows) -> pd.DataFrame:
+    """Read everything in the log or in the archive, with labels but without batch features.
+
+    Args:
+        settings: where Kafka and the archive are.
+        rows: the log is up to the minute; the archive needs no Kafka.
+
+    Raises:
+        NoFeatureRowsError: there is nothing to learn from.
+        OneClassError: no fraud is known, or nothing but fraud.
+        LogUnreachableError: Kafka does not answer.
+        NoArchiveError: nothing has been archived yet.
+    """
+    if rows.source is Source.ARCHIVE:
+        url = settings.archive_url
+        features, labels = archived_feature_rows(url), archived_labels(url)
+    else:
+        labels = read_labels(settings.kafka_bootstrap, limits=Limits.from_settings(settings))
+        features = read_feature_rows(settings.kafka_bootstrap)
+    return join_labels(
+        features, labels, maturity_ms=rows.maturity_ms, keep_immature=rows.keep_immature
+    )

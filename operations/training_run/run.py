@@ -1,0 +1,154 @@
+"""Trains: labelled rows in, a registered version out, champion if it is better and parity is 0.
+
+Reads, joins, fits, judges, asks the parity gate, registers, promotes, in that order. The only
+way to train: `weir train`, its schedule, the demo, the bench and the DAG for Airflow call it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from operations.promotion import ClosedGate, ask_gate, promote_version
+from operations.training_run.leftovers import clear_unfinished
+from operations.training_run.registration import Judged, register
+from operations.training_run.request import Plan, Rows, Source
+from operations.training_run.rows import make_dataset, read_labelled_rows
+from schemas.settings import Settings
+from training.datasets.dataset import Dataset
+from training.datasets.split import split_by_time
+from training.fitting.baseline import Baseline, NoBaseline, judge_candidate, load_baseline
+from training.fitting.candidate import fit_candidate
+from training.fitting.figures import Thresholds
+from training.fitting.verdict import Verdict
+from training.registry.dataset_log import LoggedDataset
+from training.registry.gate import PassedGate
+from training.registry.mlflow_runs import check_reachable
+from training.registry.register import RegisteredModelVersion
+from training.registry.versions import ModelVersions
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOutcome:
+    """The result of a training.
+
+    Attributes:
+        version: registered, whether or not it was promoted.
+        verdict: whether it is the champion now, and why.
+        blocked: it was good enough, and only the parity gate kept it from being promoted.
+        dataset: where the data set is that it was fitted on; None if it was fitted on log or
+            archive.
+    """
+
+    version: RegisteredModelVersion
+    verdict: Verdict
+    blocked: bool
+    dataset: LoggedDataset | None = None
+
+
+def train(
+    settings: Settings,
+    rows: Rows,
+    *,
+    now_ms: int,
+    plan: Plan | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> TrainingOutcome:
+    """Train on the rows that were asked for, register the result, and promote it if it is better.
+
+    Delivery: a data set is logged when the model is ready for it, just before the version; if
+    that cannot be registered the data set's run is deleted as well, unless it existed before.
+
+    Args:
+        settings: where Kafka, archive, Redis and MLflow are, and the names of model and aliases.
+        rows: which rows.
+        now_ms: the clock, ms since 1970 UTC.
+        plan: how to train; None for the defaults.
+        say: takes a sentence about what happens besides.
+
+    Raises:
+        ModelRegistryUnreachableError: MLflow does not answer; asked before anything is read.
+        TrainingDataError, NoArchiveError, LogUnreachableError: as `rows` raises them.
+        CompiledModelMismatchError: the compiled trees score differently; nothing is registered.
+        OtherDefinitionsError: the log follows other feature definitions; nothing is registered.
+    """
+    # MLflow's own progress would be mixed with ours.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    check_reachable(settings.mlflow_tracking_uri)
+    for run_id in clear_unfinished(settings, now_ms=now_ms):
+        say(f"deleted run {run_id} of a training that was not finished")
+    plan = plan or Plan()
+    if rows.source is Source.DATASET:
+        dataset = make_dataset(settings, rows)
+        about: dict[str, object] = {"maturity_ms": dataset.version.maturity_ms}
+        return train_on(dataset.table, settings, plan=plan, about=about, dataset=dataset)
+    table = read_labelled_rows(settings, rows)
+    about = {"maturity_ms": rows.maturity_ms, "keep_immature": rows.keep_immature}
+    return train_on(table, settings, plan=plan, about=about)
+
+
+def train_on(
+    table: pd.DataFrame,
+    settings: Settings,
+    *,
+    plan: Plan,
+    about: Mapping[str, object],
+    dataset: Dataset | None = None,
+) -> TrainingOutcome:
+    """Train on a labelled table, register the result, and promote it if it is better.
+
+    The gate is asked before the version is registered, so that the version carries its answer
+    from its first moment.
+
+    Args:
+        table: as `training.datasets.labelled_rows.join_labels` gives it, or the data set's.
+        settings: as for `train`.
+        plan: how to train.
+        about: further parameters of the run, about the rows.
+        dataset: that the table is of; logged with the version, which names it.
+
+    Raises:
+        ModelRegistryUnreachableError: MLflow does not answer.
+        CompiledModelMismatchError: the compiled trees score differently; nothing is registered.
+        OtherDefinitionsError: the log follows other feature definitions; nothing is registered.
+    """
+    versions = ModelVersions.from_settings(settings)
+    thresholds = Thresholds(review=settings.review_threshold, block=settings.block_threshold)
+    baseline = _read_baseline(versions, model_name=settings.model_name)
+    candidate = fit_candidate(
+        split_by_time(table),
+        parameters=plan.parameters,
+        thresholds=thresholds,
+        seed=plan.seed,
+        grid=plan.grid,
+        jobs=os.cpu_count() or 1,
+    )
+    verdict, comparison = judge_candidate(
+        candidate, baseline, thresholds=thresholds, seed=plan.seed
+    )
+    gate = ask_gate(settings) if verdict.promotes else None
+    if isinstance(gate, ClosedGate):
+        verdict = Verdict(promotes=False, reason=f"{gate.reason}; {verdict.reason}")
+    judged = Judged(table, candidate, verdict, comparison, seed=plan.seed, about=about)
+    version, logged = register(settings, judged, dataset)
+    if isinstance(gate, PassedGate):
+        promote_version(settings, version.version, gate=gate, reason=verdict.reason)
+    else:
+        versions.name_challenger(version.version, reason=verdict.reason)
+    return TrainingOutcome(version, verdict, blocked=isinstance(gate, ClosedGate), dataset=logged)
+
+
+def _read_baseline(versions: ModelVersions, *, model_name: str) -> Baseline | NoBaseline:
+    champion = versions.champion()
+    if champion is None:
+        return NoBaseline("there is no champion yet")
+    return load_baseline(
+        lambda path: versions.artifact(champion, path),
+        name=model_name,
+        version=champion.version,
+        tags=champion.tags,
+    )

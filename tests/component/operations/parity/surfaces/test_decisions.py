@@ -1,0 +1,126 @@
+"""Decisions and vectors that are not what the recomputation gives."""
+
+from dataclasses import replace
+
+import pytest
+
+from features.batch import BATCH_NAMES, NO_HISTORY
+from features.definitions import FEATURE_NAMES
+from models.encoding.row import encode_row
+from models.encoding.vector import STREAM_COLUMNS
+from operations.parity.recomputation.recomputed import Recomputed
+from operations.parity.report import SurfaceReport
+from operations.parity.surfaces.decisions import DecisionComparison
+from schemas.decision import Decision, Offset
+from schemas.feature_row import FeatureRow
+from tests.parity_world import (
+    SPEC,
+    System,
+    audit,
+    decided,
+    history,
+    labels_of,
+    rows_of,
+    true_system,
+)
+
+BROKEN = "merchant_transaction_count_7d_delay_7d"
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return true_system()
+
+
+def test_true_decisions_have_no_difference(system: System) -> None:
+    wanted = len(system.rows) * (len(FEATURE_NAMES) + len(STREAM_COLUMNS))
+    assert system.compare_decisions(system.decisions()) == SurfaceReport(checked=wanted)
+
+
+def test_a_broken_value_is_found_in_decision_and_vector(system: System) -> None:
+    def broken(row: FeatureRow) -> FeatureRow:
+        return replace(row, features={**row.features, BROKEN: (row.features[BROKEN] or 0) + 1})
+
+    rows = [broken(row) for row in system.rows]
+    report = system.compare_decisions([decided(row, at) for at, row in enumerate(rows)])
+    assert report.mismatched == 2 * len(rows)
+    assert {each.feature for each in report.differences} == {BROKEN, f"vector {BROKEN}"}
+
+
+def test_a_vector_that_is_not_that_of_its_features_is_found_alone(system: System) -> None:
+    first, *others = system.decisions()
+    assert first.vector is not None
+    wrong = replace(first, vector=[first.vector[0] + 1, *first.vector[1:]])
+    short = replace(others[0], vector=[1.0])
+    report = system.compare_decisions([wrong, short, *others[1:]])
+    assert report.mismatched == 2
+    assert [each.feature for each in report.differences] == ["vector amount_minor", "vector"]
+
+
+def test_a_heuristic_has_no_vector_and_of_an_unknown_model_only_features_are_compared(
+    system: System,
+) -> None:
+    without = [replace(decision, vector=None) for decision in system.decisions()]
+    wanted = SurfaceReport(checked=len(system.rows) * len(FEATURE_NAMES))
+    assert system.compare_decisions(without) == wanted
+    assert system.compare_decisions(system.decisions(), spec=None) == wanted
+
+
+def test_missing_repeated_newer_and_extra_decisions_are_told_apart(system: System) -> None:
+    decisions = system.decisions()
+    end = len(decisions)
+    fresh = replace(decisions[0], transaction_id="new", features_offset=Offset(0, end))
+    nowhere = replace(decisions[0], transaction_id="odd", features_offset=Offset(0, end - 1))
+    report = system.compare_decisions([*decisions[1:], decisions[5], fresh, nowhere])
+    counted = (report.missing, report.repeats, report.newer, report.extra, report.mismatched)
+    assert counted == (1, 1, 1, 1, 0)
+    assert not report.is_clean
+
+
+def test_a_transaction_is_undecided_until_its_decision_comes(system: System) -> None:
+    *most, last = system.decisions()
+    comparison = DecisionComparison(system.recomputed, ends=system.ends, spec_of=lambda _: SPEC)
+    for decision in [*most, most[0], replace(last, transaction_id="new")]:
+        comparison.take(decision)
+    assert comparison.undecided == 1
+    comparison.take(last)
+    assert comparison.undecided == 0
+
+
+def test_where_a_label_came_late_the_decision_must_say_what_the_row_says() -> None:
+    events = history(per_day=80)
+    rows = rows_of(event for event in events if event.is_transaction)
+    recomputed = Recomputed()
+    late = labels_of(events, timestamp_ms=5_000_000_000_000)
+    assert audit(rows, labels=late, recomputed=recomputed).late_labels > 0
+    system = System(rows, recomputed, hashes={})
+    assert system.compare_decisions(system.decisions()).is_clean
+
+
+def test_a_vector_with_batch_features_must_agree_with_its_own_decision(system: System) -> None:
+    spec = replace(SPEC, columns=(*STREAM_COLUMNS, *BATCH_NAMES))
+    told: list[str] = []
+
+    def with_batch(decision: Decision, row: FeatureRow) -> Decision:
+        features = {**decision.features, **NO_HISTORY}
+        vector = encode_row(spec, row.transaction, features)
+        return replace(decision, features=features, vector=vector)
+
+    true = [
+        with_batch(decision, row)
+        for decision, row in zip(system.decisions(), system.rows, strict=True)
+    ]
+    first = true[0]
+    assert first.vector is not None
+    wrong = replace(first, vector=[*first.vector[:-1], 0.5])
+    lacking = replace(true[1], features=system.decisions()[1].features)
+    # Of the lacking one: each name, and each number of the vector that is none without it.
+    for decisions, mismatched in ((true, 0), ([wrong, lacking, *true[2:]], 1 + 4 + 3)):
+        report = system.compare_decisions(
+            decisions,
+            spec=spec,
+            on_compared=lambda decision: told.append(decision.transaction_id),
+        )
+        assert report.mismatched == mismatched, report.differences
+        assert len(told) == len(true)
+        told.clear()

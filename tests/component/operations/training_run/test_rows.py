@@ -1,0 +1,34 @@
+from typing import Any
+
+import pytest
+
+from operations.training_run import rows as training_rows
+from operations.training_run.request import Rows
+from operations.training_run.rows import make_dataset
+from schemas.settings import Settings
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Which function was asked to make a data set, and of what."""
+    calls: list[tuple[str, Any]] = []
+
+    def recording(name: str) -> Any:
+        def make(_: Settings, *arguments: object, **named: object) -> None:
+            calls.append((name, arguments or named))
+
+        return make
+
+    for name in ("build_dataset", "newest_dataset", "rebuild_dataset"):
+        monkeypatch.setattr(training_rows, name, recording(name))
+    return calls
+
+
+def test_a_report_wins_over_a_range_and_a_range_over_days(made: list[tuple[str, Any]]) -> None:
+    for rows in (Rows(days=7), Rows(first_ms=1, end_ms=9), Rows(first_ms=1, end_ms=9, report="{}")):
+        make_dataset(Settings(), rows)
+    assert made == [
+        ("newest_dataset", {"days": 7}),
+        ("build_dataset", {"first_ms": 1, "end_ms": 9}),
+        ("rebuild_dataset", ("{}",)),
+    ]
