@@ -1,7 +1,7 @@
-"""Purchases that are planned for later, taken out as their time comes.
+"""Purchases that are planned for later, taken out when they are due.
 
-Two heaps of rows, near and far, so that taking a slice of live traffic costs what is due within
-a minute, not everything that is planned. Knows no clock: times are given.
+The rows are in two groups, near and far, so that taking a slice of live traffic looks only at the
+rows of the next minute and not at all that are planned. Knows no clock; times are arguments.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ _NEAR_MS: Final = 60_000
 
 
 class Agenda:
-    """Planned purchases; none is lost, each is taken once."""
+    """Planned purchases; each is taken exactly once."""
 
     def __init__(self) -> None:
         self._near = nothing()
@@ -29,11 +29,11 @@ class Agenda:
         self._far.append(purchases.take(~is_near))
 
     def take_before(self, until_ms: int, *, count_max: int | None = None) -> Purchases:
-        """Take out what is due before a time, earliest first.
+        """Take out the rows that are due before a time, earliest first.
 
         Args:
             until_ms: exclusive.
-            count_max: leave what is beyond this many for the next call; all when None.
+            count_max: take at most this many rows and keep the others; None for all.
 
         Returns:
             Rows in time order.
@@ -48,7 +48,7 @@ class Agenda:
         return taken
 
     def drop_before(self, until_ms: int) -> None:
-        """Forget what was planned before a time: nobody was there to see it."""
+        """Drop the rows that were planned before a time."""
         self.take_before(until_ms)
 
     def _bring_near(self, horizon_ms: int) -> None:

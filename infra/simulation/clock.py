@@ -1,6 +1,6 @@
-"""Time as an argument: what waits for a moment is given a clock, so that a test can turn it.
+"""Time as an argument: code that waits is given a clock, so that a test can control it.
 
-Only the command line builds a `WallClock`.
+Only the command line makes a `WallClock`.
 """
 
 import threading
@@ -17,18 +17,18 @@ class Clock(Protocol):
         """The time now."""
 
     def wait_until(self, due_ms: float) -> bool:
-        """Wait for a moment; at once when it has passed.
+        """Wait until a time; return at once if it has passed.
 
         Returns:
-            False when the wait was given up because somebody asked to stop.
+            False if the wait ended early because the clock was stopped.
         """
 
     def sleep(self, duration_ms: float) -> bool:
-        """Wait for a while; False when somebody asked to stop."""
+        """Wait for a duration; False if the clock was stopped."""
 
 
 class WallClock:
-    """The machine's clock, whose waits end early when `stop` is called from another thread."""
+    """The clock of the machine; another thread can end its waits with `stop`."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
@@ -42,17 +42,17 @@ class WallClock:
         return self.sleep(due_ms - time.time_ns() / 1e6)
 
     def sleep(self, duration_ms: float) -> bool:
-        """See `Clock`; a wait shorter than the scheduler's step is skipped."""
+        """See `Clock`; a wait that is shorter than the scheduler's resolution is skipped."""
         if duration_ms > _SLEEP_MS_MIN:
             self._stopped.wait(duration_ms / 1_000)
         return not self._stopped.is_set()
 
     def stop(self) -> None:
-        """End all waits, now and later."""
+        """End all waits, current and later ones."""
         self._stopped.set()
 
     def raise_if_stopped(self) -> None:
-        """Go on as Ctrl-C does when somebody asked to stop.
+        """Raise as Ctrl-C does, if the clock was stopped.
 
         Raises:
             KeyboardInterrupt: `stop` was called.

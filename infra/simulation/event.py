@@ -1,7 +1,6 @@
-"""The unit of traffic: one record that is due at one time.
+"""The unit of traffic: one record with its due time.
 
-Shared by the generator, the table reader and everything that sends. Knows neither Kafka nor a
-clock.
+Used by the generator, the reader of tables and the senders. Knows neither Kafka nor a clock.
 """
 
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ class Event:
     """One record for one topic.
 
     Attributes:
-        due_ms: when it happens, ms since 1970 UTC: the event time of a transaction, the
-            observed time of a label. Live traffic is sent at this time.
+        due_ms: time at which live traffic is sent, ms since 1970 UTC: the event time of a
+            transaction, the observed time of a label.
         topic: `TRANSACTIONS` or `LABELS`.
-        event_id: unique per record, becomes `ce_id`.
+        event_id: unique id of the record, becomes `ce_id`.
         key: the Kafka key, UTF-8.
         value: the wire form, JSON in UTF-8.
-        is_replay: sent as a replay, so that event times far from the clock are accepted.
+        is_replay: marked as a replay, so that any event time is accepted.
     """
 
     due_ms: int
@@ -35,12 +34,12 @@ class Event:
 
     @property
     def is_transaction(self) -> bool:
-        """Whether this is a transaction; a label otherwise."""
+        """Whether this is a transaction and not a label."""
         return self.topic == TRANSACTIONS
 
 
 def transaction_event(transaction: Transaction, *, is_replay: bool) -> Event:
-    """Wrap a transaction, due at its event time and keyed by its user."""
+    """Give the event of a transaction, due at its event time and keyed by its user."""
     return Event(
         due_ms=transaction.event_time_ms,
         topic=TRANSACTIONS,
@@ -52,7 +51,7 @@ def transaction_event(transaction: Transaction, *, is_replay: bool) -> Event:
 
 
 def label_event(label: Label, *, is_replay: bool) -> Event:
-    """Wrap a label, due when it is observed and keyed by its merchant."""
+    """Give the event of a label, due at its observed time and keyed by its merchant."""
     return Event(
         due_ms=label.observed_time_ms,
         topic=LABELS,

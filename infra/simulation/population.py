@@ -1,7 +1,7 @@
-"""Who lives in the simulated world: users and merchants, derived from a seed by hashing.
+"""The users and merchants of the simulated world, derived from a seed by hashing.
 
-Nothing is stored: every trait is a pure function of (seed, number), so a world of millions of
-users costs no memory and a second run meets the same people. Vectorised over numpy arrays.
+Nothing is stored: every trait is a pure function of (seed, number), so a world of millions of users
+needs no memory and a second run has the same users. Vectorised over numpy arrays.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _COUNTRY_SHARES: Final = (0.30, 0.18, 0.12, 0.10, 0.10, 0.08, 0.05, 0.04, 0.02, 
 DEVICES: Final = ("mobile", "desktop", "tablet")
 _DEVICE_SHARES: Final = (0.62, 0.30, 0.08)
 
-# Category: share of merchants, amount relative to the user's usual one, sold over the network.
+# Category: share of merchants, factor of the user's usual amount, whether sold over the network.
 CATEGORIES: Final = (
     ("grocery", 0.30, 0.8, False),
     ("restaurant", 0.20, 0.7, False),
@@ -32,14 +32,14 @@ CATEGORIES: Final = (
 )
 
 COMPROMISE_MS: Final = 28 * DAY_MS
-"""How long a merchant's terminals stay compromised: long enough for labels, which take days, to
-show up in risk features, which wait 7 days for them."""
+"""How long a merchant stays compromised: long enough for the labels of the first days to count in
+the risk features, which wait 7 days for labels."""
 
 _MASK_53: Final = np.uint64((1 << 53) - 1)
 
 
 def _mixed(*, seed: int, trait: int, numbers: IntArray) -> NDArray[np.uint64]:
-    """64 well-mixed bits per number (splitmix64's finaliser), one independent stream a trait."""
+    """64 well-mixed bits for each number (finaliser of splitmix64), independent for each trait."""
     with np.errstate(over="ignore"):
         x = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         x += np.uint64((seed * 0xD1342543DE82EF95 + trait * 0xBF58476D1CE4E5B9) % (1 << 64))
@@ -52,7 +52,7 @@ def _mixed(*, seed: int, trait: int, numbers: IntArray) -> NDArray[np.uint64]:
 
 
 def _shares(pairs: tuple[float, ...]) -> FloatArray:
-    """Cumulative shares, the last exactly above 1 so that a lookup always lands."""
+    """Cumulative shares; the last one is above 1, so that every lookup finds a position."""
     cumulative = np.cumsum(np.asarray(pairs, dtype=np.float64))
     cumulative[-1] = 2.0
     return cumulative
@@ -70,9 +70,9 @@ class Population:
     """Traits of users and merchants, by number.
 
     Attributes:
-        seed: chooses the world.
+        seed: decides all traits.
         merchants: number of merchants, positive.
-        compromised_share: share of merchants that are compromised at any one time, 0 to 1.
+        compromised_share: share of merchants that are compromised at any time, 0 to 1.
     """
 
     seed: int
@@ -92,34 +92,34 @@ class Population:
         return amounts
 
     def home_country(self, users: IntArray) -> IntArray:
-        """Index into `COUNTRIES` of where the user lives."""
+        """Index into `COUNTRIES` of the user's home country."""
         return np.searchsorted(_COUNTRY_CUMULATIVE, self.uniform(3, users), side="right")
 
     def device(self, users: IntArray) -> IntArray:
-        """Index into `DEVICES` of what the user buys with."""
+        """Index into `DEVICES` of the user's device."""
         return np.searchsorted(_DEVICE_CUMULATIVE, self.uniform(4, users), side="right")
 
     def home_merchant(self, users: IntArray, choices: IntArray) -> IntArray:
-        """The user's ``choices``-th own merchant; popular merchants are many users' own."""
+        """The user's usual merchant number ``choices``; popular merchants are more frequent."""
         draw = self.uniform(5, users * 64 + choices)
         return (self.merchants * draw**1.5).astype(np.int64)
 
     def category(self, merchants: IntArray) -> IntArray:
-        """Index into `CATEGORIES` of what the merchant sells."""
+        """Index into `CATEGORIES` of the merchant's category."""
         return np.searchsorted(_CATEGORY_CUMULATIVE, self.uniform(6, merchants), side="right")
 
     def price_factor(self, merchants: IntArray) -> FloatArray:
-        """Amounts at this merchant relative to the user's usual amount."""
+        """Factor of the user's usual amount at a merchant."""
         return np.asarray(_CATEGORY_FACTOR[self.category(merchants)], dtype=np.float64)
 
     def is_remote(self, merchants: IntArray) -> NDArray[np.bool_]:
-        """Whether the merchant sells over the network (a device and an address are known)."""
+        """Whether the merchant sells over the network, so that device and country are known."""
         return np.asarray(_CATEGORY_REMOTE[self.category(merchants)], dtype=np.bool_)
 
     def is_compromised(self, merchants: IntArray, times_ms: IntArray) -> NDArray[np.bool_]:
-        """Whether the merchant is compromised at that time: whole periods of `COMPROMISE_MS`.
+        """Whether the merchant is compromised at a time, for whole periods of `COMPROMISE_MS`.
 
-        Each merchant's periods begin at its own phase, so compromises start on any day.
+        The periods of each merchant have their own phase, so they begin on any day.
         """
         phase_ms = (self.uniform(7, merchants) * COMPROMISE_MS).astype(np.int64)
         period = (times_ms + phase_ms) // COMPROMISE_MS

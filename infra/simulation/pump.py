@@ -1,7 +1,7 @@
-"""Live traffic: sends each event when it is due, whatever the system does with it.
+"""Live traffic: sends each event when it is due, however fast the system is.
 
-Open loop: due times are fixed by the generator and never wait for an answer, so a slow system
-shows as latency, not as less traffic.
+Open loop: the generator fixes the due times and never waits for an answer, so a slow system has a
+higher latency and not less traffic.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,17 +20,17 @@ def pump(
 ) -> None:
     """Send events at their due times until they end or the clock is stopped.
 
-    A transaction's Kafka timestamp is the time it was due, so that lateness of this pump counts
-    as latency. A label's is the time it was sent: it may have been due before the traffic began.
+    The Kafka timestamp of a transaction is its due time, so that a late send counts as latency. The
+    timestamp of a label is the time it was sent, because its due time may be before the start.
 
     Args:
-        events: by due time.
+        events: ordered by due time.
         writer: flushed at the end.
-        clock: its stop ends the traffic.
-        on_sent: called before each event is handed over, in this thread.
+        clock: stopping it ends the traffic.
+        on_sent: called in this thread before each event is written.
 
     Raises:
-        DeliveryError: the broker did not take an event.
+        DeliveryError: the broker did not accept an event.
     """
     for event in events:
         if not clock.wait_until(event.due_ms):

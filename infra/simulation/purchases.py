@@ -1,7 +1,7 @@
-"""Purchases as columns, and the ways they come about: honest trips and three kinds of fraud.
+"""Purchases as columns, and how they are made: honest trips and three kinds of fraud.
 
-A batch of purchases is one set of numpy columns; making thousands costs what making one costs.
-Knows the population and a random generator; no clock, no Kafka, no wire names.
+A batch of purchases is a set of numpy columns, so making thousands costs as much as making one.
+Knows the population and a random generator; no clock, no Kafka, no names of the wire.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
 
 UNKNOWN: Final = -1
-"""Device or country not known: the purchase was made in a shop."""
+"""Device or country of a purchase in a shop, where they are not known."""
 
 HONEST, CARD_TESTING, STOLEN_CARD, COMPROMISED_MERCHANT = 0, 1, 2, 3
 
 COMPROMISED_FRAUD_SHARE: Final = 0.35
-"""Share of a compromised merchant's purchases that are fraud; only its history gives them away."""
+"""Share of a compromised merchant's purchases that are fraud; only its history shows them."""
 
 _STOPS_SHARES: Final = (0.72, 0.20, 0.08)
 STOPS_MEAN: Final = 0.20 + 2 * 0.08
@@ -37,13 +37,13 @@ class Purchases:
     """Columns of equal length.
 
     Attributes:
-        times_ms: when, ms since 1970 UTC.
+        times_ms: time of each purchase, ms since 1970 UTC.
         users: user numbers.
         merchants: merchant numbers.
         amounts_minor: minor units, at least 1.
         devices: index into `DEVICES`, or `UNKNOWN`.
         countries: index into `COUNTRIES`, or `UNKNOWN`.
-        kinds: `HONEST`, or which fraud.
+        kinds: `HONEST`, or the kind of fraud.
     """
 
     times_ms: IntArray
@@ -58,16 +58,16 @@ class Purchases:
         return len(self.times_ms)
 
     def take(self, chosen: IntArray | NDArray[np.bool_]) -> "Purchases":
-        """The chosen rows, by position or by mask."""
+        """The rows chosen by position or by mask."""
         return Purchases(*(getattr(self, column.name)[chosen] for column in fields(self)))
 
     def in_time_order(self) -> "Purchases":
-        """The same rows by time; equal times keep their order."""
+        """The same rows in order of time; equal times keep their order."""
         return self.take(np.argsort(self.times_ms, kind="stable"))
 
 
 def joined(batches: Sequence[Purchases]) -> Purchases:
-    """All rows of all batches, in order. At least one batch."""
+    """All rows of all batches, in order; at least one batch is needed."""
     columns = (column.name for column in fields(Purchases))
     return Purchases(*(np.concatenate([getattr(b, name) for b in batches]) for name in columns))
 
@@ -82,8 +82,8 @@ class Shoppers:
     """Makes purchases of a population.
 
     Attributes:
-        population: whose traits decide amounts, places and devices.
-        random: where every draw comes from; owned by the caller, advanced by each call.
+        population: its traits decide amounts, merchants and devices.
+        random: the source of all draws; owned by the caller, advanced by each call.
     """
 
     population: Population
@@ -98,7 +98,7 @@ class Shoppers:
         return self._honest(users=users, merchants=merchants, times_ms=times_ms)
 
     def later_stops(self, first: Purchases) -> Purchases:
-        """Further purchases of the same trips: none for most, one or two within the hour."""
+        """Further purchases of the same trips: none for most, else one or two within the hour."""
         stops = self.random.choice(3, size=len(first), p=_STOPS_SHARES)
         of = np.repeat(np.arange(len(first)), stops)
         gaps_ms = self.random.exponential(12 * MINUTE_MS, size=len(of)).astype(np.int64) + 1_000
@@ -110,7 +110,7 @@ class Shoppers:
         return self._honest(users=users, merchants=merchants, times_ms=first.times_ms[of] + gaps_ms)
 
     def card_testing(self, *, user: int, start_ms: int) -> Purchases:
-        """A burst: tiny amounts seconds apart, at one or two remote merchants, a strange device."""
+        """Card testing: small amounts, seconds apart, at one or two remote merchants."""
         count = int(self.random.integers(*_CARD_TESTING_COUNT))
         gaps_ms = self.random.exponential(5_000, size=count).astype(np.int64) + 500
         places = self._remote_merchants(2)
@@ -123,7 +123,7 @@ class Shoppers:
         )
 
     def stolen_card(self, *, user: int, start_ms: int) -> Purchases:
-        """A spree: many merchants never seen before, amounts far above the user's own."""
+        """A stolen card: many merchants new to the user, amounts far above the user's usual one."""
         count = int(self.random.integers(*_STOLEN_CARD_COUNT))
         gaps_ms = self.random.exponential(25_000, size=count).astype(np.int64) + 4_000
         usual_minor = float(self.population.usual_amount_minor(np.asarray([user]))[0])
@@ -137,7 +137,7 @@ class Shoppers:
         )
 
     def _honest(self, *, users: IntArray, merchants: IntArray, times_ms: IntArray) -> Purchases:
-        """Purchases by their owners, except what a compromised merchant makes of them."""
+        """Purchases by the card's owner; at a compromised merchant some of them are fraud."""
         count = len(users)
         amounts = self.population.usual_amount_minor(users) * self.random.lognormal(
             0.0, 0.5, size=count
@@ -160,7 +160,7 @@ class Shoppers:
         self, kind: int, *, user: int, times_ms: IntArray, merchants: IntArray,
         amounts_minor: IntArray,
     ) -> Purchases:  # fmt: skip
-        """Purchases by a thief: one device and one country, drawn anew."""
+        """Purchases by a thief, all with the same random device and country."""
         count = len(times_ms)
         return Purchases(
             times_ms=times_ms,
@@ -179,19 +179,19 @@ class Shoppers:
         return self.random.integers(0, self.population.merchants, size=count)
 
     def _remote_merchants(self, count: int) -> IntArray:
-        """Merchants that sell over the network, with repetition."""
+        """Merchants that sell over the network; may repeat."""
         drawn = self._any_merchant(count * 8 + 64)
         remote = drawn[self.population.is_remote(drawn)]
-        # 35 % of merchants are remote, so that 64 draws miss all of them once in 10^12 worlds.
+        # 35 % of merchants are remote, so 64 draws find none in one of 10^12 worlds.
         return np.resize(remote, count)
 
 
 def hourly_weights(start_ms: int, end_ms: int) -> tuple[IntArray, NDArray[np.float64]]:
-    """Shares of a stretch of time by the daily rhythm: quiet nights, busy noons and evenings.
+    """Shares of traffic by the daily rhythm: little at night, most in the afternoon.
 
     Args:
         start_ms: begin, ms since 1970 UTC.
-        end_ms: end, after the begin.
+        end_ms: end, after the begin, ms since 1970 UTC.
 
     Returns:
         Edges of the hours in ms, and the cumulative share of traffic at each edge, 0 to 1.
@@ -205,7 +205,7 @@ def hourly_weights(start_ms: int, end_ms: int) -> tuple[IntArray, NDArray[np.flo
         )
     )
     hour = (edges_ms[:-1] % DAY_MS) // HOUR_MS
-    # 04:00 is the quietest hour at a seventh of the busiest, 16:00.
+    # The least traffic is at 04:00, a seventh of that at 16:00, the maximum.
     weight = (1.0 + 0.75 * np.cos((hour - 16) / 24.0 * 2.0 * np.pi)) * np.diff(edges_ms)
     cumulative = np.concatenate(([0.0], np.cumsum(weight)))
     return edges_ms, cumulative / cumulative[-1]

@@ -1,56 +1,33 @@
-"""The past, streamed again: events in event-time order, no faster than the system takes them.
+"""Replays past events in the order of event time, no faster than the system processes them.
 
-Two bounds make a replay give what live traffic gave. Labels go before every transaction that
-may see them, acknowledged. And the partitions stay close to each other in event time: a
-merchant's events come from all of them, and its features are exact for events up to a day late.
-The caller brings a clock, a writer and the feature log's progress; tests bring their own.
+Two rules make a replay give the values that live traffic gave. First, a label is acknowledged by
+the broker before any transaction that may see it is sent. Second, the partitions stay close to each
+other in event time (`gate.py`), because a merchant's events come from all of them and its features
+are exact only for events up to a day late. The caller gives a clock, a writer and a gate.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Final
 
-from features.definitions import LATENESS_MS
 from infra.simulation.clock import Clock
 from infra.simulation.event import Event
+from infra.simulation.gate import Gate
 from infra.simulation.writer import EventWriter
-from schemas.errors import RetryableError
 
-IN_FLIGHT_MAX: Final = 10_000
-DRIFT_MS_MAX: Final = LATENESS_MS // 2
-"""Event time between the newest transaction sent and the oldest one not answered."""
-STALLED_MS_MAX: Final = 60_000
 SLICE_MS: Final = 3_600_000
-"""Event time whose labels are sent together, ahead of its transactions: one flush a slice."""
-
-_POLL_MS: Final = 20
-_LOOK_MS: Final = 1_000
-
-
-class StalledError(RetryableError):
-    """The feature log does not move although transactions are waiting."""
-
-
-class LogProgress(Protocol):
-    """How far the system has come."""
-
-    def answered(self) -> Mapping[int, int]:
-        """Transactions answered, by their partition, since whenever the log began.
-
-        Never falls. A transaction and its answer share the partition: both are keyed by user.
-        """
+"""Labels of this much event time are sent together before its transactions, with one flush."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a replay stands.
+    """The progress of a replay.
 
     Attributes:
-        transactions: sent so far.
-        labels: sent so far.
-        in_flight: sent and, when last looked, not yet answered.
+        transactions: number of transactions sent.
+        labels: number of labels sent.
+        in_flight: number of transactions sent and not answered, as of the last look at the log.
         event_time_ms: due time of the newest event sent, 0 before the first.
     """
 
@@ -60,111 +37,12 @@ class Progress:
     event_time_ms: int = 0
 
 
-class Gate:
-    """Lets through as many transactions as the system has room for.
-
-    Args:
-        log: asked once a second, and often while a bound is reached and at the end.
-        clock: what the waits are measured with.
-        partition_of: of a transaction, by its key.
-        in_flight_max: transactions sent and not answered, positive.
-        drift_ms_max: event time between the newest one sent and the oldest not answered.
-    """
-
-    def __init__(
-        self,
-        *,
-        log: LogProgress,
-        clock: Clock,
-        partition_of: Callable[[bytes], int],
-        in_flight_max: int = IN_FLIGHT_MAX,
-        drift_ms_max: int = DRIFT_MS_MAX,
-    ) -> None:
-        self._log = log
-        self._clock = clock
-        self._partition_of = partition_of
-        self._in_flight_max = in_flight_max
-        self._drift_ms_max = drift_ms_max
-        self._answered = dict(log.answered())
-        # Event times sent and not answered, oldest first, by partition.
-        self._waiting: dict[int, deque[int]] = {p: deque() for p in self._answered}
-        self._looked_ms = clock.now_ms()
-
-    @property
-    def in_flight(self) -> int:
-        """Sent and, when last looked, not answered."""
-        return sum(len(waiting) for waiting in self._waiting.values())
-
-    def enter(self, transaction: Event) -> bool:
-        """Count one transaction, after waiting for room if there is none.
-
-        Returns:
-            False when the clock was stopped; the transaction is not counted then.
-
-        Raises:
-            StalledError: no answer for `STALLED_MS_MAX`.
-        """
-        if self._clock.now_ms() - self._looked_ms >= _LOOK_MS:
-            self._look()
-        # Down to 9/10 before going on, so that the log is asked once per tenth of the bound.
-        has_room = self._has_room(transaction.due_ms, share=1.0) or self._wait_until(
-            lambda: self._has_room(transaction.due_ms, share=0.9)
-        )
-        if not has_room:
-            return False
-        self._waiting[self._partition_of(transaction.key)].append(transaction.due_ms)
-        return True
-
-    def drain(self) -> bool:
-        """Wait until everything sent is answered; False when the clock was stopped.
-
-        Raises:
-            StalledError: no answer for `STALLED_MS_MAX`.
-        """
-        return self._wait_until(lambda: not self.in_flight)
-
-    def _has_room(self, event_time_ms: int, *, share: float) -> bool:
-        if self.in_flight >= self._in_flight_max * share:
-            return False
-        oldest_ms = min((waiting[0] for waiting in self._waiting.values() if waiting), default=None)
-        return oldest_ms is None or event_time_ms - oldest_ms <= self._drift_ms_max * share
-
-    def _wait_until(self, is_over: Callable[[], bool]) -> bool:
-        moved_ms = self._clock.now_ms()
-        while True:
-            if self._look():
-                moved_ms = self._clock.now_ms()
-            if is_over():
-                return True
-            if self._clock.now_ms() - moved_ms >= STALLED_MS_MAX:
-                raise StalledError(
-                    f"the velocity job does not answer: {self.in_flight} transactions are waiting "
-                    f"and the feature log has not moved for {STALLED_MS_MAX // 1_000} s; "
-                    "see `weir doctor`"
-                )
-            if not self._clock.sleep(_POLL_MS):
-                return False
-
-    def _look(self) -> bool:
-        """Ask the log, and forget what is answered; whether it has moved since last asked."""
-        self._looked_ms = self._clock.now_ms()
-        has_moved = False
-        for partition, answered in self._log.answered().items():
-            waiting = self._waiting[partition]
-            news = answered - self._answered[partition]
-            for _ in range(min(news, len(waiting))):
-                waiting.popleft()
-            self._answered[partition] = answered
-            has_moved = has_moved or news > 0
-        return has_moved
-
-
 class Pace:
     """Maps event time to wall time.
 
     Args:
-        clock: what wall time is.
-        speed: event time over wall time; None is as fast as the system takes it.
+        clock: the wall time.
+        speed: event time per wall time; None for as fast as the system processes the events.
     """
 
     def __init__(self, *, clock: Clock, speed: float | None) -> None:
@@ -174,11 +52,11 @@ class Pace:
 
     @property
     def is_unbounded(self) -> bool:
-        """Whether nothing but the system itself slows the replay."""
+        """Whether only the system itself limits the speed."""
         return self._speed is None
 
     def wait_for(self, event_time_ms: int) -> bool:
-        """Wait until an event is due; False when the clock was stopped."""
+        """Wait until an event is due; False if the clock was stopped."""
         if self._speed is None:
             return self._clock.sleep(0)
         if self._start is None:
@@ -196,26 +74,26 @@ def replay(
     clock: Clock,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
-    """Send events in order, paced and bounded, and wait for the last answer.
+    """Send events in order within the limits of gate and pace, and wait for the last answer.
 
     Args:
-        events: by due time, a label before a transaction of the same time.
-        writer: records get the wall clock as their Kafka timestamp, the event time stays in
-            the body.
-        gate: bounds what is under way.
-        pace: bounds the speed.
-        clock: its stop ends the replay early.
-        on_progress: called about once per slice of event time.
+        events: ordered by due time, a label before a transaction of the same time.
+        writer: gives records the wall clock as their Kafka timestamp; the event time is in the
+            body.
+        gate: limits the transactions in flight.
+        pace: limits the speed.
+        clock: stopping it ends the replay early.
+        on_progress: called about once for each slice of event time.
 
     Returns:
         What was sent.
 
     Raises:
         StalledError: the system does not answer.
-        DeliveryError: the broker did not take an event.
+        DeliveryError: the broker did not accept an event.
     """
     done = Progress()
-    # A paced replay sends each label at its own time; only an unbounded one sends them ahead.
+    # A paced replay sends each label at its own time, an unbounded one a slice of labels ahead.
     for part in _slices(events, slice_ms=SLICE_MS if pace.is_unbounded else 1):
         labels = [event for event in part if not event.is_transaction]
         if not pace.wait_for(part[0].due_ms):
@@ -240,7 +118,7 @@ def replay(
 
 
 def _send_transactions(part: list[Event], *, writer: EventWriter, gate: Gate, clock: Clock) -> int:
-    """Send a slice's transactions; how many, fewer than all when the clock was stopped."""
+    """Send the transactions of a slice and give their number; fewer if the clock was stopped."""
     sent = 0
     for event in part:
         if event.is_transaction:

@@ -1,114 +1,28 @@
-"""Tables of transactions, read as events: other people's columns become our wire names.
+"""Reads tables of transactions as events.
 
-A mapping says which column is which and in what unit; the rest is the same for every table.
-Knows files and events, no Kafka. Called by `weir replay`.
+A mapping (`columns.py`) says which column is which field and in what unit. Knows files and events,
+no Kafka. Called by `weir replay`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from infra.simulation.columns import ColumnMapping, TableError, check_columns
 from infra.simulation.event import Event, label_event, transaction_event
-from schemas.errors import WeirError
 from schemas.label import Label
 from schemas.transaction import Transaction
-
-
-class TableError(WeirError):
-    """A table is not what its mapping says: names the file, the columns and what was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnMapping:
-    """Which column of a table is which field of a transaction.
-
-    Attributes:
-        name: as given to `--columns`.
-        transaction_id: any type, taken as text.
-        event_time: a timestamp (UTC), or integer ms since 1970 UTC.
-        user_id: any type, taken as text.
-        merchant_id: any type, taken as text.
-        amount: the amount.
-        is_major: the amount is in major units with a fraction, to be rounded to minor units.
-        is_fraud: 0/1 or boolean; may be absent from the table when `fraud_is_optional`.
-        fraud_is_optional: without the column there are no fraud reports.
-        optional: further columns, by field, used where the table has them.
-    """
-
-    name: str
-    transaction_id: str
-    event_time: str
-    user_id: str
-    merchant_id: str
-    amount: str
-    is_major: bool
-    is_fraud: str
-    fraud_is_optional: bool
-    optional: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Columns without which the table cannot be read."""
-        fraud = () if self.fraud_is_optional else (self.is_fraud,)
-        ids = (self.transaction_id, self.event_time, self.user_id, self.merchant_id)
-        return (*ids, self.amount, *fraud)
-
-
-HANDBOOK: Final = ColumnMapping(
-    name="handbook",
-    transaction_id="TRANSACTION_ID",
-    event_time="TX_DATETIME",
-    user_id="CUSTOMER_ID",
-    merchant_id="TERMINAL_ID",
-    amount="TX_AMOUNT",
-    is_major=True,
-    is_fraud="TX_FRAUD",
-    fraud_is_optional=False,
-)
-"""The tables of the Fraud Detection Handbook's simulator."""
-
-WEIR: Final = ColumnMapping(
-    name="weir",
-    transaction_id="transaction_id",
-    event_time="event_time_ms",
-    user_id="user_id",
-    merchant_id="merchant_id",
-    amount="amount_minor",
-    is_major=False,
-    is_fraud="is_fraud",
-    fraud_is_optional=True,
-    optional=(("device_type", "device_type"), ("ip_country", "ip_country")),
-)
-"""Our own wire names; `is_fraud`, `device_type` and `ip_country` may be absent."""
-
-MAPPINGS: Final = {mapping.name: mapping for mapping in (HANDBOOK, WEIR)}
-
-
-def check_columns(path: Path, present: list[str], *, wanted: tuple[str, ...], mapping: str) -> None:
-    """Refuse a table without a column it needs.
-
-    Raises:
-        TableError: names what is missing, what is there, and the mapping that would fit.
-    """
-    missing = [name for name in wanted if name not in present]
-    if not missing:
-        return
-    fits = [m.name for m in MAPPINGS.values() if set(m.required) <= set(present)]
-    hint = f"it fits `--columns {fits[0]}`" if fits else f"it has {', '.join(present[:12])}"
-    raise TableError(f"{path}: mapping {mapping!r} needs {', '.join(missing)}; {hint}")
 
 
 def opened(path: Path) -> pq.ParquetFile:
     """Open a Parquet file.
 
     Raises:
-        TableError: it is not there, or no Parquet file.
+        TableError: the file does not exist or is no Parquet file.
     """
     try:
         return pq.ParquetFile(path)
@@ -120,16 +34,16 @@ class TransactionTable:
     """A table of transactions in event-time order, with the fraud reports that follow them.
 
     Args:
-        path: a Parquet file; columns as the mapping says, rows in any order (equal event times
-            keep the order of the file).
-        mapping: which column is which.
-        currency: of all amounts, ISO 4217.
-        from_ms: leave out rows before; None for no bound.
-        to_ms: leave out rows at or after; None for no bound.
-        label_delay_ms: from a fraud to its report.
+        path: a Parquet file with the columns of the mapping, rows in any order (rows with equal
+            event times keep the order of the file).
+        mapping: the columns.
+        currency: currency of all amounts, ISO 4217.
+        from_ms: earliest event time of a row, inclusive; None for no limit.
+        to_ms: latest event time of a row, exclusive; None for no limit.
+        label_delay_ms: time from a fraud to its report, ms.
 
     Raises:
-        TableError: unreadable, a column is missing, of a wrong type, or has nulls.
+        TableError: the file cannot be read, or a column is missing, of a wrong type, or has nulls.
     """
 
     def __init__(
@@ -156,16 +70,16 @@ class TransactionTable:
         self._path = path
 
     def __len__(self) -> int:
-        """How many transactions there are."""
+        """Number of transactions."""
         return int(self._table.num_rows)
 
     def events(self) -> Iterator[Event]:
-        """All transactions and fraud reports by due time, as a replay.
+        """All transactions and fraud reports in order of due time, marked as a replay.
 
-        A report goes before a transaction of the same time: it is known then.
+        A report comes before a transaction of the same time, because it is known then.
 
         Raises:
-            TableError: an amount that is no number or negative.
+            TableError: an amount is not a number or is negative.
         """
         reports = self._reports()
         report = next(reports, None)
@@ -211,7 +125,7 @@ class TransactionTable:
             )
 
     def _reports(self) -> Iterator[Event]:
-        """Fraud reports in order: all are equally late, so their order is the transactions'."""
+        """Fraud reports in order of due time: all have the same delay, so the order of the rows."""
         mapping = self._mapping
         if mapping.is_fraud not in self._table.column_names:
             return
@@ -248,7 +162,7 @@ def _times_ms(path: Path, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _between(table: pa.Table, *, from_ms: int | None, to_ms: int | None) -> pa.Table:
-    """Rows within the bounds by event time; equal times keep their order."""
+    """Rows within the limits in order of event time; equal times keep their order."""
     times_ms = table["__ms"].to_numpy()
     keep = np.ones(len(times_ms), dtype=np.bool_)
     if from_ms is not None:
@@ -265,7 +179,7 @@ def _texts(column: pa.ChunkedArray) -> list[str]:
 
 
 def _amounts_minor(path: Path, column: pa.ChunkedArray, *, is_major: bool) -> list[int]:
-    """Amounts in minor units; major units are rounded, which takes away float noise."""
+    """Amounts in minor units; amounts in major units are rounded, which removes float errors."""
     amounts = column.to_numpy()
     if amounts.dtype.kind not in "iuf" or not np.all(np.isfinite(amounts)) or np.any(amounts < 0):
         raise TableError(f"{path}: amounts must be numbers, finite and not negative")

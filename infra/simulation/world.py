@@ -1,11 +1,10 @@
 """The generator: a seeded world of payments and the fraud reports that follow, in time order.
 
-Pure: the same seed and the same calls give the same bytes. `history` makes past days with a
-daily rhythm, `live` an exact rate from one moment on; both continue the same world. Knows no
-clock and no Kafka; `pump` and `replay` send what this yields.
+Pure: the same seed and the same calls give the same bytes. `World.history` makes past days with a
+daily rhythm, `World.live` makes traffic at an exact rate; both continue the same world. Knows no
+clock and no Kafka; `pump.py` and `replay.py` send the events.
 """
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,12 +12,11 @@ from typing import Final
 import numpy as np
 
 from infra.simulation.agenda import Agenda
-from infra.simulation.event import Event, label_event, transaction_event
+from infra.simulation.event import Event, transaction_event
+from infra.simulation.fraud_reports import FraudReports
 from infra.simulation.population import COUNTRIES, DAY_MS, DEVICES, IntArray, Population
 from infra.simulation.purchases import (
     CARD_TESTING_MEAN,
-    HONEST,
-    HOUR_MS,
     STOLEN_CARD_MEAN,
     STOPS_MEAN,
     UNKNOWN,
@@ -27,32 +25,27 @@ from infra.simulation.purchases import (
     hourly_weights,
     joined,
 )
-from schemas.label import Label
 from schemas.transaction import Transaction
-
-LABEL_DELAY_MS_MAX: Final = int(6.5 * DAY_MS)
-"""No report comes later: merchant features wait 7 days of event time for labels, and the half
-day between is what two topics may drift apart without a label coming too late."""
 
 LIVE_SLICE_MS: Final = 250
 HISTORY_SLICE_MS: Final = DAY_MS
 
 REGULAR_SHARE_HISTORY: Final = 0.25
-# Live rates are far above what the regulars of a small world make: they shop as often as before.
+# Live rates are far above what the regular users of a small world do, who shop as before.
 REGULAR_SHARE_LIVE: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class WorldSize:
-    """How large the world is and how much of it is fraud.
+    """The size of the world and its share of fraud.
 
     Attributes:
         merchants: number of merchants.
-        regulars: users who shop about daily; a quarter of history is theirs.
-        crowd: users who shop now and then.
-        card_testing_share: share of trips that turn out to be a card-testing burst.
-        stolen_card_share: share of trips that turn out to be a stolen card's spree.
-        compromised_share: share of merchants that are compromised at any one time.
+        regulars: number of users who shop about daily; they make a quarter of the history.
+        crowd: number of users who shop rarely.
+        card_testing_share: share of trips that are a burst of card testing.
+        stolen_card_share: share of trips that are purchases with a stolen card.
+        compromised_share: share of merchants that are compromised at any time.
     """
 
     merchants: int = 400
@@ -64,14 +57,14 @@ class WorldSize:
 
 
 class World:
-    """One world that goes on: first its history, if wanted, then its live traffic.
+    """One world: first its history, if wanted, then its live traffic.
 
     Args:
-        seed: chooses people, places and every draw.
-        currency: of all amounts, ISO 4217.
-        run: prefix of all transaction ids; two runs into one system need different ones,
-            since a transaction id seen before is a repeat.
-        size: how large.
+        seed: decides users, merchants and every draw.
+        currency: currency of all amounts, ISO 4217.
+        run: prefix of all transaction ids; two runs into one system need different prefixes,
+            because a transaction id that was seen before is a repeat.
+        size: size of the world.
     """
 
     def __init__(
@@ -88,20 +81,20 @@ class World:
         self._random = np.random.default_rng(seed)
         self._shoppers = Shoppers(self._population, self._random)
         self._agenda = Agenda()
-        self._labels: list[tuple[int, int, Label]] = []
+        self._reports = FraudReports(self._random)
         self._transactions = 0
-        self._labels_made = 0
 
     def history(self, *, start_ms: int, end_ms: int, transactions_per_day: int) -> Iterator[Event]:
         """Past traffic with a daily rhythm, as a replay.
 
         Args:
-            start_ms: first moment, ms since 1970 UTC.
-            end_ms: first moment after.
-            transactions_per_day: of the whole world, positive.
+            start_ms: begin, inclusive, ms since 1970 UTC.
+            end_ms: end, exclusive, ms since 1970 UTC.
+            transactions_per_day: transactions of the whole world, positive.
 
         Yields:
-            Transactions and labels by due time. Labels due after the end are kept for `live`.
+            Transactions and labels in order of due time. Labels due after the end are kept for
+            `live`.
         """
         for begin_ms in range(start_ms, end_ms, HISTORY_SLICE_MS):
             until_ms = min(begin_ms + HISTORY_SLICE_MS, end_ms)
@@ -116,14 +109,16 @@ class World:
         Args:
             start_ms: when the first transaction is due, ms since 1970 UTC.
             rate_per_s: transactions a second, positive.
-            duration_ms: length; without it the traffic does not end.
+            duration_ms: length of the traffic, ms; None for traffic without an end.
 
         Yields:
-            Transactions and labels by due time. Labels that fell due between the end of the
-            history and the start come first, due at the start.
+            Transactions and labels in order of due time. Labels that were due between the end of
+            the history and the start come first, due at the start.
         """
         self._agenda.drop_before(start_ms)
-        yield from self._due_labels(before_ms=start_ms, not_before_ms=start_ms, is_replay=False)
+        yield from self._reports.take_due(
+            before_ms=start_ms, not_before_ms=start_ms, is_replay=False
+        )
         total = None if duration_ms is None else round(rate_per_s * duration_ms / 1_000)
         batch = max(1, round(rate_per_s * LIVE_SLICE_MS / 1_000))
         sent = 0
@@ -144,7 +139,7 @@ class World:
         yield from self._emit(joined((due, fresh)).in_time_order(), until_ms, is_replay=True)
 
     def _live_slice(self, slots_ms: IntArray) -> Iterator[Event]:
-        """One purchase a slot: what is planned and due first, new trips for the rest."""
+        """One purchase for each slot: planned purchases that are due first, then new trips."""
         until_ms = int(slots_ms[-1]) + 1
         due = self._agenda.take_before(until_ms, count_max=len(slots_ms))
         fresh = self._new_trips(slots_ms[len(due) :], regular_share=REGULAR_SHARE_LIVE)
@@ -152,13 +147,13 @@ class World:
         yield from self._emit(batch, until_ms, is_replay=False)
 
     def _purchases_per_trip(self) -> float:
-        """Expected purchases of a trip, fraud included, so that a day has its size."""
+        """Expected number of purchases of a trip, including fraud."""
         testing, stolen = self._size.card_testing_share, self._size.stolen_card_share
         honest = (1.0 - testing - stolen) * (1.0 + STOPS_MEAN)
         return honest + testing * CARD_TESTING_MEAN + stolen * STOLEN_CARD_MEAN
 
     def _new_trips(self, times_ms: IntArray, *, regular_share: float) -> Purchases:
-        """First purchases of new trips; what follows from them goes to the agenda."""
+        """First purchases of new trips; their later purchases go to the agenda."""
         count = len(times_ms)
         crowd = self._size.regulars + self._random.integers(0, self._size.crowd, size=count)
         regulars = self._random.integers(0, self._size.regulars, size=count)
@@ -185,21 +180,21 @@ class World:
         return self._shoppers.stolen_card(user=user, start_ms=start_ms)
 
     def _emit(self, batch: Purchases, until_ms: int, *, is_replay: bool) -> Iterator[Event]:
-        """Turn rows into events, with the labels that fall due between them.
+        """Turn rows into events, with the labels that become due between them.
 
-        A label is due before a transaction of the same millisecond, so that a reader in
-        order never meets a transaction before what was known at its time.
+        A label comes before a transaction of the same millisecond, so that a reader in order has
+        read all that was known at the time of the transaction.
         """
         for row in self._transactions_of(batch):
-            yield from self._due_labels(
+            yield from self._reports.take_due(
                 before_ms=row.event_time_ms + 1, not_before_ms=0, is_replay=is_replay
             )
             yield transaction_event(row, is_replay=is_replay)
-        yield from self._due_labels(before_ms=until_ms, not_before_ms=0, is_replay=is_replay)
+        yield from self._reports.take_due(before_ms=until_ms, not_before_ms=0, is_replay=is_replay)
 
     def _transactions_of(self, batch: Purchases) -> list[Transaction]:
-        """The rows with their ids, and their future labels planned."""
-        delays_ms = self._report_delays_ms(len(batch))
+        """The transactions of the rows, with ids; plans their labels."""
+        delays_ms = self._reports.draw_delays_ms(len(batch))
         draws = self._random.random(len(batch)).tolist()
         columns = zip(
             batch.times_ms.tolist(),
@@ -226,45 +221,6 @@ class World:
                 ip_country=None if country == UNKNOWN else COUNTRIES[country],
             )
             self._transactions += 1
-            self._plan_labels(transaction, kind=kind, delay_ms=delay_ms, draw=draw)
+            self._reports.plan(transaction, kind=kind, delay_ms=delay_ms, draw=draw)
             rows.append(transaction)
         return rows
-
-    def _report_delays_ms(self, count: int) -> list[int]:
-        """Hours to days: log-normal, median 8 hours, at least one, within the limit."""
-        hours = self._random.lognormal(np.log(8.0), 0.8, size=count)
-        delays_ms = np.clip(hours * HOUR_MS, HOUR_MS, LABEL_DELAY_MS_MAX - HOUR_MS)
-        result: list[int] = delays_ms.astype(np.int64).tolist()
-        return result
-
-    def _plan_labels(
-        self, transaction: Transaction, *, kind: int, delay_ms: int, draw: float
-    ) -> None:
-        """Of fraud 99 % is reported and 1.5 % revised later; 1 % of the rest is cleared."""
-        if kind != HONEST:
-            if draw < 0.99:
-                self._plan_label(transaction, delay_ms=delay_ms, is_fraud=True)
-            if draw < 0.015:
-                revised_ms = min(delay_ms + 18 * HOUR_MS, LABEL_DELAY_MS_MAX)
-                self._plan_label(transaction, delay_ms=revised_ms, is_fraud=False)
-        elif draw < 0.01:
-            self._plan_label(transaction, delay_ms=delay_ms, is_fraud=False)
-
-    def _plan_label(self, transaction: Transaction, *, delay_ms: int, is_fraud: bool) -> None:
-        label = Label(
-            transaction_id=transaction.transaction_id,
-            merchant_id=transaction.merchant_id,
-            event_time_ms=transaction.event_time_ms,
-            observed_time_ms=transaction.event_time_ms + delay_ms,
-            is_fraud=is_fraud,
-        )
-        self._labels_made += 1
-        heapq.heappush(self._labels, (label.observed_time_ms, self._labels_made, label))
-
-    def _due_labels(
-        self, *, before_ms: int, not_before_ms: int, is_replay: bool
-    ) -> Iterator[Event]:
-        """Labels observed before a moment; what was missed is due at ``not_before_ms``."""
-        while self._labels and self._labels[0][0] < before_ms:
-            event = label_event(heapq.heappop(self._labels)[2], is_replay=is_replay)
-            yield replace(event, due_ms=max(event.due_ms, not_before_ms))

@@ -1,25 +1,19 @@
-"""Sends events to Kafka, and reads how far the feature log has come.
+"""Sends events to Kafka.
 
-confluent-kafka, not the project's ordinary kafka-python: on 2 cores with broker and reader
-beside it kafka-python produced 7,300 events/s at 125 µs of CPU each, which is taken from the
-system under test; confluent-kafka 37,600/s at 12 µs. The callers are `pump` and `replay`.
+Uses confluent-kafka, because the generator shares the processors with the system under test: on 2
+cores with broker and reader kafka-python sent 7,300 events/s at 125 µs of CPU each, confluent-kafka
+37,600/s at 12 µs. Called by `pump.py` and `replay.py`.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
-from confluent_kafka import KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import KafkaError, Message, Producer
 from kafka.partitioner.default import murmur2
 
-from clients.kafka import ANSWER_S_MAX, with_retries
 from infra.simulation.event import Event
 from schemas.errors import RetryableError
 from schemas.topics import (
-    DEAD_LETTERS,
-    FEATURES,
     LABEL_TYPE,
     LIBRDKAFKA_PARTITIONER,
     REPLAY_HEADER,
@@ -34,17 +28,17 @@ _Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
 
 class DeliveryError(RetryableError):
-    """The broker did not acknowledge an event; what came before it may have arrived."""
+    """The broker did not acknowledge an event; earlier events may have arrived."""
 
 
 class EventWriter(Protocol):
-    """Where events go."""
+    """Takes events and delivers them."""
 
     def write(self, event: Event, *, timestamp_ms: int) -> None:
-        """Hand over one event.
+        """Take one event for delivery.
 
-        Returning does not promise arrival; only `flush` does. Events of one key arrive in the
-        order written.
+        The event may not have arrived when this returns; only `flush` guarantees that. Events of
+        one key arrive in the order in which they were written.
 
         Raises:
             DeliveryError: an earlier event was refused or timed out.
@@ -54,7 +48,7 @@ class EventWriter(Protocol):
         """Wait until all events written so far are acknowledged by the broker.
 
         Raises:
-            DeliveryError: at least one was not.
+            DeliveryError: an event was not acknowledged.
         """
 
 
@@ -66,7 +60,7 @@ class KafkaEventWriter:
 
     Args:
         bootstrap: Kafka's address, host:port.
-        linger_ms: how long a batch may wait for more events.
+        linger_ms: linger of the producer: how long a batch waits for more events, ms.
     """
 
     def __init__(self, bootstrap: str, *, linger_ms: int) -> None:
@@ -122,47 +116,11 @@ class KafkaEventWriter:
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
-            raise DeliveryError(f"Kafka did not take an event: {self._failure}")
-
-
-class KafkaLogProgress:
-    """How many transactions the running system has answered, counted at the ends of its logs.
-
-    A transaction becomes one row of the feature log, or a dead letter, in the partition it came
-    in. After a failure of the job rows are repeated, so the count may run ahead by as many.
-
-    Args:
-        bootstrap: Kafka's address.
-        partitions: of the feature log and the dead letters alike.
-    """
-
-    def __init__(self, bootstrap: str, *, partitions: list[int]) -> None:
-        self._bootstrap = bootstrap
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        self._asked = {
-            TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
-            for topic in (FEATURES, DEAD_LETTERS)
-            for partition in partitions
-        }
-
-    def answered(self) -> dict[int, int]:
-        """Sum of the end offsets of the feature log and the dead letters, by partition.
-
-        Raises:
-            KafkaUnreachableError: no answer within `ANSWER_S_MAX`.
-        """
-        return with_retries(self._bootstrap, self._ends)
-
-    def _ends(self) -> dict[int, int]:
-        futures = self._admin.list_offsets(self._asked, request_timeout=ANSWER_S_MAX)
-        counts: dict[int, int] = defaultdict(int)
-        for place, future in futures.items():
-            counts[place.partition] += future.result().offset
-        return counts
+            raise DeliveryError(f"Kafka did not accept an event: {self._failure}")
 
 
 def partition_by_key(partitions: int) -> Callable[[bytes], int]:
-    """Kafka's own choice of a partition: murmur2 of the key, its sign dropped, modulo the count.
+    """Give Kafka's own partitioner: murmur2 of the key without its sign, modulo the count.
 
     Examples:
         >>> partition_by_key(4)(b"u-1")

@@ -7,8 +7,9 @@ import pytest
 
 from features.definitions import DAY_MS
 from infra.simulation.event import Event
+from infra.simulation.fraud_reports import LABEL_DELAY_MS_MAX
 from infra.simulation.population import Population
-from infra.simulation.world import LABEL_DELAY_MS_MAX, World
+from infra.simulation.world import World
 from schemas.codec import decode_label, decode_transaction
 from schemas.label import Label
 from schemas.topics import LABELS, TRANSACTIONS

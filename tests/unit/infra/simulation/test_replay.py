@@ -4,15 +4,8 @@ from collections.abc import Callable
 import pytest
 
 from infra.simulation.event import Event
-from infra.simulation.replay import (
-    SLICE_MS,
-    STALLED_MS_MAX,
-    Gate,
-    Pace,
-    Progress,
-    StalledError,
-    replay,
-)
+from infra.simulation.gate import STALLED_MS_MAX, Gate, StalledError
+from infra.simulation.replay import SLICE_MS, Pace, Progress, replay
 from schemas.topics import LABELS, TRANSACTIONS
 
 T0_MS = 1_522_540_800_000
@@ -20,7 +13,7 @@ PARTITIONS = 2
 
 
 class FakeClock:
-    """Time passes only while somebody sleeps; `while_asleep` is what the world does meanwhile."""
+    """Time passes only in `sleep`, which also calls `while_asleep`."""
 
     def __init__(self) -> None:
         self.time_ms = T0_MS
