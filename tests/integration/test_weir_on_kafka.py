@@ -4,6 +4,10 @@ Of their own, because the topics' names are fixed and the session's broker belon
 system's tests. The velocity job is its in-memory twin.
 """
 
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,6 +35,7 @@ from tests.builders import DECISION, NOW_MS
 from tests.services import Services
 from tests.velocity_twin import TwinOnKafka, VelocityTwin
 
+REPO = Path(__file__).parents[2]
 DAY_MS = 86_400_000
 DELAY_MS = 24 * 3_600_000
 KAFKA_ONLY = ("--only", "feature_log", "--only", "training_rows")
@@ -215,3 +220,25 @@ def test_decisions_are_shown_by_user_and_kind(broker: Settings) -> None:
     of_user = weir(broker, "decisions", "--user", "u-2")
     assert "t-2" in of_user.stdout
     assert "t-1" not in of_user.stdout
+
+
+def test_new_decisions_are_followed_until_ctrl_c(broker: Settings) -> None:
+    command = [sys.executable, "-m", "infra.cli.main", "decisions", "--follow", "--json"]
+    environment = {**os.environ, **environment_of(broker), "PYTHONPATH": str(REPO)}
+    producer = KafkaProducer(bootstrap_servers=broker.kafka_bootstrap)
+
+    def send(transaction_id: str) -> bytes:
+        value = encode_decision(replace(DECISION, transaction_id=transaction_id))
+        producer.send(DECISIONS, key=b"u", value=value).get(10)
+        return value + b"\n"
+
+    past = send("past")
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != past:
+            pass
+        new = send("new")
+        assert process.stdout.readline() == new
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    producer.close()
