@@ -1,1 +1,1 @@
-"""Clients of Kafka, MLflow and Redis that more than one service needs."""
+"""Clients of Kafka, MLflow and Redis that several services share, and probes of all services."""

@@ -1,7 +1,8 @@
-"""Does a service answer? One question a service, over the wire, standard library only.
+"""Probes: whether a service answers, asked over its own protocol with the standard library only.
 
-The launcher asks before it starts a program that needs the service, the stack asks before it says
-"up", the doctor asks for its report. No probe raises for a service that is down: down is an answer.
+The launcher probes a service before it starts a program that needs it, the local stack before it
+reports "up", and the doctor for its report. A probe of a service that is down returns False; it
+does not raise.
 """
 
 import http.client
@@ -24,8 +25,7 @@ _REPLY_BYTES_MAX = 65_536
 def kafka_answers(address: str) -> bool:
     """Whether the broker at ``host:port`` answers an ApiVersions request without an error.
 
-    The broker opens its port only after the controller has let it in, so an answer means that
-    topics can be created.
+    A broker opens its port only after the controller has registered it, so topics can be created.
     """
     try:
         reply = _ask_kafka(address, _API_VERSIONS_KEY, b"")
@@ -35,16 +35,16 @@ def kafka_answers(address: str) -> bool:
 
 
 def kafka_group_is_stable(group_at_address: str) -> bool:
-    """Whether the members of a consumer group, ``name@host:port``, have their partitions.
+    """Whether a consumer group, ``name@host:port``, is stable: all members have their partitions.
 
-    Asks one broker: the group's coordinator where there is only one. A member that was killed
-    counts until its session ends.
+    Asks the broker at the address, which must be the coordinator of the group; with a single broker
+    it is. A member that was killed counts until its session times out.
     """
     group, _, address = group_at_address.rpartition("@")
     name = group.encode()
     try:
         reply = _ask_kafka(address, _DESCRIBE_GROUPS_KEY, struct.pack(">ih", 1, len(name)) + name)
-        # One group: error code, its name, its state; each text behind its length.
+        # One group: error code, name, state; each text is preceded by its length.
         error_code, name_length = struct.unpack_from(">4xhh", reply)
         (state_length,) = struct.unpack_from(">h", reply, 8 + name_length)
     except (OSError, struct.error):
@@ -54,7 +54,7 @@ def kafka_group_is_stable(group_at_address: str) -> bool:
 
 
 def redis_answers(address: str) -> bool:
-    """Whether the Redis at ``host:port`` answers PING; while it loads its file it does not."""
+    """Whether the Redis at ``host:port`` answers PING; it does not while it loads its data."""
     try:
         return _exchange(address, b"PING\r\n", reply_bytes=7) == b"+PONG\r\n"
     except OSError:
@@ -67,7 +67,7 @@ def http_answers(url: str) -> bool:
 
 
 def get_json(url: str) -> Any:
-    """The decoded answer of ``GET url``, or None if there is none or its status is not 200."""
+    """The decoded JSON of ``GET url``; None without an answer, or if its status is not 200."""
     status, body = _get(url)
     if status != http.client.OK:
         return None
@@ -84,7 +84,7 @@ def flink_has_task_manager(rest_url: str) -> bool:
 
 
 def flink_running_jobs(rest_url: str) -> list[str]:
-    """Names of the jobs of which every task runs."""
+    """Names of the jobs whose tasks all run."""
     overview = get_json(f"{rest_url}/jobs/overview") or {"jobs": []}
     return [
         job["name"]
@@ -112,12 +112,14 @@ def is_ready(target: str) -> bool:
     """
     name, _, address = target.partition("=")
     if name not in PROBES or not address:
-        raise ValueError(f"no such target {target!r}; write one of {sorted(PROBES)}=ADDRESS")
+        raise ValueError(
+            f"no such target {target!r}; write PROBE=ADDRESS, PROBE one of {sorted(PROBES)}"
+        )
     return PROBES[name](address)
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float) -> bool:
-    """Ask until the condition holds; False if it does not within ``timeout_s``."""
+    """Check until the condition holds; False if it does not within ``timeout_s``."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() >= deadline_s:
@@ -127,7 +129,7 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float) -> bool:
 
 
 def _ask_kafka(address: str, api_key: int, body: bytes) -> bytes:
-    """Send version 0 of a request; give the reply behind its header."""
+    """Send version 0 of a request; give the reply without its header."""
     client_id = b"weir"
     header = struct.pack(">hhih", api_key, 0, 1, len(client_id)) + client_id
     request = struct.pack(">i", len(header) + len(body)) + header + body
@@ -136,7 +138,7 @@ def _ask_kafka(address: str, api_key: int, body: bytes) -> bytes:
         (size,) = struct.unpack(">i", _received(connection, 4))
         reply = _received(connection, min(size, _REPLY_BYTES_MAX))
     if reply[:4] != b"\x00\x00\x00\x01":
-        raise ConnectionError(f"{address} answers another question than ours")
+        raise ConnectionError(f"{address} answers with the id of another request")
     return reply[4:]
 
 
@@ -156,7 +158,7 @@ def _received(connection: socket.socket, size: int) -> bytes:
     while len(reply) < size:
         part = connection.recv(size - len(reply))
         if not part:
-            raise ConnectionError("the service hung up")
+            raise ConnectionError("the service closed the connection")
         reply += part
     return reply
 
