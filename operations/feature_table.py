@@ -74,7 +74,7 @@ def export_feature_log(bootstrap: str, path: Path, *, all_rows: bool) -> ExportC
         InvalidEventError: a record is not a feature row.
     """
     count = ExportCount()
-    records = read_log(bootstrap, FEATURES)
+    records = read_log(bootstrap, FEATURES, values_only=True)
     unfinished = path.with_name(path.name + ".part")
     try:
         with pq.ParquetWriter(unfinished, SCHEMA, compression="zstd") as writer:

@@ -45,7 +45,7 @@ def read_labelled_rows(settings: Settings, rows: Rows) -> pd.DataFrame:
     Raises:
         NoFeatureRowsError: there is nothing to learn from.
         OneClassError: no fraud is known, or nothing but fraud.
-        LogUnreachableError: Kafka does not answer.
+        KafkaUnreachableError: Kafka does not answer.
         NoArchiveError: nothing has been archived yet.
     """
     if rows.source is Source.ARCHIVE:

@@ -72,7 +72,7 @@ def train(
 
     Raises:
         ModelRegistryUnreachableError: MLflow does not answer; asked before anything is read.
-        TrainingDataError, NoArchiveError, LogUnreachableError: as `rows` raises them.
+        TrainingDataError, NoArchiveError, KafkaUnreachableError: as `rows` raises them.
         CompiledModelMismatchError: the compiled trees score differently; nothing is registered.
         OtherDefinitionsError: the log follows other feature definitions; nothing is registered.
     """
