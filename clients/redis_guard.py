@@ -2,8 +2,8 @@
 
 After a failed call the circuit is open for `CIRCUIT_OPEN_MS`: calls then fail at once, so that a
 slow Redis delays at most one batch a second. Used by the stores of the scorer. The breaker itself
-is three lines; `circuitbreaker` 2.1 and `purgatory` 3.0 would replace only these, read their own
-clock, and map no errors.
+is three lines. The libraries circuitbreaker 2.1 and purgatory 3.0 would replace only these, cannot
+be given a clock, and map no errors.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ class TestRedis(Suite):
                 relay.hang()
                 for now_ms in (0, CIRCUIT_OPEN_MS - 1):
                     store.now_ms = now_ms
-                    # The second time nobody is asked, or it would have failed once more.
+                    # The second time Redis is not called, or it would have failed once more.
                     assert await reader.read_users(["u"]) is None
                     assert store.failed() == 1
                 relay.restore()

@@ -172,8 +172,7 @@ class Archiver:
             raise OtherLogError(
                 f"the archive of {topic} partition {partition} goes to offset {start}, the log at "
                 f"{self._bootstrap} ends at {range_.end}: they do not belong together; name "
-                "another archive (WEIR_ARCHIVE_URL) or make this one anew with "
-                "`weir archive rebuild`"
+                "another archive (WEIR_ARCHIVE_URL) or run `weir archive rebuild`"
             )
         if start < range_.first:
             logger.warning(
