@@ -76,6 +76,10 @@ doctor: $(VENV) ## say what is installed, running and reachable, and what to do 
 
 ## ---- checking ----
 
+.PHONY: rooms
+rooms: $(VENV) ## draw the rooms of the code: layers, folders, and the imports between them
+	@$(BIN)/python -m infra.rooms
+
 .PHONY: test
 test: setup ## everything CI runs: lint, house, unit, component, dags, integration, e2e and chaos
 	@$(MAKE) lint

@@ -1,7 +1,7 @@
-"""Fixtures for all tests: real services by the session, and what no test may leave unnoticed.
+"""Fixtures for all tests: real services, started once a session, and a check of error logs.
 
-`kafka`, `redis_server` and `mlflow_server` start one service each, once a session; `weir_stack` is
-everything. An ERROR log record that a test did not announce fails it.
+`kafka`, `redis_server` and `mlflow_server` start one service each; `weir_stack` starts everything.
+A test fails if an ERROR is logged that it did not announce.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import hypothesis
 
-# Before Feast: importing that makes counters of one name one, in all registries of the process.
+# Imported before Feast, which changes it: counters of one name would be shared by all registries.
 import prometheus_client  # noqa: F401
 import pytest
 
@@ -22,11 +22,12 @@ SERVICE_FIXTURES = {"kafka", "redis_server", "mlflow_server", "weir_stack", "loc
 SERVICE_PARAMETERS = {"kafka", "redis", "mlflow"}
 
 BROKEN_CONNECTION = r"^kafka\.(cluster: Metadata refresh: failed |net\.(connection|transport): )"
-"""kafka-python says so of every connection that ends while a request is on its way, its own close
-included, in words that depend on the moment. It connects anew; who needed an answer fails."""
+"""kafka-python logs this for every connection that ends while a request is in flight, also when it
+closes the connection itself; the text depends on the timing. It connects again, and a call that
+needed the answer fails by itself."""
 
-# Time limits belong to the machine, not to the code: no example fails for being slow.
-# Few examples at every save; `make component` takes the profile `thorough`.
+# No deadline: how long an example takes depends on the machine. Few examples by default; `make
+# component` uses the profile `thorough`.
 hypothesis.settings.register_profile("quick", deadline=None, print_blob=True, max_examples=24)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=160)
 hypothesis.settings.load_profile("quick")
@@ -34,7 +35,7 @@ hypothesis.settings.load_profile("quick")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed of random tests here, so that it can be printed and given back."""
+    """Choose the seed of random tests here, so that it is printed and can be passed again."""
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
 
@@ -44,9 +45,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a real service, so that `make unit` can leave it out.
+    """Mark the tests that start a real service.
 
-    A contract suite asks for its services when it runs, by the parameter that names one.
+    A contract suite requests its service when it runs, so it is found by its parameter.
     """
     for item in items:
         parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
@@ -81,7 +82,7 @@ def kafka(containers: bool, local_services: Services) -> Iterator[Services]:
 
 @pytest.fixture(scope="session")
 def redis_server(containers: bool, local_services: Services) -> Iterator[Services]:
-    """A Redis; keep to keys with a unique prefix."""
+    """A Redis; use keys with a unique prefix."""
     if containers:
         with services.redis_container(local_services.settings) as started:
             yield started
@@ -91,7 +92,7 @@ def redis_server(containers: bool, local_services: Services) -> Iterator[Service
 
 @pytest.fixture(scope="session")
 def mlflow_server(local_services: Services) -> Services:
-    """An MLflow server; always a local process, as MLflow needs no container to be clean."""
+    """An MLflow server, always a local process."""
     return _started(local_services, "mlflow")
 
 
@@ -105,7 +106,7 @@ def weir_stack(local_services: Services) -> Services:
 
 @pytest.fixture(autouse=True)
 def _no_unexpected_error_logs(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test in which code of ours or a library logged an ERROR nobody expected."""
+    """Fail a test in which our code or a library logs an ERROR that the test does not expect."""
     marks = request.node.iter_markers("expects_error_log")
     expected = [BROKEN_CONNECTION, *(mark.args[0] for mark in marks)]
     records: list[str] = []

@@ -1,10 +1,10 @@
-"""Real services for tests: one interface, two ways to get them.
+"""Real services for tests: one interface, two implementations.
 
-Where a container engine answers, Kafka and Redis come from testcontainers; elsewhere, and for
-MLflow, Flink and the whole stack always, they are local processes under the same supervisor that
-`make up` uses. A test sees a `Services` either way and must not ask which.
+If a container engine answers, Kafka and Redis come from testcontainers. Otherwise they are local
+processes under the same supervisor that `make up` uses; MLflow, Flink and the whole stack always
+are. A test gets a `Services` in both cases and must not depend on which it is.
 
-`WEIR_TEST_SERVICES=local` or `=containers` decides instead of looking.
+`WEIR_TEST_SERVICES=local` or `=containers` makes the choice explicit.
 """
 
 import os
@@ -28,10 +28,10 @@ REDIS_IMAGE = "redis:7.2"
 
 @dataclass(frozen=True)
 class Services:
-    """The addresses of what a test asked for; the rest of the settings points to closed ports.
+    """The addresses of the services; settings of services that do not run point to closed ports.
 
     Attributes:
-        settings: what any entry point of ours would be given.
+        settings: settings as an entry point would get them.
         stack: the local stack, None if the services are containers.
     """
 
@@ -55,8 +55,8 @@ class Services:
         return self.settings.flink_rest_url
 
     def new_topic(self, prefix: str = "test", *, partitions: int = 1) -> str:
-        """Make a topic that no other test uses; the broker makes none by itself."""
-        from kafka.admin import KafkaAdminClient  # slow to import; unit tests need it not
+        """Create a topic that no other test uses; the broker creates none by itself."""
+        from kafka.admin import KafkaAdminClient  # slow to import, and unit tests do not need it
 
         from infra.local.topics import wait_until_served
 
@@ -79,11 +79,11 @@ def unique_name(prefix: str) -> str:
 
 
 def wants_containers(choice: str | None, engine_answers: Callable[[], bool]) -> bool:
-    """Whether Kafka and Redis shall be containers.
+    """Whether Kafka and Redis are containers.
 
     Args:
         choice: value of ``WEIR_TEST_SERVICES``.
-        engine_answers: asked only if there is no choice, or to refuse an impossible one.
+        engine_answers: called only if no choice was made, or to check that containers are possible.
     """
     if choice not in (None, "local", "containers"):
         raise ValueError(f"WEIR_TEST_SERVICES={choice!r}; write local or containers")
@@ -97,7 +97,7 @@ def wants_containers(choice: str | None, engine_answers: Callable[[], bool]) -> 
 
 def container_engine_answers() -> bool:
     """Whether a container engine answers a ping within ``ENGINE_TIMEOUT_S``."""
-    import docker  # slow to import; unit tests need it not
+    import docker  # slow to import, and unit tests do not need it
     import docker.errors
 
     try:
@@ -119,7 +119,7 @@ def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
     Everything it starts ends with this process, even if this process is killed.
 
     Args:
-        keep_logs: asked at the end; if true the logs stay and their place is printed.
+        keep_logs: called at the end; if true the logs are kept and their path is printed.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="weir-test-", dir="/tmp"))  # a socket's path is short
     kafka, redis, mlflow, rest, rpc, api, metrics = free_ports(7)
@@ -148,7 +148,7 @@ def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
 
 @contextmanager
 def kafka_container(settings: Settings) -> Iterator[Services]:
-    """A Kafka broker in a container; like ours it makes no topic by itself."""
+    """A Kafka broker in a container; like the local one it creates no topic by itself."""
     from testcontainers.community.kafka import KafkaContainer  # only where an engine answers
 
     container = KafkaContainer(KAFKA_IMAGE).with_kraft()

@@ -1,4 +1,4 @@
-"""Small live traffic for tests, with ids of its own so that no test meets another's."""
+"""Small live traffic for tests, with unique ids, so that tests do not see each other's events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def now_ms() -> int:
 
 
 def live_transaction(prefix: str, number: int, **changes: Any) -> dict[str, Any]:
-    """A valid transaction of now; user and merchant repeat, so that windows fill."""
+    """A valid transaction of now; users and merchants repeat, so that windows fill."""
     return {
         "transaction_id": f"{prefix}-{number}",
         "user_id": f"{prefix}-u{number % 7}",
@@ -41,7 +41,7 @@ class Traffic:
     Args:
         bootstrap: Kafka's address.
         rate: transactions a second.
-        users: how many users take part.
+        users: number of users.
     """
 
     def __init__(self, bootstrap: str, *, rate: float, users: int) -> None:

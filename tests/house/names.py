@@ -102,7 +102,7 @@ def words(*, with_strings_of_tests: bool) -> frozenset[str]:
         if name.endswith(".py"):
             with_strings = with_strings_of_tests or not name.startswith("tests/")
             found.update(_python_words(texts.read(name), with_strings=with_strings))
-        elif name.endswith(".java"):
+        elif name.endswith((".java", ".rs")):
             found.update(_WORD.findall(_JAVA_COMMENT.sub("", texts.read(name))))
         elif not name.endswith(_NO_CODE):
             found.update(_WORD.findall(texts.read(name)))

@@ -15,9 +15,9 @@ from fastapi.routing import APIRoute
 
 from features import batch, definitions
 from features.online import layout as online_store
-from infra.simulation.run_summary import RunSummary
 from infra.local import programs
 from infra.local.layout import Layout
+from infra.simulation.run_summary import RunSummary
 from models.heuristic import RULES
 from schemas import dead_letter, topics
 from schemas.codec import decode_transaction

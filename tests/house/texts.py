@@ -1,7 +1,8 @@
 """The prose of the repository: docstrings, comments and documents, each with its place.
 
-Python is read by `ast` and `tokenize`, Java by its comments; of every other text file with comments
-(shell, configuration, build files) all lines are taken. Knows nothing of what the prose says.
+Python is read by `ast` and `tokenize`, Java and Rust by their comments; of other text files with
+comments (shell, configuration, build files) all lines are taken. What the prose says is not known
+here; `references.py` and `test_words.py` look at that.
 """
 
 from __future__ import annotations
@@ -39,9 +40,7 @@ class Text(NamedTuple):
 @cache
 def files() -> tuple[str, ...]:
     """Name every file of the repository, relative to it: all but what `.gitignore` names."""
-    lines = (REPO / ".gitignore").read_text(encoding="utf-8").splitlines()
-    ignored = {line.strip("/") for line in lines if line and not line.startswith("#")}
-    return tuple(str(path.relative_to(REPO)) for path in _walk(REPO, {".git", *ignored}))
+    return tuple(str(path.relative_to(REPO)) for path in _walk(REPO, {".git"}))
 
 
 def read(name: str) -> str:
@@ -61,7 +60,7 @@ def texts_of(name: str, content: str) -> Iterator[Text]:
     if name.endswith(".py"):
         yield from _docstrings(name, content)
         yield from _comments(name, content)
-    elif name.endswith(".java"):
+    elif name.endswith((".java", ".rs")):
         for found in _JAVA_COMMENT.finditer(content):
             line = content.count("\n", 0, found.start()) + 1
             yield Text(name, line, _JAVA_MARGIN.sub("", found[0]))
@@ -70,6 +69,11 @@ def texts_of(name: str, content: str) -> Iterator[Text]:
 
 
 def _walk(directory: Path, ignored: set[str]) -> Iterator[Path]:
+    """Give the files of a directory; the `.gitignore` of a directory holds below it too."""
+    rules = directory / ".gitignore"
+    if rules.is_file():
+        lines = rules.read_text(encoding="utf-8").splitlines()
+        ignored = ignored | {line.strip("/") for line in lines if line and line[0] != "#"}
     for path in sorted(directory.iterdir()):
         if any(path.match(pattern) for pattern in ignored):
             continue
@@ -80,8 +84,9 @@ def _walk(directory: Path, ignored: set[str]) -> Iterator[Path]:
 
 
 def _read_if_prose(name: str) -> str:
-    suffixes = (".py", ".java", ".md", ".sh", ".yaml", ".conf", ".properties", ".html", ".toml")
-    is_prose = name.endswith(suffixes) or name in ("Makefile", "infra/local/pom.xml")
+    suffixes = (".py", ".java", ".rs", ".md", ".sh", ".yaml", ".conf", ".properties", ".html")
+    named = ("Makefile", "infra/local/pom.xml", "pyproject.toml")
+    is_prose = name.endswith(suffixes) or name in named
     return read(name) if is_prose else ""
 
 
