@@ -1,9 +1,9 @@
-# Weir: everything starts here. `make help` prints the targets.
-# On a fresh Debian 12 with Python 3.11, every target installs what it needs first.
+# Weir's build. `make help` prints the targets.
+# On a fresh Debian 12 with Python 3.11, every target first installs what it needs.
 #
-#   WEIR_DATA_DIR   where a stack keeps everything (default .weir)
+#   WEIR_DATA_DIR   directory for all data of a stack (default .weir)
 #   WEIR_*_PORT     ports; a second stack needs its own directory and ports
-#   PYTHON          the Python 3.11 to make the environments from (default: the first usable one)
+#   PYTHON          the Python 3.11 for the environments (default: the first usable one)
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,10 +11,10 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-# Both environments build the same editable package; the cores are busy anyway.
+# Not parallel: both environments build the same editable package.
 .NOTPARALLEL:
 
-# One stamp a part: a part is made again when a file it was made from is newer than its stamp.
+# One stamp for each part; the part is built again if one of its sources is newer than the stamp.
 UV := .tools/bin/uv
 VENV := .venv/.made
 STREAMS_VENV := .venv-streams/.made
@@ -29,21 +29,21 @@ RIVALS_VENVS := $(RIVALS:%=.venv-bench-%/.made)
 FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
 
 BIN := .venv/bin
-# Compiled tests are kept, also where the environment forbids it: half of a short run is compiling.
+# Keeps the bytecode of tests even if the environment forbids it: compiling is half of a short run.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.cache/bytecode" $(BIN)/python -m pytest
-# Only modules that hold examples are imported for them; those of training bring pandas along.
+# Imports only modules that have examples; those of the second list import pandas, which is slow.
 EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' clients features infra schemas scoring streams)
 SLOW_EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' models operations training)
-# Compiled once here instead of at every start: some machines forbid Python to keep bytecode.
+# Compiles once, because on some machines Python may not write bytecode at run time.
 UV_SYNC := $(UV) pip sync --quiet --require-hashes --compile-bytecode
 UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make requirements' $(UV) pip compile --quiet \
 	--python-version 3.11 --generate-hashes --no-emit-index-url
 
-# Sub-makes of `test` print no "Entering directory".
+# No "Entering directory" lines from the sub-makes of `test`.
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
-help: ## print this
+help: ## print this list
 	@echo 'make TARGET    [WEIR_DATA_DIR=.weir] [WEIR_KAFKA_PORT=9092 ...] [PYTHON=python3.11]'
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) \
 		| while IFS=$$'\t' read -r target text; do printf '  %-14s %s\n' "$$target" "$$text"; done
@@ -51,7 +51,7 @@ help: ## print this
 ## ---- running ----
 
 .PHONY: demo
-demo: setup ## score live traffic and watch it; Ctrl-C ends it. DURATION=60: no terminal, one JSON line
+demo: setup ## score live traffic and watch it; Ctrl-C ends it. DURATION=60: run 60 s, print one JSON line
 	@$(BIN)/weir demo $(if $(DURATION),--duration $(DURATION))
 
 .PHONY: up
@@ -59,19 +59,19 @@ up: setup ## start the stack: Kafka, Redis, MLflow, Flink and Weir's own process
 	@$(BIN)/weir up
 
 .PHONY: down
-down: ## stop the stack; its data stays
+down: ## stop the stack and keep its data
 	@[ ! -x $(BIN)/weir ] || $(BIN)/weir down
 
 .PHONY: status
-status: $(VENV) ## say what runs, with ports and logs
+status: $(VENV) ## list the programs with their state, ports and logs
 	@$(BIN)/weir status
 
 .PHONY: logs
-logs: $(VENV) ## show the logs; PROGRAM=kafka shows one
+logs: $(VENV) ## show the logs; PROGRAM=kafka shows one program's
 	@$(BIN)/weir logs $(PROGRAM)
 
 .PHONY: doctor
-doctor: $(VENV) ## say what is installed, running and reachable, and what to do about the rest
+doctor: $(VENV) ## check what is installed, running and reachable, and say how to fix the rest
 	@$(BIN)/weir doctor
 
 ## ---- checking ----
@@ -91,58 +91,58 @@ test: setup ## everything CI runs: lint, house, unit, component, dags, integrati
 	@$(MAKE) end-to-end
 
 .PHONY: lint
-lint: $(VENV) ## formats, lint rules, types and import directions (CI)
+lint: $(VENV) ## check format, lint rules, types and import directions (CI)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 .PHONY: format
-format: $(VENV) ## rewrite the sources as `make lint` wants them
+format: $(VENV) ## format the sources and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# One process: another one would import and collect everything once more, which takes as long.
+# One process: a second one would spend the time that it saves on imports and collection.
 .PHONY: unit
-unit: $(VENV) ## tests that start nothing, and the examples in docstrings: some seconds (CI)
+unit: $(VENV) ## run the tests that need no service, and the examples in docstrings; takes seconds (CI)
 	$(PYTEST) --doctest-modules tests/unit $(EXAMPLES)
 
 .PHONY: component
-component: $(VENV) ## one module with its libraries, whole tables; the random tests again, with more examples (CI)
+component: $(VENV) ## run the tests with real libraries and tables, and the random tests with more examples (CI)
 	$(PYTEST) --numprocesses auto --doctest-modules tests/component $(SLOW_EXAMPLES)
 	$(PYTEST) --numprocesses auto --hypothesis-profile thorough -m hypothesis tests/unit
 
 .PHONY: house
-house: $(VENV) ## the rules of the house, and what the documents claim (CI)
+house: $(VENV) ## check the rules for the source, and the documents against the code (CI)
 	$(PYTEST) tests/house
 
-# Alone, with no conftest and no configuration: nothing of ours is installed beside Airflow.
+# Without conftest and configuration, because none of our packages are in Airflow's environment.
 .PHONY: dags
-dags: $(AIRFLOW_VENV) ## the schedules for Airflow, parsed by Airflow (CI)
+dags: $(AIRFLOW_VENV) ## parse the schedules for Airflow with Airflow (CI)
 	@mkdir -p .cache/airflow
 	AIRFLOW_HOME="$(CURDIR)/.cache/airflow" AIRFLOW__CORE__LOAD_EXAMPLES=False \
 		.venv-airflow/bin/python -m pytest --noconftest -c /dev/null --rootdir . tests/airflow
 
 .PHONY: integration
-integration: setup ## adapters against one real service each, fakes against the same suites (CI)
+integration: setup ## test each adapter against its real service, and fakes with the same tests (CI)
 	$(PYTEST) tests/integration tests/contract
 
 .PHONY: e2e
-e2e: setup ## the whole picture on the real broker, Flink, Redis and MLflow
+e2e: setup ## test the whole system with the real broker, Flink, Redis and MLflow
 	$(PYTEST) tests/e2e
 
 .PHONY: chaos
-chaos: setup ## kill -9 under load: nothing lost, repeats identical
+chaos: setup ## kill -9 under load: nothing is lost, repeats are identical
 	$(PYTEST) tests/chaos
 
-# One session for both, so that the stack starts once.
+# One session for both, so that the stack is started once.
 .PHONY: end-to-end
-end-to-end: setup ## e2e and chaos on one stack (CI)
+end-to-end: setup ## run e2e and chaos on one stack (CI)
 	$(PYTEST) tests/e2e tests/chaos
 
 ## ---- measuring ----
 
-# SCENARIO, RATE, RUNS and others narrow it down; docs/benchmarks/README.md says what there is.
+# SCENARIO, RATE, RUNS and others select what is measured; see docs/benchmarks/README.md.
 .PHONY: bench
 bench: setup $(if $(filter rivals,$(SCENARIO)),$(RIVALS_VENVS)) ## measure latency, rates and costs; SCENARIO=latency RATE=2000 RUNS=3
 	@PYTHONPATH=. $(BIN)/python -m tests.bench $(SCENARIO) $(if $(RATE),--rate $(RATE)) \
@@ -153,10 +153,10 @@ bench: setup $(if $(filter rivals,$(SCENARIO)),$(RIVALS_VENVS)) ## measure laten
 ## ---- setting up ----
 
 .PHONY: setup
-setup: $(VENV) $(STREAMS_VENV) jars ## install everything; does nothing the second time
+setup: $(VENV) $(STREAMS_VENV) jars ## install everything that is not installed yet
 
 .PHONY: jars
-jars: $(KAFKA) $(FLINK_LIB) $(GLUE) $(CLASSES) ## Kafka's and Flink's jars, and our own Java glue
+jars: $(KAFKA) $(FLINK_LIB) $(GLUE) $(CLASSES) ## download the jars of Kafka and Flink, and compile our own Java
 
 .PHONY: system-packages
 system-packages:
@@ -185,7 +185,7 @@ $(STREAMS_VENV): requirements/streams.txt pyproject.toml | $(UV)
 	@touch $@
 
 $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
-	@echo 'making .venv-airflow: Airflow, to try infra/airflow with'
+	@echo 'making .venv-airflow: Airflow, to test infra/airflow'
 	@[ -x .venv-airflow/bin/python ] || \
 		$(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" .venv-airflow
 	@$(UV) pip sync --quiet --require-hashes --python .venv-airflow/bin/python $<
@@ -198,8 +198,8 @@ $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
 	@$(UV_SYNC) --python $(@D)/bin/python $<
 	@touch $@
 
-# Editable, without dependencies and without a build environment of its own: the pinned
-# setuptools is there, so nothing unpinned is downloaded.
+# Editable, without dependencies and without a build environment: it uses the pinned setuptools, so
+# nothing unpinned is downloaded.
 install_ourselves = $(UV) pip install --quiet --python $(1)/bin/python --no-deps --no-index \
 	--no-build-isolation --config-settings editable_mode=compat --editable .
 
@@ -221,13 +221,13 @@ $(FLINK_LIB): $(KAFKA) $(STREAMS_VENV)
 	@$(if $(JAVA_HOME),$(JAVA_HOME)/bin/)jar --create --file $@ -C .cache/glue-classes .
 
 $(CLASSES): $(KAFKA) $(FLINK_LIB) $(GLUE) | $(VENV)
-	@echo 'archiving the classes that the JVMs load, so that they start faster'
+	@echo 'archiving the classes of the JVMs, so that they start faster'
 	@rm -rf .cache/classes && mkdir -p .cache/classes
 	@$(BIN)/python -m infra.local.class_archives
 	@touch $@
 
 .PHONY: requirements
-requirements: | $(UV) ## pin again what pyproject.toml asks for; UPGRADE=1 takes the newest versions
+requirements: | $(UV) ## pin the dependencies of pyproject.toml again; UPGRADE=1 takes the newest versions
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements/bootstrap.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:airflow -o requirements/airflow.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra services --extra dev -o requirements/services.txt
@@ -243,6 +243,6 @@ clean: down ## stop the stack and delete its data
 	if [ -f "$$dir/run/supervisord.conf" ]; then rm -rf -- "$$dir"; echo "deleted $$dir"; fi
 
 .PHONY: distclean
-distclean: clean ## delete the environments and downloads too
+distclean: clean ## delete the environments and downloads as well
 	@rm -rf .venv .venv-streams .venv-airflow .venv-bench-* .tools .cache *.egg-info
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
