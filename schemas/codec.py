@@ -28,17 +28,6 @@ from schemas.strict_json import parse_object
 from schemas.topics import HEADER_REPLAY
 from schemas.transaction import Limits, Transaction
 
-__all__ = [
-    "check_id",
-    "decode_label",
-    "decode_transaction",
-    "encode_label",
-    "encode_transaction",
-    "parse_object",
-    "read_transaction",
-    "transaction_from_object",
-]
-
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
 _COUNTRY = re.compile(r"[A-Z]{2}").fullmatch
 

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from schemas import codec
 from schemas.json_schema import schema_of
+from schemas.strict_json import parse_object
 from schemas.transaction import Limits, Transaction
 from scoring.http.parts import ApiParts
 
@@ -107,7 +108,7 @@ async def _read_body(request: Request) -> bytes:
 
 
 def _transaction(body: bytes, *, limits: Limits, now_ms: int) -> Transaction:
-    fields = codec.parse_object(body)
+    fields = parse_object(body)
     # A field that is null counts as left out, as for the other optional fields.
     if fields.get("transaction_id") is None:
         fields["transaction_id"] = f"adhoc-{uuid.uuid4().hex}"
