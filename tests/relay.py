@@ -1,7 +1,8 @@
-"""A TCP relay between a client and a real service, to take the network away and give it back.
+"""A TCP relay between a client and a real service, which can interrupt the network.
 
-The service itself stays up, whoever else uses it. ``cut`` is a service that is gone (connections
-break, new ones are refused at once), ``hang`` one that takes everything and says nothing.
+The service itself stays up for its other clients. ``cut`` behaves like a service that has ended
+(connections break, new ones are refused at once), ``hang`` like one that accepts everything and
+answers nothing.
 """
 
 from __future__ import annotations

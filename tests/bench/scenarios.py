@@ -81,7 +81,7 @@ def open_loop(stack: BenchStack, choices: Choices, rate: float, **changes: Any) 
 
 
 def shown(done: Measured) -> str:
-    """One run in one line, for whoever watches."""
+    """The result of one run as one line of text."""
     found = done.to_json()
     latency_ms = " ".join(f"{name} {value:g}" for name, value in found["latency_ms"].items())
     cpu_us = sum(us for name, us in found["cpu_us_per_event"].items() if name not in MEASURING)

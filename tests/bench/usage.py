@@ -84,7 +84,7 @@ def look(pids: Mapping[str, int]) -> Snapshot:
 
 
 def between(before: Snapshot, after: Snapshot) -> Used:
-    """What was used from one look to the other; a program that was started anew counts whole."""
+    """What was used between two snapshots; a program that was restarted counts from its start."""
     seconds = after.at_s - before.at_s
     cpu_s = {
         name: max(0.0, used_s - before.cpu_s.get(name, 0.0)) for name, used_s in after.cpu_s.items()
@@ -102,7 +102,7 @@ def between(before: Snapshot, after: Snapshot) -> Used:
 
 
 def forget_peaks(pids: Mapping[str, int]) -> None:
-    """Let the peak of each process begin anew."""
+    """Reset the peak memory of each process."""
     for pid in pids.values():
         for each in (pid, *(child for child, _ in children(pid))):
             with suppress(OSError):

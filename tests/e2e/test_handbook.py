@@ -1,4 +1,4 @@
-"""A month that nobody here wrote, through the running system, against its published features."""
+"""A month of the Fraud Detection Handbook through the running system, against published features."""
 
 from __future__ import annotations
 

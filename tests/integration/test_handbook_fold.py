@@ -1,8 +1,8 @@
 """The fold against the published features of the Fraud Detection Handbook, value by value.
 
-Somebody else's numbers, computed by somebody else's code over the same transactions. The files
-carry no licence, so they are not part of the project: the test looks for them beside the checkout
-and is skipped where they are absent. One month is the test; all four months are
+The published numbers were computed by other code over the same transactions. The files carry no
+licence, so they are not part of the project: the test looks for them beside the checkout and is
+skipped where they are absent. The test covers one month; all four months are
 
     WEIR_HANDBOOK_UNTIL=2018-08-01 python -m pytest tests/integration/test_handbook_fold.py -s
 """
