@@ -1,4 +1,4 @@
-"""A month of the Fraud Detection Handbook through the running system, against published features."""
+"""A month of the Fraud Detection Handbook through the running system, against its features."""
 
 from __future__ import annotations
 
