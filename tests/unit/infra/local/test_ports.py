@@ -1,4 +1,4 @@
-"""Which ports are free, and what is said about those that are not."""
+"""Free ports are found, and ports in use are named with their holders."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from infra.local.ports import check_ports
 from infra.local.programs import Port
 
 
-def test_a_port_somebody_listens_on_is_not_free() -> None:
+def test_a_port_with_a_listener_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert not ports.is_free(port)
