@@ -108,7 +108,7 @@ def test_a_replay_is_a_record_with_exactly_this_header(
         [("ce_type", None)],
     ],
 )
-def test_a_record_of_the_expected_type_or_of_nobody_s_is_accepted(
+def test_a_record_of_the_expected_type_or_of_a_producers_own_is_accepted(
     headers: list[tuple[str, bytes | None]] | None,
 ) -> None:
     check_event_type(headers, expected=TRANSACTION_TYPE)

@@ -85,7 +85,7 @@ def test_reports_after_the_last_transaction_are_sent_too(tmp_path: Path) -> None
     assert [event.topic for event in events] == [TRANSACTIONS] * 3 + [LABELS] * 2
 
 
-def test_the_scenario_is_read_by_nobody(tmp_path: Path) -> None:
+def test_the_column_with_the_scenario_is_not_read(tmp_path: Path) -> None:
     events = list(table(written(tmp_path, handbook_columns())).events())
     assert b"cenario" not in b"".join(event.value for event in events).lower()
 
