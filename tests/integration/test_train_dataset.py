@@ -4,43 +4,44 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
-import numpy as np
 import pytest
 import requests
 from mlflow.exceptions import MlflowException
 from requests.adapters import HTTPAdapter
 from typer.testing import CliRunner, Result
 
+from clients.errors import ModelRegistryUnreachableError
+from clients.mlflow_rest import ModelVersion
 from features.batch import BATCH_NAMES
-from features.definitions import DAY_MS
+from features.definitions import DAY_MS, HOUR_MS
 from infra.cli.main import app
-from models.encoding.vector import VectorSpec
-from operations.training_run import clear_unfinished
+from models.artifact.files import SIGNATURE_PATH
+from models.artifact.signature import Signature
+from operations.training_run.leftovers import clear_unfinished
 from schemas.codec import encode_label
 from schemas.label import Label
-from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURES, LABELS
-from tests.builders import LIMITS, transaction
-from tests.scoring_fakes import feature_row
+from tests.logged_system import (
+    DAYS,
+    PER_DAY,
+    ROWS,
+    START_MS,
+    STEP_MS,
+    LoggedSystem,
+    write_archive,
+)
 from tests.services import Services, unique_name
-from training.archive.columns import Record, to_batches
 from training.archive.store import ArchiveTable
-from training.errors import ModelRegistryUnreachableError
 from training.registry.dataset_log import REPORT_FILE, STATISTICS_FILE, TABLE_FILE, experiment_name
 from training.registry.mlflow_runs import TAG_UNFINISHED, UNFINISHED_MS_MAX
-from training.registry.versions import ModelVersion, ModelVersions
+from training.registry.versions import ModelVersions
 
-START_MS = 20_500 * DAY_MS  # 2026-02-16
-DAYS = 40
-PER_DAY = 30
-ROWS = DAYS * PER_DAY
-STEP_MS = DAY_MS // PER_DAY
 FROM, UNTIL = "2026-02-16", "2026-03-18"
 """The first thirty days."""
 
@@ -51,62 +52,39 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def row_bytes(n: int, *, is_fraud: bool, noise: float) -> bytes:
-    """Transaction n of many a day; a fraud shows, mostly."""
-    values = {"user_transaction_count_5m": round(6 * is_fraud + 4 * noise)}
-    event = transaction(
-        transaction_id=f"t{n}", user_id=f"u{n % 40}", event_time_ms=START_MS + n * STEP_MS
-    )
-    return encode_feature_row(replace(feature_row(features=values), transaction=event))
-
-
 def label_bytes(n: int) -> bytes:
+    """The report that transaction n is fraud."""
     time_ms = START_MS + n * STEP_MS
-    return encode_label(Label(f"t{n}", "m-1", time_ms, time_ms + 3_600_000, is_fraud=True))
+    return encode_label(Label(f"t{n}", "m-1", time_ms, time_ms + HOUR_MS, is_fraud=True))
 
 
-def archive(url: str, topic: str, values: list[bytes]) -> None:
-    table = ArchiveTable(url, topic)
-    table.open_or_create()
-    records = [Record(0, at, START_MS, value) for at, value in enumerate(values)]
-    table.append(to_batches(topic, records, limits=LIMITS), next_offsets={0: len(values)})
-
-
-@dataclass(frozen=True)
-class Archived:
-    """An archive that the tests of this module read, never write."""
-
-    url: str
-
-
-@pytest.fixture(scope="module")
-def archived(tmp_path_factory: pytest.TempPathFactory) -> Archived:
-    url = str(tmp_path_factory.mktemp("archive"))
-    rng = np.random.default_rng(3)
-    frauds = rng.random(ROWS) < 0.15
-    noise = rng.normal(size=ROWS)
-    rows = [row_bytes(n, is_fraud=bool(frauds[n]), noise=float(noise[n])) for n in range(ROWS)]
-    archive(url, FEATURES, rows)
-    archive(url, LABELS, [label_bytes(int(n)) for n in np.flatnonzero(frauds)])
-    return Archived(url)
-
-
-def settings_of(services: Services, archived: Archived, directory: Path) -> Settings:
-    """A registered model of its own; the archive is everybody's."""
+def settings_of(services: Services, mlflow: Services, archive_url: str, data: Path) -> Settings:
+    """A registered model of its own, on the logs and the archive that all tests read."""
     return services.settings.model_copy(
         update={
+            "mlflow_tracking_uri": mlflow.mlflow_uri,
             "model_name": unique_name("model"),
-            "archive_url": archived.url,
-            "data_dir": directory,
+            "archive_url": archive_url,
+            "data_dir": data,
             "topic_partitions": 1,
         }
     )
 
 
+@pytest.fixture(scope="module")
+def archive_url(true_system: LoggedSystem, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An archive of the logs, which no test of this module writes to."""
+    url = str(tmp_path_factory.mktemp("archive"))
+    true_system.archive(url)
+    return url
+
+
 @pytest.fixture
-def settings(mlflow_server: Services, archived: Archived, tmp_path: Path) -> Settings:
+def settings(
+    true_services: Services, mlflow_server: Services, archive_url: str, tmp_path: Path
+) -> Settings:
     """A registered model of this test's own."""
-    return settings_of(mlflow_server, archived, tmp_path / "data")
+    return settings_of(true_services, mlflow_server, archive_url, tmp_path / "data")
 
 
 def weir(settings: Settings, *arguments: str) -> Result:
@@ -115,7 +93,7 @@ def weir(settings: Settings, *arguments: str) -> Result:
 
 
 def train(settings: Settings, *arguments: str) -> Result:
-    return weir(settings, "train", "--skip-parity", *arguments)
+    return weir(settings, "train", *arguments)
 
 
 def fails(result: Result, *parts: str) -> None:
@@ -153,9 +131,13 @@ class Trained:
 
 @pytest.fixture(scope="module")
 def trained(
-    mlflow_server: Services, archived: Archived, tmp_path_factory: pytest.TempPathFactory
+    true_services: Services,
+    mlflow_server: Services,
+    archive_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Trained:
-    settings = settings_of(mlflow_server, archived, tmp_path_factory.mktemp("data"))
+    data = tmp_path_factory.mktemp("data")
+    settings = settings_of(true_services, mlflow_server, archive_url, data)
     done = train(settings, "--from", FROM, "--until", UNTIL)
     assert done.exit_code == 0, done.output
     (version,) = versions_of(settings)
@@ -205,9 +187,10 @@ def test_the_page_of_a_version_links_its_data_set_and_so_does_that_of_its_run(
 
 def test_batch_features_are_columns_of_its_vectors(trained: Trained) -> None:
     versions = ModelVersions.from_settings(trained.settings)
-    signature = versions.artifact(trained.version, "weir/signature.json")
-    assert signature is not None
-    assert set(BATCH_NAMES) <= set(VectorSpec.from_signature(signature).columns)
+    content = versions.artifact(trained.version, SIGNATURE_PATH)
+    assert content is not None
+    spec = Signature.read(content, of="the version").vector_spec()
+    assert set(BATCH_NAMES) <= set(spec.columns)
 
 
 def test_of_the_newest_days_those_that_are_old_enough_and_what_was_chosen_is_in_the_report(
@@ -233,8 +216,8 @@ def test_of_the_newest_days_those_that_are_old_enough_and_what_was_chosen_is_in_
 
 
 def test_an_empty_range_is_refused_and_leaves_nothing(settings: Settings) -> None:
-    fails(train(settings, "--from", UNTIL, "--until", FROM), "name a later end")
-    fails(train(settings, "--from", FROM, "--until", FROM), "name a later end")
+    fails(train(settings, "--from", UNTIL, "--until", FROM), "give a later end")
+    fails(train(settings, "--from", FROM, "--until", FROM), "give a later end")
     nothing_is_left(settings)
 
 
@@ -244,10 +227,10 @@ def test_a_range_without_rows_is_refused_and_leaves_nothing(settings: Settings) 
 
 
 def test_a_missing_label_table_is_named_and_leaves_nothing(
-    settings: Settings, tmp_path: Path
+    settings: Settings, true_system: LoggedSystem, tmp_path: Path
 ) -> None:
     url = str(tmp_path / "archive")
-    archive(url, FEATURES, [row_bytes(n, is_fraud=False, noise=0.0) for n in range(400)])
+    write_archive(url, FEATURES, true_system.features[:400])
     settings = settings.model_copy(update={"archive_url": url})
     for options in (("--from", FROM, "--until", UNTIL), ("--days", "9"), ("--source", "archive")):
         fails(train(settings, *options), f"{url}/labels", "weir archive rebuild")
@@ -255,11 +238,11 @@ def test_a_missing_label_table_is_named_and_leaves_nothing(
 
 
 def test_a_missing_label_file_is_named_and_leaves_nothing(
-    settings: Settings, tmp_path: Path
+    settings: Settings, true_system: LoggedSystem, tmp_path: Path
 ) -> None:
     url = str(tmp_path / "archive")
-    archive(url, FEATURES, [row_bytes(n, is_fraud=False, noise=0.0) for n in range(400)])
-    archive(url, LABELS, [label_bytes(7)])
+    write_archive(url, FEATURES, true_system.features[:400])
+    write_archive(url, LABELS, [label_bytes(7)])
     (lost,) = (Path(path) for path in ArchiveTable(url, LABELS).files())
     lost.unlink()
     settings = settings.model_copy(update={"archive_url": url})
@@ -269,11 +252,11 @@ def test_a_missing_label_file_is_named_and_leaves_nothing(
 
 
 def test_a_data_set_of_one_class_is_refused_and_leaves_nothing(
-    settings: Settings, tmp_path: Path
+    settings: Settings, true_system: LoggedSystem, tmp_path: Path
 ) -> None:
     url = str(tmp_path / "archive")
-    archive(url, FEATURES, [row_bytes(n, is_fraud=False, noise=0.0) for n in range(ROWS)])
-    archive(url, LABELS, [label_bytes(ROWS - 1)])
+    write_archive(url, FEATURES, true_system.features)
+    write_archive(url, LABELS, [label_bytes(ROWS - 1)])
     settings = settings.model_copy(update={"archive_url": url})
     fails(train(settings, "--from", FROM, "--until", UNTIL), "0 of 900 rows are fraud")
     nothing_is_left(settings)
@@ -288,13 +271,13 @@ def test_a_report_that_this_archive_does_not_bear_out_is_refused_and_leaves_noth
     for changes, said in (
         ({"rows_digest": "0" * 16}, "came out with other rows"),
         ({"version": {**report["version"], "definition_digest": "0" * 16}}, "this code computes"),
-        ({"version": {"first_ms": 3}}, "is no report of a data set"),
-        ({"version": None}, "is no report of a data set"),
+        ({"version": {"first_ms": 3}}, "is not the report of a data set"),
+        ({"version": None}, "is not the report of a data set"),
     ):
         path.write_text(json.dumps({**report, **changes}))
         fails(train(settings, "--dataset", str(path)), said)
     path.write_text("{")
-    fails(train(settings, "--dataset", str(path)), "is no report of a data set")
+    fails(train(settings, "--dataset", str(path)), "is not the report of a data set")
     nothing_is_left(settings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count, groupby
 from pathlib import Path
@@ -18,9 +18,11 @@ import pytest
 from kafka import KafkaProducer
 from typer.testing import CliRunner
 
+from clients.errors import ModelRegistryUnreachableError
 from features.definitions import DEFINITION_DIGEST
 from infra.cli.main import app
-from operations.training_run import Plan, TrainingOutcome, train_on
+from operations.training_run.request import Plan
+from operations.training_run.run import TrainingOutcome, train_on
 from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURE_ROW_TYPE, cloud_event_headers
@@ -32,7 +34,6 @@ from tests.services import Services, unique_name
 from tests.topic_tail import Tail, tail
 from tests.worker_process import running_worker
 from training.datasets.split import split_by_time
-from training.errors import ModelRegistryUnreachableError
 from training.fitting.fit import ForestParameters
 from training.registry.versions import ModelVersions
 
@@ -52,19 +53,22 @@ def table() -> pd.DataFrame:
 
 
 @pytest.fixture
-def settings(mlflow_server: Services) -> Settings:
-    """A registered model of this test's own."""
-    return mlflow_server.settings.model_copy(update={"model_name": unique_name("model")})
+def settings(mlflow_server: Services, true_services: Services, tmp_path: Path) -> Settings:
+    """A registered model of this test's own, and logs with which parity is 0."""
+    return true_services.settings.model_copy(
+        update={
+            "mlflow_tracking_uri": mlflow_server.mlflow_uri,
+            "model_name": unique_name("model"),
+            "data_dir": tmp_path / "data",
+            "archive_url": str(tmp_path / "archive"),
+        }
+    )
 
 
 def train(
-    table: pd.DataFrame,
-    settings: Settings,
-    parameters: ForestParameters = STRONG,
-    *,
-    parity: Callable[[], str | None] | None = None,
+    table: pd.DataFrame, settings: Settings, parameters: ForestParameters = STRONG
 ) -> TrainingOutcome:
-    plan = Plan(parameters=parameters, seed=3, parity=parity)
+    plan = Plan(parameters=parameters, seed=3)
     return train_on(table, settings, plan=plan, about={"maturity_ms": 0})
 
 
@@ -78,25 +82,14 @@ def shuffled(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_worse_model_is_refused_a_better_one_serves_and_a_rollback_takes_it_back(
-    kafka: Services,
-    redis_server: Services,
-    settings: Settings,
-    table: pd.DataFrame,
-    tmp_path: Path,
+    true_services: Services, settings: Settings, table: pd.DataFrame, tmp_path: Path
 ) -> None:
-    settings = settings.model_copy(
-        update={
-            "kafka_bootstrap": kafka.kafka_bootstrap,
-            "redis_url": redis_server.redis_url,
-            "data_dir": tmp_path / "data",
-            "worker_metrics_port": 0,
-        }
-    )
+    settings = settings.model_copy(update={"worker_metrics_port": 0})
     channels = Channels(
         group=unique_name("scorer"),
-        features=kafka.new_topic("features"),
-        decisions=kafka.new_topic("decisions"),
-        dead_letters=kafka.new_topic("dead-letters"),
+        features=true_services.new_topic("features"),
+        decisions=true_services.new_topic("decisions"),
+        dead_letters=true_services.new_topic("dead-letters"),
     )
     with (
         tail(settings.kafka_bootstrap, channels.decisions) as decisions,
@@ -119,7 +112,7 @@ def test_a_worse_model_is_refused_a_better_one_serves_and_a_rollback_takes_it_ba
             said = weir(settings, "models", "rollback")
             assert f"version {weak.version.version} is the champion again" in said
             decides(decisions, weak.version.version)
-            said = weir(settings, "models", "promote", strong.version.version, "--skip-parity")
+            said = weir(settings, "models", "promote", strong.version.version)
             assert f"version {weak.version.version} is archived" in said
             decides(decisions, strong.version.version)
         decisions.until(lambda seen: len(seen) >= len(sent), within_ms=60_000)
@@ -215,19 +208,6 @@ def test_a_version_says_where_it_comes_from_and_shows_its_figures(
     metrics = client.get_run(first.run_id).data.metrics
     low, value, high = (metrics[f"test_auc{suffix}"] for suffix in ("_low", "", "_high"))
     assert low < value < high
-
-
-def test_a_good_model_is_not_promoted_while_parity_is_not_0(
-    settings: Settings, table: pd.DataFrame
-) -> None:
-    outcome = train(table, settings, parity=lambda: "3 values mismatched")
-    assert outcome.blocked
-    versions = ModelVersions.from_settings(settings)
-    assert versions.champion() is None
-    (version,) = versions.all()
-    assert version.aliases == (settings.challenger_alias,)
-    assert version.tags["reason"].startswith("parity is not 0: 3 values mismatched")
-    assert train(table, settings, parity=lambda: None).verdict.promotes
 
 
 def test_an_mlflow_that_is_away_stops_it_before_anything_is_fitted(table: pd.DataFrame) -> None:

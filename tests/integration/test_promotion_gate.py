@@ -1,0 +1,315 @@
+"""Every way to the champion, tried with a feature log that a recomputation does not give.
+
+One value of one row in Kafka is wrong, so each way must leave the champion as it is and name the
+reason. `tests/house/test_promotion_paths.py` lists the ways; a new one needs a test here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from clients.mlflow_rest import ModelVersion
+from infra.cli.main import app
+from infra.demo import run as demo_run
+from infra.demo.run import DemoOptions, NotPromotedError
+from infra.local.layout import REPO
+from infra.simulation.replay import Progress
+from operations.promotion import ClosedGate, ask_gate
+from schemas.feature_row import FeatureRow
+from schemas.settings import Settings, environment_of
+from tests.bench import bench_stack
+from tests.component.infra.test_airflow_commands import commands as dag_commands
+from tests.logged_system import LoggedSystem, logged_services
+from tests.model_files import trained
+from tests.services import Services, unique_name
+from training.registry.gate import PassedGate
+from training.registry.register import ModelRegistry
+from training.registry.versions import ModelVersions
+
+# MLflow warns of type hints of its own when it writes a model; Feast of many things.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*Any type hint is inferred:UserWarning",
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+)
+
+REASON = "parity is not 0: feature_log has 1 mismatched"
+COMMAND_S_MAX = 120
+
+
+def with_one_wrong_value(row: FeatureRow) -> FeatureRow:
+    if row.transaction.transaction_id != "t77":
+        return row
+    return replace(row, features={**row.features, "user_amount_sum_1h": 1})
+
+
+@pytest.fixture(scope="module")
+def wrong_system() -> LoggedSystem:
+    return LoggedSystem.folded(broken=with_one_wrong_value)
+
+
+@pytest.fixture(scope="module")
+def wrong_services(local_services: Services, wrong_system: LoggedSystem) -> Iterator[Services]:
+    with logged_services(wrong_system) as started:
+        yield started
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A model with a champion, on logs with a wrong value."""
+
+    settings: Settings
+    champion: str
+
+    @property
+    def versions(self) -> ModelVersions:
+        return ModelVersions.from_settings(self.settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**environment_of(self.settings), "COLUMNS": "300"}
+
+    def weir(self, *arguments: str) -> Result:
+        return CliRunner(env=self.environment).invoke(app, list(arguments))
+
+    def is_unchanged(self) -> ModelVersion | None:
+        """Check that the champion is what it was; give the newest version if there is another."""
+        champion = self.versions.champion()
+        assert champion is not None
+        assert champion.version == self.champion
+        newest = self.versions.all()[0]
+        return None if newest.version == self.champion else newest
+
+    def refused_a_version(self) -> None:
+        """Check that a version was registered that only parity kept from being the champion."""
+        refused = self.is_unchanged()
+        assert refused is not None
+        assert refused.tags["status"] == "challenger"
+        assert refused.tags["reason"].startswith(REASON)
+        assert refused.aliases == (self.settings.challenger_alias,)
+
+
+@pytest.fixture
+def deployment(
+    wrong_services: Services, wrong_system: LoggedSystem, mlflow_server: Services, tmp_path: Path
+) -> Deployment:
+    archive_url = str(tmp_path / "archive")
+    wrong_system.archive(archive_url)
+    settings = wrong_services.settings.model_copy(
+        update={
+            "mlflow_tracking_uri": mlflow_server.mlflow_uri,
+            "model_name": unique_name("model"),
+            "data_dir": tmp_path / "data",
+            "archive_url": archive_url,
+            "topic_partitions": 1,
+        }
+    )
+    model = trained()
+    registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
+    champion = registry.register(
+        model.forest, model.files, params={}, metrics={}, tags={}, files={}
+    ).version
+    ModelVersions.from_settings(settings).promote(
+        champion, gate=PassedGate(rows=1, values_checked=1), reason="a test"
+    )
+    return Deployment(settings, champion)
+
+
+def test_the_gate_itself_is_closed(deployment: Deployment) -> None:
+    gate = ask_gate(deployment.settings)
+    assert isinstance(gate, ClosedGate)
+    # The archive, the decisions and the rows of training copy the wrong value.
+    assert gate.reason == (
+        f"{REASON}, decisions has 1 mismatched, training_rows has 1 mismatched, "
+        "archived_rows has 1 mismatched"
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--source", "log", "--keep-immature"),
+        ("--source", "archive", "--keep-immature"),
+    ],
+    ids=" ".join,
+)
+def test_weir_train(deployment: Deployment, options: tuple[str, ...]) -> None:
+    result = deployment.weir("train", *options)
+    assert result.exit_code == 1, result.output
+    assert REASON in result.output
+    deployment.refused_a_version()
+
+
+def test_weir_train_every(deployment: Deployment) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "infra.cli.main", "train", "--every", "1d"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=REPO,
+        env={**os.environ, **deployment.environment},
+    ) as running:
+        assert running.stdout is not None
+        said = []
+        deadline_s = time.monotonic() + COMMAND_S_MAX
+        for line in running.stdout:
+            said.append(line)
+            assert time.monotonic() < deadline_s
+            if REASON in line:
+                break
+        running.send_signal(signal.SIGINT)
+        said += running.stdout.readlines()
+    assert running.returncode == 0, said
+    assert any("as a challenger, not the champion" in line for line in said)
+    deployment.refused_a_version()
+
+
+def test_weir_models_promote(deployment: Deployment) -> None:
+    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
+    refused = deployment.is_unchanged()
+    assert refused is not None
+    result = deployment.weir("models", "promote", refused.version)
+    assert result.exit_code == 1, result.output
+    assert f"not promoted, {REASON}" in result.output
+    deployment.refused_a_version()
+
+
+@pytest.mark.parametrize("command", [("train",), ("models", "promote", "1")], ids=" ".join)
+def test_no_option_skips_the_gate(deployment: Deployment, command: tuple[str, ...]) -> None:
+    for option in ("--skip-parity", "--force", "--no-parity"):
+        result = deployment.weir(*command, option)
+        assert result.exit_code == 2
+        assert f"No such option: {option}" in result.output
+    assert deployment.is_unchanged() is None
+
+
+def test_the_dag_for_airflow(deployment: Deployment, tmp_path: Path) -> None:
+    (words,) = [words for words in dag_commands() if words[0] == "train"]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("weir")), *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S_MAX,
+        cwd=tmp_path,
+        env={**os.environ, **deployment.environment},
+    )
+    assert done.returncode == 1, done.stderr
+    assert REASON in done.stdout
+    deployment.refused_a_version()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "operations.training_run",
+        "operations.training_run.run",
+        "operations.promotion",
+        "training.registry.versions",
+    ],
+)
+def test_a_module_run_as_a_program_does_nothing(deployment: Deployment, module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--seed", "1", "--keep-immature", "1"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S_MAX,
+        cwd=REPO,
+        env={**os.environ, **deployment.environment},
+    )
+    assert done.stdout == ""
+    assert deployment.is_unchanged() is None
+
+
+class SilentScreen:
+    """Shows nothing of a demo."""
+
+    def say(self, line: str) -> None: ...
+
+    def history(self, title: str, *, total: int) -> Any:
+        return nullcontext(lambda _: None)
+
+    def live(self, tracker: object) -> Any:
+        raise AssertionError("there is no champion to send traffic to")
+
+    def trained(self, outcome: object) -> None: ...
+
+
+def no_history(*_: object, **__: object) -> Progress:
+    return Progress()
+
+
+def test_the_demo(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_run, "send_history", no_history)
+    monkeypatch.setattr(demo_run, "_champion_version", lambda _: None)
+    options = DemoOptions(
+        duration_s=1.0, rate_per_s=1.0, warm_up_s=0.0, seed=1, history_days=15, per_day=100
+    )
+    with pytest.raises(NotPromotedError, match=REASON):
+        demo_run.run_demo(deployment.settings, options, SilentScreen())
+    deployment.refused_a_version()
+
+
+def test_the_bench(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_stack, "send_history", no_history)
+    bench = object.__new__(bench_stack.BenchStack)
+    bench.settings = deployment.settings
+    with pytest.raises(SystemExit, match=REASON):
+        bench._train()
+    deployment.refused_a_version()
+
+
+def test_a_service_that_is_away_closes_the_gate(
+    deployment: Deployment, true_services: Services
+) -> None:
+    """Only with every copy compared is parity 0."""
+    true = deployment.settings.model_copy(
+        update={
+            "kafka_bootstrap": true_services.kafka_bootstrap,
+            "redis_url": true_services.redis_url,
+            "archive_url": str(deployment.settings.data_dir / "none"),
+        }
+    )
+    assert isinstance(ask_gate(true), PassedGate)
+    for name, address in (
+        ("kafka_bootstrap", "127.0.0.1:1"),
+        ("redis_url", "redis://127.0.0.1:1/0"),
+    ):
+        gate = ask_gate(true.model_copy(update={name: address}))
+        assert isinstance(gate, ClosedGate)
+        assert gate.reason.startswith("parity could not be established: ")
+
+
+def test_with_true_logs_the_same_version_is_promoted_and_says_what_was_compared(
+    deployment: Deployment, true_services: Services
+) -> None:
+    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
+    refused = deployment.is_unchanged()
+    assert refused is not None
+    true = deployment.settings.model_copy(
+        update={
+            "kafka_bootstrap": true_services.kafka_bootstrap,
+            "redis_url": true_services.redis_url,
+            "archive_url": str(deployment.settings.data_dir / "none"),
+        }
+    )
+    result = replace(deployment, settings=true).weir("models", "promote", refused.version)
+    assert result.exit_code == 0, result.output
+    champion = deployment.versions.champion()
+    assert champion is not None
+    assert champion.version == refused.version
+    assert int(champion.tags["parity_values_checked"]) > 50_000
