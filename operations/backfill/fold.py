@@ -1,6 +1,6 @@
 """Runs the backfill's folds on the Flink cluster of a stack: files in, a process, files out.
 
-Bridges the rooms: tables of `training.archive.backfilled` become the frames that
+Bridges the rooms: tables of `training.archive.backfill_input` become the frames that
 `streams.backfill.job` folds, and its rows become bytes again. Called by `backfill`.
 """
 
@@ -69,7 +69,7 @@ def fold(
 
     Args:
         client: how to submit a job to the cluster.
-        folded: as `training.archive.backfilled.folded_rows` gives it.
+        folded: as `training.archive.backfill_input.folded_rows` gives it.
         labels: as `folded_labels` gives them.
         scratch: an empty directory, seen by the TaskManagers.
         savepoint: where the states go, and then into Redis, too; None: nowhere.

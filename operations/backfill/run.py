@@ -93,22 +93,23 @@ def run_backfill(
         BackfillMismatchError: other rows came out than went in.
     """
     # Imported here: pandas and deltalake take a second that no other command should wait for.
-    from training.archive import backfilled  # noqa: PLC0415
+    from training.archive import backfill_input, backfilled  # noqa: PLC0415
     from training.archive.archiver import fill_archive  # noqa: PLC0415
+    from training.archive.backfill_status import complete_since_ms  # noqa: PLC0415
     from training.archive.store import ArchiveTable  # noqa: PLC0415
     from training.archive.tables import BACKFILLED  # noqa: PLC0415
 
     seeds = stored_digest(settings) != DEFINITION_DIGEST
-    backfilled.folded_rows(settings.archive_url, until=None)
+    backfill_input.folded_rows(settings.archive_url, until=None)
     fill_archive(settings)
     # What lies behind an earlier seed is the velocity job's to compute, if it has not yet.
     earlier = (read_seed(settings) or Start()).next_offsets
     offsets = _committed(settings) if seeds else earlier
-    folded = backfilled.folded_rows(settings.archive_url, until=offsets.get(TRANSACTIONS))
+    folded = backfill_input.folded_rows(settings.archive_url, until=offsets.get(TRANSACTIONS))
     if not seeds and backfilled.is_backfilled(settings.archive_url, folded):
         return _nothing()
     _check_flink(settings)
-    labels = backfilled.folded_labels(settings.archive_url, until=offsets.get(LABELS))
+    labels = backfill_input.folded_labels(settings.archive_url, until=offsets.get(LABELS))
     say(f"folding {len(folded):,} transactions and {len(labels):,} labels")
     scratch, savepoint = _directories(settings, seeds=seeds)
     try:
@@ -133,7 +134,7 @@ def run_backfill(
         compared=compared.compared,
         different=compared.different,
         first_event_ms=first_event_ms,
-        complete_since_ms=backfilled.complete_since_ms(first_event_ms),
+        complete_since_ms=complete_since_ms(first_event_ms),
         is_seeded=seeds,
         next_offsets=offsets if seeds else {},
     )

@@ -42,9 +42,10 @@ from models.encoding.table import encode_table
 from models.encoding.vector import AMOUNT_COLUMN, VectorSpec
 from schemas.label import Label
 from schemas.settings import Settings
-from training.archive.read import archived_feature_rows, archived_labels
+from training.archive.feature_rows import archived_feature_rows
+from training.archive.labels import archived_labels
 from training.datasets.build import build_dataset
-from training.datasets.rows import join_labels
+from training.datasets.labelled_rows import join_labels
 from training.fitting.evaluate import evaluate
 from training.fitting.figures import Thresholds
 from training.fitting.fit import ForestParameters, fit_forest

@@ -1,20 +1,22 @@
-"""Our Feast repository against Feast itself, on a real Redis: what streams, what is stored."""
+"""Our Feast repository compared with Feast itself, online and in point-in-time joins."""
 
 from __future__ import annotations
 
+import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 import redis
+from deltalake import write_deltalake
 
-from clients.log_record import Record
-from features.batch import BATCH_NAMES, BATCH_VIEW, LABEL_VIEW
+from features.batch import BATCH_NAMES, BATCH_VIEW, LABEL_VIEW, NO_HISTORY
 from features.definitions import DAY_MS, ON_DEMAND_FEATURES, Entity
 from features.engine.state import MerchantState, UserState
 from features.feast_repo.views import ON_DEMAND_VIEW
@@ -25,18 +27,15 @@ from schemas.label import Label
 from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURES, LABELS
-from tests.builders import LIMITS, NOW_MS, transaction
+from tests.archives import append_values
+from tests.builders import NOW_MS, transaction
 from tests.scoring_fakes import feature_row
 from tests.services import Services
-from training.archive.columns import to_batches
-from training.archive.store import ArchiveTable
-from training.datasets.feature_store import (
-    feature_refs,
-    join_in_time,
-    materialize,
-    online_values,
-    open_store,
-)
+from training.archive.labels import latest_as_of, with_intervals
+from training.datasets.batch_join import join_batch_features
+from training.datasets.batch_tables import STATISTICS_SCHEMA, transaction_labels
+from training.datasets.feature_store import open_store
+from training.datasets.materialization import materialize
 from training.errors import OnlineStoreUnreachableError
 
 YESTERDAY_MS = NOW_MS - DAY_MS
@@ -61,14 +60,7 @@ def settings(redis_server: Services, tmp_path: Path) -> Settings:
     label = Label("t-1", "m-1", YESTERDAY_MS, NOW_MS - 1, is_fraud=True)
     values = {FEATURES: [encode_feature_row(row) for row in rows], LABELS: [encode_label(label)]}
     for topic, records in values.items():
-        table = ArchiveTable(url, topic)
-        table.open_or_create()
-        table.append(
-            to_batches(
-                topic, [Record(0, at, NOW_MS, v) for at, v in enumerate(records)], limits=LIMITS
-            ),
-            next_offsets={0: len(records)},
-        )
+        append_values(url, topic, records)
     return redis_server.settings.model_copy(
         update={
             "data_dir": tmp_path,
@@ -90,10 +82,43 @@ def opened(settings: Settings) -> Any:
     return open_store(settings, archive_url=settings.archive_url, registry=registry)
 
 
+def refs(names: Sequence[str]) -> list[str]:
+    """Batch features as Feast names them."""
+    return [f"{BATCH_VIEW}:{name}" for name in names]
+
+
+def moment(time_ms: int) -> datetime:
+    return datetime.fromtimestamp(time_ms // 1_000, UTC) + timedelta(milliseconds=time_ms % 1_000)
+
+
+def moments(times_ms: Sequence[int]) -> list[datetime]:
+    return [moment(time_ms) for time_ms in times_ms]
+
+
+def random_source() -> random.Random:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    return random.Random(seed)
+
+
+def joined(settings: Settings, asked: pd.DataFrame, features: list[str]) -> pd.DataFrame:
+    """Feast's point-in-time join, in the order of the rows that were asked for."""
+    numbered = asked.assign(_row=range(len(asked)))
+    job = opened(settings).get_historical_features(entity_df=numbered, features=features)
+    found: pd.DataFrame = job.to_df().sort_values("_row").reset_index(drop=True)
+    assert len(found) == len(asked)
+    return found
+
+
 def test_batch_features_are_online_after_a_materialisation(settings: Settings) -> None:
     done = materialize(settings, now_ms=NOW_MS)
     assert (done.snapshot_ms, done.users, done.snapshots) == (NOW_MS, 2, 1)
-    answer = online_values(opened(settings), feature_refs(BATCH_NAMES), ["u-1", "é-2", "never"])
+    users = [{"user_id": user_id} for user_id in ("u-1", "é-2", "never")]
+    answer = (
+        opened(settings)
+        .get_online_features(features=refs(BATCH_NAMES), entity_rows=users)
+        .to_dict(include_event_timestamps=True)
+    )
     assert [answer[name] for name in BATCH_NAMES] == [
         [2, 1, None],
         [200.0, 50.0, None],
@@ -156,11 +181,8 @@ def test_on_demand_features_are_those_of_the_stream(settings: Settings) -> None:
 def test_a_join_in_time_sees_what_was_known_then(settings: Settings) -> None:
     materialize(settings, now_ms=NOW_MS + DAY_MS)
     times_ms = [NOW_MS - 1, NOW_MS, NOW_MS + DAY_MS, NOW_MS + 4 * DAY_MS]
-    asked = pd.DataFrame(
-        {"user_id": "u-1", "at": [datetime.fromtimestamp(ms / 1_000, UTC) for ms in times_ms]}
-    )
-    found = join_in_time(opened(settings), asked, features=feature_refs(BATCH_NAMES), time="at")
-    counts = found[BATCH_NAMES[0]]
+    asked = pd.DataFrame({"user_id": "u-1", "event_timestamp": moments(times_ms)})
+    counts = joined(settings, asked, refs(BATCH_NAMES))[BATCH_NAMES[0]]
     # Before the first snapshot nothing; two days after the last one it is too old.
     assert counts.isna().tolist() == [True, False, False, True]
     assert counts[1] == counts[2] == 2
@@ -168,18 +190,61 @@ def test_a_join_in_time_sees_what_was_known_then(settings: Settings) -> None:
 
 def test_a_label_is_joined_from_the_time_of_its_observation(settings: Settings) -> None:
     materialize(settings, now_ms=NOW_MS)
-    asked = pd.DataFrame(
-        {
-            "transaction_id": ["t-1", "t-1", "t-2"],
-            "at": [
-                datetime.fromtimestamp(ms / 1_000, UTC) for ms in (NOW_MS - 2, NOW_MS - 1, NOW_MS)
-            ],
-        }
+    times = moments([NOW_MS - 2, NOW_MS - 1, NOW_MS])
+    asked = pd.DataFrame({"transaction_id": ["t-1", "t-1", "t-2"], "event_timestamp": times})
+    found = joined(settings, asked, [f"{LABEL_VIEW}:is_fraud"])["is_fraud"]
+    assert found.isna().tolist() == [True, False, True]
+    assert bool(found[1])
+
+
+def test_a_data_set_joins_the_batch_features_that_feast_joins(settings: Settings) -> None:
+    rng = random_source()
+    first = NOW_MS // DAY_MS
+    # Users pause for days, so the snapshots of one day and of several days in a row are missing.
+    keys = sorted({(rng.randrange(first, first + 12), f"u{rng.randrange(6)}") for _ in range(40)})
+    snapshots = pa.Table.from_pylist(
+        [
+            {
+                "user_id": user_id,
+                "event_time": moment(day * DAY_MS),
+                **dict(zip(BATCH_NAMES, (at + 1, at / 3, at % 4, at / 100), strict=True)),
+            }
+            for at, (day, user_id) in enumerate(keys)
+        ],
+        schema=STATISTICS_SCHEMA,
     )
-    refs = feature_refs(["is_fraud"], view=LABEL_VIEW)
-    found = join_in_time(opened(settings), asked, features=refs, time="at")
-    assert found["is_fraud"].isna().tolist() == [True, False, True]
-    assert bool(found["is_fraud"][1])
+    write_deltalake(f"{settings.archive_url}/{BATCH_VIEW}", snapshots)
+    times_ms = sorted(
+        (first + rng.randrange(-1, 16)) * DAY_MS + rng.choice([-1, 0, 1, DAY_MS // 3])
+        for _ in range(400)
+    )
+    rows = pd.DataFrame(
+        {"user_id": [f"u{rng.randrange(7)}" for _ in times_ms], "event_time_ms": times_ms}
+    )
+    asked = rows.assign(event_timestamp=moments(times_ms))
+    wanted = joined(settings, asked, refs(BATCH_NAMES))[list(BATCH_NAMES)].astype("float64")
+    assert 0 < wanted[BATCH_NAMES[0]].isna().sum() < len(rows)
+    numbers = {name: value for name, value in NO_HISTORY.items() if value is not None}
+    found = join_batch_features(rows, snapshots)[list(BATCH_NAMES)]
+    pd.testing.assert_frame_equal(found, wanted.fillna(numbers), check_exact=True)
+
+
+def test_a_data_set_joins_the_labels_that_feast_joins(settings: Settings) -> None:
+    rng = random_source()
+    # So few times that some observations of a transaction have equal ones.
+    rows = [
+        (f"t{rng.randrange(9)}", NOW_MS + rng.randrange(8), rng.random() < 0.5) for _ in range(60)
+    ]
+    names = ["transaction_id", "observed_time_ms", "is_fraud"]
+    observations = with_intervals(pd.DataFrame(rows, columns=names))
+    write_deltalake(f"{settings.archive_url}/{LABEL_VIEW}", transaction_labels(observations))
+    ids = [f"t{n}" for n in range(10)]
+    for time_ms in (NOW_MS - 1, NOW_MS, NOW_MS + 4, NOW_MS + 9):
+        asked = pd.DataFrame({"transaction_id": ids, "event_timestamp": moment(time_ms)})
+        answer = joined(settings, asked, [f"{LABEL_VIEW}:is_fraud"]).dropna(subset="is_fraud")
+        wanted = dict(zip(answer["transaction_id"], answer["is_fraud"].astype(bool), strict=True))
+        found = latest_as_of(observations, time_ms).set_index("transaction_id")["is_fraud"]
+        assert found.to_dict() == wanted
 
 
 def test_without_redis_a_materialisation_says_so(settings: Settings) -> None:

@@ -32,7 +32,8 @@ from tests.scoring_fakes import feature_row
 from tests.services import Services
 from training.archive.archiver import Archiver, archive_to_end
 from training.archive.compare import ArchiveComparison, compare_with_log
-from training.archive.read import archived_feature_rows, archived_labels
+from training.archive.feature_rows import archived_feature_rows
+from training.archive.labels import archived_labels
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
 from training.datasets.read_log import read_feature_rows, read_labels
@@ -198,7 +199,7 @@ def test_sigterm_commits_what_was_taken(
     compared(settings)
 
 
-def test_an_archive_made_anew_is_the_same_archive(settings: Settings, producer: Producer) -> None:
+def test_a_rebuilt_archive_is_the_same_archive(settings: Settings, producer: Producer) -> None:
     send_some(producer, 300)
     archive_to_end(settings)
     before = {name: in_order(settings, name) for name in TABLES}

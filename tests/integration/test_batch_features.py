@@ -18,11 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from operations.parity.batch import BatchComparison
 from prometheus_client import CollectorRegistry
 from redis import Redis
 
-from clients.log_record import Record as LogRecord
 from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
 from features.definitions import DAY_MS
 from features.online import layout as online_store
@@ -30,6 +28,7 @@ from models.artifact.compile_forest import compile_forest
 from models.artifact.load import LoadedModel, load_model
 from models.encoding.table import encode_table, vector_spec
 from models.policy import Policy
+from operations.parity.surfaces.batch_features import BatchComparison
 from schemas.codec import encode_label
 from schemas.decision import Decision
 from schemas.label import Label
@@ -42,15 +41,14 @@ from scoring.stores.batch_reader import connect_batch_reader
 from scoring.stores.online_reader import connect_reader
 from scoring.worker.batch import BatchScorer, Channels
 from scoring.worker.feature_log import Record
-from tests.builders import LIMITS, transaction
+from tests.archives import append_values
+from tests.builders import transaction
 from tests.model_files import training_table
 from tests.scoring_fakes import FixedSource, MemorySink, MemoryStore, feature_row
 from tests.services import Services
-from training.archive.columns import to_batches
 from training.archive.snapshots import ArchivedSnapshots
-from training.archive.store import ArchiveTable
 from training.datasets.build import build_dataset
-from training.datasets.feature_store import materialize
+from training.datasets.materialization import materialize
 from training.datasets.materializer import EXIT_NOTHING_DUE, completed_ms, materialize_what_is_due
 from training.fitting.fit import ForestParameters, fit_forest
 
@@ -94,13 +92,6 @@ LEFT = encode_feature_row(
 LABELLED = [label_bytes(n) for n in range(0, DAYS * PER_DAY, 5)]
 
 
-def archive(url: str, topic: str, values: Sequence[bytes]) -> None:
-    table = ArchiveTable(url, topic)
-    table.open_or_create()
-    records = [LogRecord(0, at, START_MS, value) for at, value in enumerate(values)]
-    table.append(to_batches(topic, records, limits=LIMITS), next_offsets={0: len(values)})
-
-
 @pytest.fixture(scope="module")
 def settings(redis_server: Services, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """An archive of some days, and its last snapshot before the day that is scored in Redis."""
@@ -114,8 +105,8 @@ def settings(redis_server: Services, tmp_path_factory: pytest.TempPathFactory) -
             "topic_partitions": 1,
         }
     )
-    archive(settings.archive_url, FEATURES, [*ROWS, LEFT])
-    archive(settings.archive_url, LABELS, LABELLED)
+    append_values(settings.archive_url, FEATURES, [*ROWS, LEFT])
+    append_values(settings.archive_url, LABELS, LABELLED)
     done = materialize(settings, now_ms=DAY_START_MS + HOUR_MS)
     assert done.snapshot_ms == DAY_START_MS
     return settings
@@ -325,8 +316,8 @@ def test_an_archive_in_which_nobody_has_a_past_is_complete_with_nobody_online(
     own: Settings, tmp_path: Path
 ) -> None:
     young = own.model_copy(update={"archive_url": str(tmp_path / "archive"), "data_dir": tmp_path})
-    archive(young.archive_url, FEATURES, ROWS[:3])
-    archive(young.archive_url, LABELS, [])
+    append_values(young.archive_url, FEATURES, ROWS[:3])
+    append_values(young.archive_url, LABELS, [])
     assert materialize_what_is_due(young, now_ms=START_MS + DAY_MS - 1)
     assert completed_ms(young) == START_MS
     decisions = decide_in_batches(young, ROWS[:3])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +11,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from clients.log_record import Record
 from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS
 from schemas.codec import encode_label
@@ -20,13 +18,16 @@ from schemas.label import Label
 from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURES, LABELS
-from tests.builders import LIMITS, transaction
+from tests.archives import append_values
+from tests.builders import transaction
 from tests.scoring_fakes import feature_row
-from training.archive.columns import to_batches
-from training.archive.read import ArchiveVersion, archived_feature_rows, archived_labels
+from training.archive.feature_rows import archived_feature_rows
+from training.archive.labels import archived_labels
 from training.archive.store import ArchiveTable
-from training.datasets.build import COLUMNS, Dataset, build_dataset
-from training.datasets.rows import MATURITY_MS, join_labels
+from training.archive.version import ArchiveVersion
+from training.datasets.build import build_dataset
+from training.datasets.dataset import COLUMNS, Dataset
+from training.datasets.labelled_rows import MATURITY_MS, join_labels
 from training.errors import (
     EmptyRangeError,
     FutureFeaturesError,
@@ -64,14 +65,6 @@ ROWS = [row_bytes(n) for n in range(DAYS * PER_DAY)]
 LABELLED = [label_bytes(n) for n in range(0, DAYS * PER_DAY, 7)]
 
 
-def archive(url: str, topic: str, values: Sequence[bytes], *, start: int = 0) -> None:
-    table = ArchiveTable(url, topic)
-    table.open_or_create()
-    records = [Record(0, start + at, START_MS, value) for at, value in enumerate(values)]
-    end = start + len(values)
-    table.append(to_batches(topic, records, limits=LIMITS), next_offsets={0: end})
-
-
 def settings_of(directory: Path) -> Settings:
     return Settings(data_dir=directory, archive_url=str(directory / "archive"), topic_partitions=1)
 
@@ -79,8 +72,8 @@ def settings_of(directory: Path) -> Settings:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     settings = settings_of(tmp_path)
-    archive(settings.archive_url, FEATURES, ROWS)
-    archive(settings.archive_url, LABELS, LABELLED)
+    append_values(settings.archive_url, FEATURES, ROWS)
+    append_values(settings.archive_url, LABELS, LABELLED)
     return settings
 
 
@@ -128,8 +121,8 @@ def test_the_same_version_gives_the_same_bytes_whatever_came_later(
 ) -> None:
     first = build(settings)
     # A report that was late, and a transaction of those days that arrived after all others.
-    archive(settings.archive_url, LABELS, [label_bytes(1)], start=len(LABELLED))
-    archive(
+    append_values(settings.archive_url, LABELS, [label_bytes(1)], start=len(LABELLED))
+    append_values(
         settings.archive_url, FEATURES, [row_bytes(3).replace(b'"t3"', b'"late"')], start=len(ROWS)
     )
     now = build(settings)
@@ -140,8 +133,8 @@ def test_the_same_version_gives_the_same_bytes_whatever_came_later(
     # An archive made anew is cut otherwise into commits and files.
     anew = settings_of(tmp_path / "anew")
     for at in range(0, len(ROWS), 50):
-        archive(anew.archive_url, FEATURES, ROWS[at : at + 50], start=at)
-    archive(anew.archive_url, LABELS, LABELLED)
+        append_values(anew.archive_url, FEATURES, ROWS[at : at + 50], start=at)
+    append_values(anew.archive_url, LABELS, LABELLED)
     assert build(anew).parquet() == first.parquet()
 
 
@@ -155,7 +148,7 @@ def test_the_file_says_what_it_is_made_of(settings: Settings) -> None:
 def test_what_was_observed_after_all_rows_were_mature_is_not_known(settings: Settings) -> None:
     on_time = END_MS - 1 + MATURITY_MS - (START_MS + DAY_MS // PER_DAY)
     for late_ms, start in ((1, len(LABELLED)), (0, len(LABELLED) + 1)):
-        archive(
+        append_values(
             settings.archive_url, LABELS, [label_bytes(1, after_ms=on_time + late_ms)], start=start
         )
         table = build(settings).table.set_index("transaction_id")
@@ -172,7 +165,7 @@ def test_young_rows_are_left_out_and_counted(settings: Settings) -> None:
 
 def test_repeats_are_left_out_and_counted(settings: Settings) -> None:
     before = build(settings).table
-    archive(settings.archive_url, FEATURES, [ROWS[3], ROWS[4], ROWS[-1]], start=len(ROWS))
+    append_values(settings.archive_url, FEATURES, [ROWS[3], ROWS[4], ROWS[-1]], start=len(ROWS))
     dataset = build(settings)
     assert dataset.repeats == 2
     pd.testing.assert_frame_equal(dataset.table, before)
@@ -191,14 +184,14 @@ def test_a_range_without_rows_is_refused(settings: Settings) -> None:
 
 def test_labels_that_were_never_archived_are_missed_by_name(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    archive(settings.archive_url, FEATURES, ROWS)
+    append_values(settings.archive_url, FEATURES, ROWS)
     with pytest.raises(NoArchiveError, match="archive/labels"):
         build(settings)
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
-    archive(settings.archive_url, FEATURES, ROWS)
+    append_values(settings.archive_url, FEATURES, ROWS)
     ArchiveTable(settings.archive_url, LABELS).open_or_create()
     with pytest.raises(OneClassError, match="0 of 60 rows are fraud"):
         build(settings)
@@ -207,19 +200,19 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 def test_a_column_without_values_is_refused_by_name(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     values = [row_bytes(n, mean=None if n % 5 == 0 else 1.5) for n in range(DAYS * PER_DAY)]
-    archive(settings.archive_url, FEATURES, values)
-    archive(settings.archive_url, LABELS, LABELLED)
+    append_values(settings.archive_url, FEATURES, values)
+    append_values(settings.archive_url, LABELS, LABELLED)
     with pytest.raises(NullShareError, match="user_amount_mean_5m 20"):
         build(settings)
 
 
 def test_a_label_of_an_earlier_time_than_its_features_is_refused(settings: Settings) -> None:
     early = encode_label(Label("t14", "m-1", START_MS, START_MS, is_fraud=True))
-    archive(settings.archive_url, FEATURES, [row_bytes(14)], start=len(ROWS))
-    archive(settings.archive_url, LABELS, [early], start=len(LABELLED))
+    append_values(settings.archive_url, FEATURES, [row_bytes(14)], start=len(ROWS))
+    append_values(settings.archive_url, LABELS, [early], start=len(LABELLED))
     # t14 has a good label, too, and that is the later one; t15 has the early one alone.
     assert len(build(settings).table) == 60
     early = encode_label(Label("t15", "m-1", START_MS, START_MS, is_fraud=True))
-    archive(settings.archive_url, LABELS, [early], start=len(LABELLED) + 1)
+    append_values(settings.archive_url, LABELS, [early], start=len(LABELLED) + 1)
     with pytest.raises(FutureFeaturesError, match=r"1 of 60 rows .* 't15'"):
         build(settings)

@@ -13,7 +13,8 @@ import pytest
 from clients.errors import ModelRegistryUnreachableError
 from schemas.settings import Settings
 from tests.services import Services, unique_name
-from training.datasets.build import Dataset, DatasetVersion
+from training.datasets.dataset import Dataset
+from training.datasets.version import DatasetVersion
 from training.registry.dataset_log import TABLE_FILE, experiment_name, log_dataset
 
 DATASET = Dataset(

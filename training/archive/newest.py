@@ -1,7 +1,7 @@
-"""How far the archive goes in event time.
+"""How far the archive reaches in event time.
 
-Apart from `read` because of pandas, which takes a second to import and a hundred megabytes: the
-materializer asks often.
+Separate from the modules that use pandas, whose import costs a second and a hundred megabytes: the
+materializer asks often. Called by the materializer and by the data sets.
 """
 
 from __future__ import annotations
@@ -10,10 +10,31 @@ from datetime import date
 
 import pyarrow.compute as pc
 
-from schemas.topics import FEATURES
+from schemas.topics import FEATURES, LABELS
+from training.archive.scan import LOG_OFFSET, scan
 from training.archive.store import ArchiveTable
 from training.archive.tables import DAY
+from training.archive.version import ArchiveVersion
 from training.errors import NoArchiveError
+
+
+def archived_newest_ms(url: str, *, version: ArchiveVersion | None = None) -> int:
+    """Give the newest time in feature rows and labels, ms since 1970 UTC; 0 if there are none.
+
+    Args:
+        url: of the archive.
+        version: leave out what was archived later than this; None: read everything.
+
+    Raises:
+        NoArchiveError: nothing has been archived yet.
+        ArchiveUnreachableError: the storage failed.
+    """
+    newest_ms = 0
+    for name, column in ((FEATURES, "event_time_ms"), (LABELS, "observed_time_ms")):
+        until = None if version is None else version.next_offsets[name]
+        times = scan(url, name, [column, *LOG_OFFSET], until=until)[column]
+        newest_ms = max(newest_ms, pc.max(times).as_py() or 0)
+    return newest_ms
 
 
 def newest_event_ms(url: str) -> int | None:
@@ -22,7 +43,7 @@ def newest_event_ms(url: str) -> int | None:
     Reads the newest day alone.
 
     Returns:
-        None where no row has been archived yet.
+        None if no row has been archived yet.
 
     Raises:
         ArchiveUnreachableError: the storage failed.
@@ -33,7 +54,7 @@ def newest_event_ms(url: str) -> int | None:
     except NoArchiveError:
         return None
     rows = table.dataset()
-    # What cannot be read has a day as well, so the newest day may have no event.
+    # Records that could not be decoded have a day, too, so the newest day may have no event.
     for day in sorted(map(date.fromisoformat, days), reverse=True):
         wanted = pc.field("is_readable") & (pc.field(DAY) == pc.scalar(day))
         times = rows.to_table(columns=["event_time_ms"], filter=wanted)["event_time_ms"]

@@ -1,7 +1,7 @@
-"""The derived tables of the archive: daily snapshots of users, and what was known when.
+"""Computes the derived tables of the archive: daily snapshots of users, and the history of labels.
 
-Pure: tables in, tables out, in DuckDB. Called by `feature_store`, which stores them, and by the
-data sets, which make them anew as of their own version of the archive.
+Pure: tables in, tables out, in DuckDB. Called by `materialize`, which stores both tables for Feast,
+and by the data sets, which compute the snapshots from their own version of the archive.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,14 +25,9 @@ daily AS (
     SELECT user_id, event_time_ms // {DAY_MS} AS day, count(*) AS n, sum(amount_minor) AS amount
     FROM transactions GROUP BY ALL
 ),
-known AS (
-    SELECT transaction_id, is_fraud, observed_time_ms AS from_ms,
-        lead(observed_time_ms) OVER (PARTITION BY transaction_id ORDER BY observed_time_ms) AS to_ms
-    FROM observations
-),
 frauds AS (
-    SELECT user_id, event_time_ms // {DAY_MS} AS day, from_ms, to_ms
-    FROM known JOIN transactions USING (transaction_id) WHERE is_fraud
+    SELECT user_id, event_time_ms // {DAY_MS} AS day, observed_time_ms, until_ms
+    FROM observations JOIN transactions USING (transaction_id) WHERE is_fraud
 ),
 spent AS (
     SELECT user_id, snapshot, sum(n)::BIGINT AS n, sum(amount)::DOUBLE AS amount
@@ -40,7 +36,7 @@ spent AS (
 reported AS (
     SELECT user_id, snapshot, count(*)::BIGINT AS frauds
     FROM frauds JOIN days ON day >= snapshot - {_WINDOW_DAYS} AND day < snapshot
-        AND from_ms < snapshot * {DAY_MS} AND (to_ms IS NULL OR to_ms >= snapshot * {DAY_MS})
+        AND observed_time_ms < snapshot * {DAY_MS} AND until_ms >= snapshot * {DAY_MS}
     GROUP BY ALL
 )
 SELECT user_id, snapshot, n, amount / n, coalesce(frauds, 0), coalesce(frauds, 0)::DOUBLE / n
@@ -69,25 +65,36 @@ LABELS_SCHEMA: Final = pa.schema(
 """Columns of ``transaction_labels``."""
 
 
+_OBSERVATIONS: Final = pa.schema(
+    [
+        pa.field("transaction_id", pa.string()),
+        pa.field("observed_time_ms", pa.int64()),
+        pa.field("until_ms", pa.int64()),
+        pa.field("is_fraud", pa.bool_()),
+    ]
+)
+
+
 def user_statistics(
-    transactions: pa.Table, observations: pa.Table, *, snapshots: Sequence[int]
+    transactions: pa.Table, observations: pd.DataFrame, *, snapshots: Sequence[int]
 ) -> pa.Table:
     """Compute the batch features of every user with transactions in the window of a snapshot.
+
+    A transaction is a fraud of a snapshot if the latest observation before that midnight says so.
 
     Args:
         transactions: ``transaction_id``, ``user_id``, ``amount_minor``, ``event_time_ms``; one
             row a transaction.
-        observations: ``transaction_id``, ``observed_time_ms``, ``is_fraud``; one row a
-            transaction and time.
-        snapshots: days since 1970 at whose first midnight the snapshots are, UTC.
+        observations: as `training.archive.labels.with_intervals` gives them.
+        snapshots: days since 1970; each snapshot is taken at the day's first moment, UTC.
 
     Returns:
         `STATISTICS_SCHEMA`, ordered by snapshot and user.
     """
     with duckdb.connect() as database:
         database.register("transactions", transactions)
-        database.register("observations", observations)
-        # One thread: sums of whole numbers do not depend on it, memory does.
+        database.register("observations", _as_arrow(observations))
+        # One thread: sums of integers are the same with more, but memory grows.
         database.execute("SET threads = 1")
         query = database.sql(_STATISTICS, params={"snapshots": list(snapshots)})
         rows: pa.Table = query.to_arrow_table()
@@ -97,10 +104,20 @@ def user_statistics(
     return pa.Table.from_arrays(columns, names=STATISTICS_SCHEMA.names).cast(STATISTICS_SCHEMA)
 
 
-def transaction_labels(observations: pa.Table) -> pa.Table:
-    """Give the observations as Feast reads them: by the time at which they became known."""
-    times = observations["observed_time_ms"].cast(pa.timestamp("ms", "UTC"))
+def transaction_labels(observations: pd.DataFrame) -> pa.Table:
+    """Give the observations as Feast reads them: by the time at which they became known.
+
+    Args:
+        observations: as `training.archive.labels.with_intervals` gives them: one row a
+            transaction and time.
+    """
+    table = _as_arrow(observations)
+    times = table["observed_time_ms"].cast(pa.timestamp("ms", "UTC"))
     return pa.Table.from_arrays(
-        [observations["transaction_id"], times, observations["is_fraud"]],
-        names=LABELS_SCHEMA.names,
+        [table["transaction_id"], times, table["is_fraud"]], names=LABELS_SCHEMA.names
     ).cast(LABELS_SCHEMA)
+
+
+def _as_arrow(observations: pd.DataFrame) -> pa.Table:
+    columns = observations[_OBSERVATIONS.names]
+    return pa.Table.from_pandas(columns, schema=_OBSERVATIONS, preserve_index=False)

@@ -121,9 +121,9 @@ def materialize_what_is_due(settings: Settings, *, now_ms: int) -> bool:
     if done_ms is not None and done_ms >= due_ms:
         return False
     # Imported only now: Feast takes seconds.
-    from training.datasets import feature_store  # noqa: PLC0415
+    from training.datasets.materialization import materialize  # noqa: PLC0415
 
-    done = feature_store.materialize(settings, now_ms=due_ms)
+    done = materialize(settings, now_ms=due_ms)
     logger.info(
         "%d users as of %d ms are online; %d snapshots were new",
         done.users,

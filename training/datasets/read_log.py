@@ -21,6 +21,7 @@ from schemas.feature_row import FeatureRow
 from schemas.output_codec import decode_feature_row
 from schemas.topics import FEATURES, LABELS
 from schemas.transaction import Limits
+from training.archive.labels import latest_as_of, with_intervals
 from training.archive.tables import LABEL_COLUMNS, TRANSACTION_COLUMNS
 from training.errors import NoFeatureRowsError
 
@@ -106,8 +107,8 @@ def _usable_row(value: bytes | None) -> FeatureRow | None:
 def label_table(records: Iterable[Record], *, limits: Limits) -> pd.DataFrame:
     """Make the table of labels: the latest observation of each transaction.
 
-    Of two observations with equal times the later arrival counts. Labels that the stream refused
-    as invalid are left out.
+    `training.archive.labels` says which observation that is. Labels that the stream refused as
+    invalid are left out.
 
     Args:
         records: of the labels, each partition in offset order.
@@ -133,7 +134,5 @@ def label_table(records: Iterable[Record], *, limits: Limits) -> pd.DataFrame:
                 record.offset,
             )
         )
-    table = pd.DataFrame(rows, columns=list(LABEL_COLUMNS))
-    # Stable: equal times keep the order of the log, so the last one is the later arrival.
-    table = table.sort_values("observed_time_ms", kind="stable")
-    return table.drop_duplicates("transaction_id", keep="last").reset_index(drop=True)
+    observations = with_intervals(pd.DataFrame(rows, columns=list(LABEL_COLUMNS)))
+    return latest_as_of(observations, None)

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from clients.errors import ModelRegistryUnreachableError
 from schemas.settings import Settings
-from training.datasets.build import Dataset
+from training.datasets.dataset import Dataset
 from training.registry.mlflow_runs import (
     FAILURES,
     TAG_UNFINISHED,

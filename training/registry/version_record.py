@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from training.datasets.build import Dataset
+from training.datasets.dataset import Dataset
 from training.datasets.lineage import code_version, table_digest
 from training.fitting import plots
 from training.fitting.candidate import Candidate

@@ -17,7 +17,7 @@ from operations.backfill.run import FlinkUnreachableError, VelocityJobRunningErr
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
 from streams.velocity.cluster import Start, check_definitions, choose_start, stored_digest
-from tests.component.training.archive.test_backfilled import archive, recomputed, row
+from tests.backfill_archives import archive, recomputed, row
 from training.archive import archiver
 from training.archive.feature_rows import archived_feature_rows
 from training.errors import NoArchiveError, NoFeatureRowsError

@@ -1,19 +1,20 @@
-"""How far the archive goes in event time."""
+"""How far the archive reaches in event time."""
 
 from pathlib import Path
 
 from features.definitions import DAY_MS
 from schemas.topics import FEATURES
+from tests.archives import append_values
 from tests.builders import NOW_MS
-from tests.component.training.archive.test_read import archive, row, rows
+from tests.component.training.archive.test_feature_rows import row, rows
 from training.archive.newest import newest_event_ms
 
 
 def test_the_newest_event_is_that_of_a_row_that_can_be_read(tmp_path: Path) -> None:
     assert newest_event_ms(str(tmp_path)) is None
-    archive(tmp_path, FEATURES, [b"junk"])
+    append_values(str(tmp_path), FEATURES, [b"junk"])
     assert newest_event_ms(str(tmp_path)) is None
     times_ms = (NOW_MS - 2 * DAY_MS, NOW_MS - DAY_MS + 7, NOW_MS - DAY_MS + 3)
     values = rows(*(row(f"t-{ms}", event_time_ms=ms) for ms in times_ms))
-    archive(tmp_path, FEATURES, values, start=1)
+    append_values(str(tmp_path), FEATURES, values, start=1)
     assert newest_event_ms(str(tmp_path)) == NOW_MS - DAY_MS + 7

@@ -1,4 +1,4 @@
-"""Daily snapshots against a recount of everything, and what is known when."""
+"""Daily snapshots compared with a recount of everything, and the table of labels for Feast."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import random
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from features.batch import BATCH_FEATURES, BATCH_NAMES
 from features.definitions import DAY_MS
+from training.archive.labels import with_intervals
 from training.datasets.batch_tables import transaction_labels, user_statistics
 
 WINDOW_MS = BATCH_FEATURES[0].window_ms
@@ -21,19 +23,16 @@ MIDNIGHT_MS = TODAY * DAY_MS
 def transactions(*rows: tuple[str, str, int, int]) -> pa.Table:
     names = ["transaction_id", "user_id", "amount_minor", "event_time_ms"]
     types = [pa.string(), pa.string(), pa.int64(), pa.int64()]
-    return table(names, types, rows)
-
-
-def observations(*rows: tuple[str, int, bool]) -> pa.Table:
-    names = ["transaction_id", "observed_time_ms", "is_fraud"]
-    return table(names, [pa.string(), pa.int64(), pa.bool_()], rows)
-
-
-def table(names: list[str], types: list[Any], rows: Any) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [[] for _ in names]
     return pa.table(
         [pa.array(column, kind) for column, kind in zip(columns, types, strict=True)], names=names
     )
+
+
+def observations(*rows: tuple[str, int, bool]) -> pd.DataFrame:
+    names = ["transaction_id", "observed_time_ms", "is_fraud"]
+    types = {"observed_time_ms": "int64", "is_fraud": bool}
+    return with_intervals(pd.DataFrame(rows, columns=names).astype(types))
 
 
 def only(rows: pa.Table) -> dict[str, Any]:
@@ -127,6 +126,15 @@ def recounted(
                 }
             )
     return answer
+
+
+def test_without_labels_nobody_has_frauds() -> None:
+    row = only(
+        user_statistics(
+            transactions(("t", "u", 7, MIDNIGHT_MS - 1)), observations(), snapshots=[TODAY]
+        )
+    )
+    assert [row[name] for name in BATCH_NAMES] == [1, 7.0, 0, 0.0]
 
 
 def test_labels_are_known_from_the_time_of_their_observation() -> None:

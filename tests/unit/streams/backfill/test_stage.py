@@ -82,7 +82,7 @@ class Batch:
 
 
 def place_of(row: dict[str, Any], number: int) -> FoldPlace:
-    """The position that `training.archive.backfilled` gives a row; rows are in the job's order."""
+    """The position that `training.archive.backfill_input` gives a row; rows are in the job's order."""
     return FoldPlace(
         user_order=number,
         merchant_order=(1 << 40) + number,

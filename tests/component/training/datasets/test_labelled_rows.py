@@ -2,12 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.datasets.rows import (
+from training.datasets.labelled_rows import (
     MATURITY_MS,
     check_label_times,
     check_null_share,
     join_labels,
-    statistics,
 )
 from training.errors import (
     FutureFeaturesError,
@@ -122,26 +121,3 @@ def test_features_later_than_their_label_are_refused_with_their_count(
             check_label_times(table, known)
     else:
         check_label_times(table, known)
-
-
-def test_statistics_describe_each_column_of_numbers() -> None:
-    table = pd.DataFrame(
-        {
-            "transaction_id": ["a", "b", "c", "d"],
-            "amount_minor": [1.0, 2.0, 3.0, np.nan],
-            "is_fraud": [True, False, False, False],
-        }
-    )
-    found = statistics(table)
-    assert found.index.tolist() == ["amount_minor"]
-    assert found.loc["amount_minor"].to_dict() == {
-        "rows": 4.0,
-        "nulls": 1.0,
-        "mean": 2.0,
-        "std": 1.0,
-        "min": 1.0,
-        "median": 2.0,
-        "max": 3.0,
-        "mean_fraud": 1.0,
-        "mean_legitimate": 2.5,
-    }
