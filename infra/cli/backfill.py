@@ -11,7 +11,8 @@ from infra.cli.output import say
 from infra.cli.times import shown_moment
 from infra.local.flink_client import flink_client
 from infra.local.stack import Stack
-from operations.backfill.run import BackfillReport, run_backfill
+from operations.backfill.report import BackfillReport
+from operations.backfill.run import run_backfill
 from schemas.settings import Settings
 
 

@@ -1,7 +1,7 @@
 """Runs the backfill's folds on the Flink cluster of a stack: files in, a process, files out.
 
 Bridges the rooms: tables of `training.archive.backfill_input` become the frames that
-`streams.backfill.job` folds, and its rows become bytes again. Called by `backfill`.
+`streams.backfill.job` folds, and its rows become bytes again. Called by `run`.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ from streams.velocity.record_frame import encode_headers, encode_record
 
 _ROWS_AT_ONCE: Final = 10_000
 _ERROR_LINES_SHOWN: Final = 5
-# The clock has judged these records when they came in.
+# The event times were compared with the clock when the records came in.
 _HEADERS: Final = encode_headers([REPLAY_HEADER])
 _TRANSACTION: Final = (
     *("transaction_id", "user_id", "merchant_id", "amount_minor", "currency", "event_time_ms"),

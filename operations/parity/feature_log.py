@@ -22,7 +22,7 @@ from schemas.output_codec import decode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURES, TRANSACTIONS
 from schemas.transaction import Limits
-from training.archive.backfilled import backfill_status
+from training.archive.backfill_status import backfill_status
 
 
 class FeatureLogComparison:

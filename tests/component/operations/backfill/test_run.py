@@ -13,12 +13,14 @@ from infra.local.flink_client import flink_client
 from infra.local.ports import free_ports
 from infra.local.stack import Stack
 from operations.backfill import run as backfill
-from operations.backfill.run import FlinkUnreachableError, VelocityJobRunningError, run_backfill
+from operations.backfill import velocity_job
+from operations.backfill.report import BackfillReport
+from operations.backfill.run import run_backfill
+from operations.backfill.velocity_job import FlinkUnreachableError, VelocityJobRunningError
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
 from streams.velocity.cluster import Start, check_definitions, choose_start, stored_digest
 from tests.backfill_archives import archive, recomputed, row
-from training.archive import archiver
 from training.archive.feature_rows import archived_feature_rows
 from training.errors import NoArchiveError, NoFeatureRowsError
 
@@ -28,8 +30,8 @@ OFFSETS = {TRANSACTIONS: {0: 2}, LABELS: {0: 0}}
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack of which nothing runs; the archive is as full as it gets."""
-    monkeypatch.setattr(archiver, "fill_archive", lambda _: None)
-    monkeypatch.setattr(backfill, "_committed", lambda _: OFFSETS)
+    monkeypatch.setattr(backfill, "fill_archive", lambda _: None)
+    monkeypatch.setattr(backfill, "committed_offsets", lambda _: OFFSETS)
     (rest,) = free_ports(1)
     return Stack(Settings(data_dir=tmp_path, flink_rest_port=rest))
 
@@ -44,11 +46,11 @@ def folds(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         yield from recomputed(*folded["origin_offset"].to_pylist())
 
     monkeypatch.setattr(backfill, "fold", fold)
-    monkeypatch.setattr(backfill, "job_state", lambda _: None)
+    monkeypatch.setattr(velocity_job, "job_state", lambda _: None)
     return savepoints
 
 
-def run_on(stack: Stack) -> backfill.BackfillReport:
+def run_on(stack: Stack) -> BackfillReport:
     return run_backfill(stack.settings, flink_client(stack), say=lambda _: None)
 
 
@@ -70,7 +72,7 @@ def test_without_flink_or_beside_the_velocity_job_it_does_not_begin(
     archived(stack, row(0))
     with pytest.raises(FlinkUnreachableError, match="weir up"):
         run_on(stack)
-    monkeypatch.setattr(backfill, "job_state", lambda _: "RUNNING")
+    monkeypatch.setattr(velocity_job, "job_state", lambda _: "RUNNING")
     with pytest.raises(VelocityJobRunningError, match="weir down"):
         run_on(stack)
 
