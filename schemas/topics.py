@@ -32,6 +32,8 @@ REPLAY_HEADER = (HEADER_REPLAY, b"1")
 """Header of each record of a replay; its event time may be ahead of the clock."""
 
 HEADER_TYPE = "ce_type"
+OWN_TYPES_START = "weir."
+"""What the types of Weir's own records begin with."""
 
 SCORER_GROUP = "weir-scorer"
 """The consumer group of the scorers; its committed offsets show their progress."""
@@ -41,8 +43,8 @@ LIBRDKAFKA_PARTITIONER = "murmur2_random"
 
 Headers = Iterable[tuple[str, bytes | None]]
 
+_OWN_TYPES_START = OWN_TYPES_START.encode()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OUR_TYPES_START = b"weir."
 
 # Kept forever: the logs are ground state, and a replayed record may carry a timestamp of years ago,
 # which any retention by time would delete at once.
@@ -152,7 +154,7 @@ def check_event_type(headers: Headers | None, *, expected: str) -> None:
         InvalidEventError: the type starts with ``weir.`` and is not ``expected``.
     """
     given = read_header(headers, HEADER_TYPE)
-    if given is None or not given.startswith(_OUR_TYPES_START) or given == expected.encode():
+    if given is None or not given.startswith(_OWN_TYPES_START) or given == expected.encode():
         return
     name = shown(given.decode("utf-8", "backslashreplace"))
     raise InvalidEventError(HEADER_TYPE, f"is {name}, this topic holds {expected}")

@@ -9,6 +9,7 @@ bytes with Feast's own.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -47,16 +48,29 @@ STATE_FEATURE = "state"
 """The feature that holds the state, as bytes."""
 
 WRITE_SCRIPT = """
-local stored = redis.call('HMGET', KEYS[1], ARGV[1], ARGV[3])
-if stored[1] and stored[2] == ARGV[4] and tonumber(stored[1]) >= tonumber(ARGV[2]) then
-  return 0
+local fields = tonumber(ARGV[1])
+local written = 0
+for position, key in ipairs(KEYS) do
+  local before = 1 + fields * position
+  local stored = redis.call('HMGET', key, ARGV[2], ARGV[3])
+  local is_newer = stored[1] and stored[2] == ARGV[before + 2]
+    and tonumber(stored[1]) >= tonumber(ARGV[before + 1])
+  if not is_newer then
+    local pairs = {}
+    for field = 1, fields do
+      pairs[2 * field - 1] = ARGV[1 + field]
+      pairs[2 * field] = ARGV[before + field]
+    end
+    redis.call('HSET', key, unpack(pairs))
+    written = written + 1
+  end
 end
-redis.call('HSET', KEYS[1], unpack(ARGV))
-return 1
+return written
 """
-"""Lua: write one entity, except if the stored one has the same definitions and an equal or higher
-sequence. Takes KEYS and ARGV as ``write_arguments`` gives them; returns 1 if it wrote. Every field
-is set to an absolute value, so repeating a write is harmless. Other definitions overwrite."""
+"""Lua: write many entities of one kind, except those whose stored state has the same definitions
+and an equal or higher sequence. Takes the arguments of ``write_arguments``; returns how many it
+wrote. Every field is set to an absolute value, so repeating a write is harmless. Other definitions
+overwrite."""
 
 _STRING_TYPE = 2  # feast.types.ValueType.STRING
 _TYPES: dict[Entity, dict[str, ValueType]] = {
@@ -133,10 +147,23 @@ def digest_field(view: str) -> bytes:
     return f"_weir_digest:{view}".encode()
 
 
+@cache
+def hash_names(entity: Entity) -> tuple[bytes, ...]:
+    """Give the fields of an entity's hash, those that the guarded write compares first."""
+    view = VIEWS[entity]
+    return (
+        sequence_field(view),
+        digest_field(view),
+        timestamp_field(view),
+        field_name(view, STATE_FEATURE),
+        *(field_name(view, name) for name in _TYPES[entity]),
+    )
+
+
 def hash_fields(
     entity: Entity, values: Values, *, state: bytes, sequence: int, event_time_ms: int
 ) -> dict[bytes, bytes]:
-    """Give all fields of an entity's hash, those that the guarded write compares first.
+    """Give all fields of an entity's hash with their values, in the order of ``hash_names``.
 
     Args:
         entity: kind of the entity; chooses the view.
@@ -145,22 +172,48 @@ def hash_fields(
         sequence: sequence of the state.
         event_time_ms: newest event time, ms since 1970 UTC.
     """
-    view = VIEWS[entity]
-    types = _TYPES[entity]
-    fields = {
-        sequence_field(view): b"%d" % sequence,
-        digest_field(view): DEFINITION_DIGEST.encode(),
-        timestamp_field(view): timestamp_value(event_time_ms),
-        field_name(view, STATE_FEATURE): bytes_value(state),
-    }
-    for name, value in values.features.items():
-        fields[field_name(view, name)] = _serialise(value, types[name])
-    return fields
+    serialised = (
+        _serialise(values.features[name], value_type) for name, value_type in _TYPES[entity].items()
+    )
+    return dict(
+        zip(
+            hash_names(entity),
+            (
+                b"%d" % sequence,
+                DEFINITION_DIGEST.encode(),
+                timestamp_value(event_time_ms),
+                bytes_value(state),
+                *serialised,
+            ),
+            strict=True,
+        )
+    )
 
 
-def write_arguments(key: bytes, fields: Mapping[bytes, bytes]) -> list[bytes]:
-    """Give the arguments after ``EVALSHA sha 1``: the key, then the fields of ``hash_fields``."""
-    return [key, *(part for pair in fields.items() for part in pair)]
+def write_arguments(
+    entity: Entity, keys: Sequence[bytes], values: Sequence[bytes]
+) -> list[bytes | int]:
+    """Give the arguments of ``WRITE_SCRIPT``, beginning with the number of keys.
+
+    Args:
+        entity: kind of the entities.
+        keys: the keys of their hashes.
+        values: the values of all fields in the order of ``hash_names``, key after key.
+    """
+    names = hash_names(entity)
+    return [len(keys), *keys, len(names), *names, *values]
+
+
+def layout_json(entity: Entity, project: str) -> str:
+    """Give the layout of an entity's keys for the native engine, which encodes the values itself.
+
+    Examples:
+        >>> layout_json("user", "weir")[-34:]
+        'key_suffix": [119, 101, 105, 114]}'
+    """
+    empty = entity_key(entity, "", "")
+    prefix = empty[: -len(struct.pack("<I", 0))]
+    return json.dumps({"key_prefix": list(prefix), "key_suffix": list(project.encode())})
 
 
 def state_fields(entity: Entity) -> list[bytes]:

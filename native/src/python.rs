@@ -544,5 +544,6 @@ fn weir_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyState>()?;
     module.add_class::<PyJob>()?;
     module.add("StateBytesError", module.py().get_type::<StateBytesError>())?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())
 }

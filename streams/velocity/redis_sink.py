@@ -160,14 +160,14 @@ class OnlineSink:
         client = self._client or self._open()
         pipeline = client.pipeline(transaction=False)
         for key, state in batch.items():
-            pipeline.execute_command("EVALSHA", self._script_sha, 1, *self._arguments(key, state))
+            pipeline.execute_command("EVALSHA", self._script_sha, *self._arguments(key, state))
         try:
             pipeline.execute()
         except redis.exceptions.NoScriptError:
             self._client = None
             raise
 
-    def _arguments(self, key: str, state: OnlineState) -> list[bytes]:
+    def _arguments(self, key: str, state: OnlineState) -> list[bytes | int]:
         with self.lock:
             as_of_ms = state.newest_ms or 0
             fields = online_store.hash_fields(
@@ -178,7 +178,7 @@ class OnlineSink:
                 event_time_ms=as_of_ms,
             )
         redis_key = online_store.entity_key(self._entity, key, self._project)
-        return online_store.write_arguments(redis_key, fields)
+        return online_store.write_arguments(self._entity, [redis_key], [*fields.values()])
 
     def _open(self) -> redis.Redis:
         client = self._connect()

@@ -150,7 +150,8 @@ def test_what_the_stream_wrote_reads_beside_it_and_stays(
     fields = online_store.hash_fields(
         entity, values, state=state.encode_online(), sequence=1, event_time_ms=NOW_MS
     )
-    client.eval(online_store.WRITE_SCRIPT, 1, *online_store.write_arguments(key, fields))
+    arguments = online_store.write_arguments(entity, [key], [*fields.values()])
+    client.eval(online_store.WRITE_SCRIPT, *arguments)
     materialize(settings, now_ms=NOW_MS)
     answer = (
         opened(settings)

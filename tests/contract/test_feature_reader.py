@@ -68,9 +68,12 @@ class RedisStore:
 
     def put(self, entity: Entity, entity_id: str, fields: dict[bytes, bytes]) -> None:
         key = online_store.entity_key(entity, entity_id, self.project)
-        script = self.client.register_script(online_store.WRITE_SCRIPT)
-        name, *arguments = online_store.write_arguments(key, fields)
-        assert script(keys=[name], args=arguments) == 1
+        names = online_store.hash_names(entity)
+        arguments = online_store.write_arguments(entity, [key], [fields[name] for name in names])
+        assert self.client.eval(online_store.WRITE_SCRIPT, *arguments) == 1
+        others = {name: value for name, value in fields.items() if name not in names}
+        if others:  # as Feast's materialisation writes them
+            self.client.hset(key, mapping=others)
 
     def put_decision(self, transaction_id: str, value: bytes) -> None:
         self.client.set(decision_key(transaction_id), value, ex=600)

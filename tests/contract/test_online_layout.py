@@ -100,8 +100,8 @@ def write(
     fields = online_store.hash_fields(
         entity, values, state=state, sequence=sequence, event_time_ms=START
     )
-    arguments = online_store.write_arguments(key, fields)
-    return int(client.eval(online_store.WRITE_SCRIPT, 1, *arguments))
+    arguments = online_store.write_arguments(entity, [key], [*fields.values()])
+    return int(client.eval(online_store.WRITE_SCRIPT, *arguments))
 
 
 def write_sequence(client: redis.Redis, key: bytes, sequence: int) -> int:
@@ -129,6 +129,18 @@ def test_a_write_wins_only_with_a_higher_sequence(
     assert after.state == (b"%d" % after.sequence)
     assert after.digest == DEFINITION_DIGEST
     assert wins or client.hgetall(key) == before
+
+
+def test_each_key_of_a_write_is_guarded_by_itself(client: redis.Redis, project: str) -> None:
+    keys = [online_store.entity_key("user", f"u{number}", project) for number in range(3)]
+    write_sequence(client, keys[1], 9)
+    values = UserState().read(as_of_ms=START)
+    fields = online_store.hash_fields("user", values, state=b"5", sequence=5, event_time_ms=START)
+    arguments = online_store.write_arguments("user", keys, 3 * [*fields.values()])
+    assert client.eval(online_store.WRITE_SCRIPT, *arguments) == 2
+    found = [stored(client, key) for key in keys]
+    assert [entity.sequence for entity in found if entity is not None] == [5, 9, 5]
+    assert client.hgetall(keys[0]) == fields
 
 
 def test_sequences_are_compared_as_numbers(client: redis.Redis, project: str) -> None:

@@ -159,10 +159,9 @@ def store_user(redis: Redis, project: str, user_id: str, *event_times_ms: int) -
         sequence=state.sequence,
         event_time_ms=event_times_ms[-1],
     )
-    key, *arguments = online_store.write_arguments(
-        online_store.entity_key("user", user_id, project), fields
-    )
-    redis.register_script(online_store.WRITE_SCRIPT)(keys=[key], args=arguments)
+    key = online_store.entity_key("user", user_id, project)
+    arguments = online_store.write_arguments("user", [key], [*fields.values()])
+    redis.eval(online_store.WRITE_SCRIPT, *arguments)
     return state
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,8 @@ from features.online.layout import (
     entity_key,
     field_name,
     hash_fields,
+    hash_names,
+    layout_json,
     state_fields,
     write_arguments,
 )
@@ -67,15 +71,26 @@ def test_a_whole_number_stays_one_and_the_mean_of_nothing_is_null() -> None:
 
 
 def test_the_guard_comes_first_where_the_script_looks_for_it() -> None:
-    arguments = write_arguments(b"key", fields_of("user"))
-    assert arguments[:5] == [
-        b"key",
-        b"_weir_sequence:user_velocity",
-        b"17",
-        b"_weir_digest:user_velocity",
-        DEFINITION_DIGEST.encode(),
-    ]
-    assert len(arguments) % 2 == 1
+    values = [*fields_of("user").values()]
+    arguments = write_arguments("user", [b"a", b"b"], [*values, *values])
+    names = hash_names("user")
+    guard = (b"_weir_sequence:user_velocity", b"_weir_digest:user_velocity")
+    assert arguments == [2, b"a", b"b", len(names), *names, *values, *values]
+    assert names[:2] == guard
+    assert values[:2] == [b"17", DEFINITION_DIGEST.encode()]
+
+
+@pytest.mark.parametrize("entity", ["user", "merchant"])
+def test_a_hash_has_its_fields_in_the_order_of_their_names(entity: Entity) -> None:
+    assert tuple(fields_of(entity)) == hash_names(entity)
+
+
+@pytest.mark.parametrize("entity", ["user", "merchant"])
+def test_the_layout_for_the_engine_makes_the_same_keys(entity: Entity) -> None:
+    layout = json.loads(layout_json(entity, "weir-ü"))
+    length = len("ü1".encode()).to_bytes(4, "little")
+    key = bytes(layout["key_prefix"]) + length + "ü1".encode() + bytes(layout["key_suffix"])
+    assert key == entity_key(entity, "ü1", "weir-ü")
 
 
 @given(st.binary(max_size=300), st.integers(-(10**15), 10**15))
