@@ -1,5 +1,5 @@
 """The features as Feast sees them, generated from the definitions.
 
-A Feast repository: ``feast -c features/feast_repo apply`` works for anybody who has Feast. Nothing
-of the stream imports it.
+A Feast repository: every Feast client can use it, and ``feast -c features/feast_repo apply``
+works. Only `training.datasets.feature_store` imports it.
 """

@@ -1,7 +1,7 @@
-"""Feast's DuckDB offline store, with Delta tables read by delta-rs.
+"""Feast's DuckDB offline store, except that delta-rs reads the Delta tables.
 
-DuckDB reads Delta by an extension that it downloads when it is first asked; a machine without a
-way out cannot. Everything else is Feast's own.
+DuckDB downloads its Delta extension at the first use, which fails on a machine without access to
+the internet. Everything else is Feast's implementation.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ TYPE = "features.feast_repo.offline_store.ArchiveOfflineStore"
 
 
 class ArchiveOfflineStoreConfig(DuckDBOfflineStoreConfig):
-    """What ``offline_store`` of a Feast configuration may say."""
+    """The options of ``offline_store`` in a Feast configuration."""
 
     type: StrictStr = TYPE
 
 
 class ArchiveOfflineStore(DuckDBOfflineStore):
-    """Point-in-time joins and materialisation over the archive."""
+    """Point-in-time joins and materialisation from the tables of the archive."""
 
     @staticmethod
     def get_historical_features(*args: Any, **kwargs: Any) -> RetrievalJob:
-        """See Feast's own."""
+        """See `DuckDBOfflineStore`."""
         names = ("config", "feature_views", "feature_refs", "entity_df", "registry", "project")
         given = {**dict(zip((*names, "full_feature_names"), args, strict=False)), **kwargs}
-        return get_historical_features_ibis(**given, **_WAYS)
+        return get_historical_features_ibis(**given, **_ACCESS)
 
     @staticmethod
     def pull_latest_from_table_or_query(**kwargs: Any) -> RetrievalJob:  # type: ignore[override]
-        """See Feast's own."""
-        return pull_latest_from_table_or_query_ibis(**kwargs, **_WAYS)
+        """See `DuckDBOfflineStore`."""
+        return pull_latest_from_table_or_query_ibis(**kwargs, **_ACCESS)
 
     @staticmethod
     def pull_all_from_table_or_query(**kwargs: Any) -> RetrievalJob:  # type: ignore[override]
-        """See Feast's own."""
-        return pull_all_from_table_or_query_ibis(**kwargs, **_WAYS)
+        """See `DuckDBOfflineStore`."""
+        return pull_all_from_table_or_query_ibis(**kwargs, **_ACCESS)
 
 
 def _read(source: Any, repo_path: str) -> Any:
@@ -57,7 +57,7 @@ def _read(source: Any, repo_path: str) -> Any:
     return feast_duckdb._read_data_source(source, repo_path)
 
 
-_WAYS: Any = {
+_ACCESS: Any = {
     "data_source_reader": _read,
     "data_source_writer": feast_duckdb._write_data_source,
 }

@@ -1,6 +1,6 @@
-"""What ``feast apply`` finds in this directory: the objects of `views`, by name.
+"""The objects that ``feast apply`` finds in this directory: those of `views`, by name.
 
-An entry point: Feast's command line imports it, so it reads the settings.
+An entry point: Feast's command line imports it, so it reads the settings itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from schemas.settings import Settings
 
 _url = Settings().archive_url
 
-# Feast looks for objects among a module's names, not in lists.
+# Feast looks for objects in the names of a module, not in lists.
 (
     user,
     merchant,

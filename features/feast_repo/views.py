@@ -1,7 +1,8 @@
 """Feast's entities, sources and views, made from `features.definitions` and `features.batch`.
 
-Online, the stream views are what the velocity job writes into Redis, in Feast's own layout; their
-batch source is the archive. They are not materialised: that would put older values over newer.
+The velocity job writes the online values of the stream views to Redis, in Feast's layout; their
+batch source is the archive. They are not materialised, because that would replace newer values by
+older ones. Called by `training.datasets.feature_store` and by Feast's command line.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ ON_DEMAND_VIEW: Final = "event_calendar"
 
 
 def feature_objects(archive_url: str) -> list[Any]:
-    """Give everything to apply, sources in the archive at this address.
+    """Give all objects to apply, with the archive at this address as their source.
 
     Args:
-        archive_url: an absolute path, or an object store's address.
+        archive_url: an absolute path or an object store's address.
     """
     user, merchant, transaction = entities()
     logged = _source(archive_url, FEATURES, "event_time")
@@ -52,7 +53,7 @@ def feature_objects(archive_url: str) -> list[Any]:
             schema=_schema(USER_FEATURES),
             source=logged,
             online=False,
-            description="What a user has done, as of an event; online as of the newest one.",
+            description="Velocity of a user as of an event; online as of the newest event.",
         ),
         FeatureView(
             name=online_store.VIEWS["merchant"],
@@ -60,7 +61,7 @@ def feature_objects(archive_url: str) -> list[Any]:
             schema=_schema(MERCHANT_FEATURES),
             source=logged,
             online=False,
-            description="What happened at a merchant, delayed, as of an event.",
+            description="Transactions and fraud at a merchant, delayed, as of an event.",
         ),
         FeatureView(
             name=BATCH_VIEW,
@@ -77,14 +78,14 @@ def feature_objects(archive_url: str) -> list[Any]:
             schema=[Field(name="is_fraud", dtype=Bool)],
             source=_source(archive_url, LABEL_VIEW, "observed_time"),
             online=False,
-            description="What was known of a transaction, and since when.",
+            description="Labels of a transaction, each from its observation on.",
         ),
         on_demand_view(),
     ]
 
 
 def entities() -> tuple[Entity, Entity, Entity]:
-    """Give user, merchant and transaction."""
+    """Give the entities user, merchant and transaction."""
     user, merchant, transaction = (
         Entity(name=name, join_keys=[key], value_type=ValueType.STRING)
         for name, key in (*online_store.JOIN_KEYS.items(), ("transaction", "transaction_id"))
@@ -93,7 +94,7 @@ def entities() -> tuple[Entity, Entity, Entity]:
 
 
 def on_demand_view() -> OnDemandFeatureView:
-    """Give the features that the event itself tells, computed from its time when asked."""
+    """Give the view of the features that are computed from the event's time on request."""
     request = RequestSource(name="event", schema=[Field(name="event_time_ms", dtype=Int64)])
     return OnDemandFeatureView(
         name=ON_DEMAND_VIEW,
@@ -105,7 +106,7 @@ def on_demand_view() -> OnDemandFeatureView:
 
 
 def calendar(events: pd.DataFrame) -> pd.DataFrame:
-    """Give the on-demand features of a table with ``event_time_ms``, row by row."""
+    """Compute the on-demand features of a table with ``event_time_ms``, row by row."""
     rows = [on_demand_features(int(time_ms)) for time_ms in events["event_time_ms"]]
     return pd.DataFrame(rows, columns=[feature.name for feature in ON_DEMAND_FEATURES])
 

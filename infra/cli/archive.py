@@ -12,7 +12,7 @@ from infra.cli.failures import EXIT_DIFFERENT
 from infra.cli.output import out, say
 from infra.cli.times import shown_moment
 from operations.archive_upkeep import compact_tables, rebuild_archive, table_status
-from training.archive.backfilled import backfill_status
+from training.archive.backfill_status import backfill_status
 from training.archive.compare import compare_with_log
 from training.archive.tables import BACKFILLED, TABLES
 

@@ -61,9 +61,9 @@ def test_a_data_set_that_cannot_be_logged_leaves_no_run(
 ) -> None:
     settings = settings_of(mlflow_server)
     calls = iter([b"one", b"other"])
-    # The rows read back otherwise than they were written.
+    # The rows read back with other bytes than were written.
     monkeypatch.setattr(Path, "read_bytes", lambda path: next(calls))
-    with pytest.raises(ModelRegistryUnreachableError, match="reads back otherwise"):
+    with pytest.raises(ModelRegistryUnreachableError, match="reads back with other bytes"):
         log_dataset(settings, DATASET)
     monkeypatch.undo()
     client = mlflow.MlflowClient(settings.mlflow_tracking_uri)

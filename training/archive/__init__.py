@@ -1,4 +1,4 @@
 """The archive: Kafka's logs as Delta tables, exactly once, by day of event time.
 
-Derived state: it can be thrown away and is rebuilt from the logs, row by row the same.
+Derived state: it can be deleted and rebuilt from the logs, with the same rows.
 """

@@ -1,4 +1,7 @@
-"""Reads the archive's snapshots of users, the table that `feature_store` writes, row by row."""
+"""Reads the daily snapshots of batch features from the archive, row by row.
+
+`training.datasets.materialization` writes the table. Called by parity.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from features.batch import BATCH_NAMES, BATCH_VIEW
-from training.archive.store import mapped
+from training.archive.store import delta_errors
 from training.errors import NoArchiveError
 
 
@@ -19,8 +22,8 @@ class SnapshotRow(NamedTuple):
     """One user's row of one snapshot.
 
     Attributes:
-        user_id: whose.
-        snapshot_ms: its midnight, ms since 1970 UTC.
+        user_id: the user.
+        snapshot_ms: the midnight of the snapshot, ms since 1970 UTC.
         features: value by name.
     """
 
@@ -30,13 +33,13 @@ class SnapshotRow(NamedTuple):
 
 
 class ArchivedSnapshots:
-    """The table of snapshots as it is when it is first asked for.
+    """The table of snapshots, as of the first call of `read`.
 
-    Where there is no such table, nobody was in any snapshot.
+    A missing table is read as an empty one.
     """
 
     def __init__(self, url: str) -> None:
-        """Name the archive; nothing is opened before the first call."""
+        """Refer to an archive; nothing is opened before the first call."""
         self._url = f"{url.rstrip('/')}/{BATCH_VIEW}"
         self._rows: ds.Dataset | None = None
 
@@ -68,7 +71,7 @@ class ArchivedSnapshots:
     def _open(self) -> ds.Dataset | None:
         if self._rows is None:
             try:
-                with mapped(self._url):
+                with delta_errors(self._url):
                     self._rows = DeltaTable(self._url).to_pyarrow_dataset()
             except NoArchiveError:
                 return None

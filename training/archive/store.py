@@ -1,6 +1,7 @@
-"""The Delta adapter of the archive: appends rows and the offsets they end at, in one commit.
+"""The Delta adapter of the archive: appends rows and their log offsets in one commit.
 
-Owns the promise of exactly once. Called by the archiver, the commands and `read`.
+Owns exactly-once delivery, compaction, and the mapping of Delta's errors to ours. Called by the
+archiver, by the modules that read the archive, and by the commands that maintain it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from training.archive.tables import DAY, SCHEMAS
 from training.errors import ArchiveConflictError, ArchiveUnreachableError, NoArchiveError
 
 CONFIGURATION: Final = {
-    # The log of commits is read at each opening; a day of it is kept behind the checkpoint.
+    # Every opening reads the log of commits; a day of it is kept before the checkpoint.
     "delta.logRetentionDuration": "interval 1 days",
     "delta.checkpointInterval": "100",
 }
 FILE_BYTES: Final = 128 * 1024 * 1024
-"""Size of a compacted file that is large enough."""
+"""Compaction leaves files of this size or larger as they are."""
 _WRITER: Final = WriterProperties(compression="ZSTD", compression_level=1)
 
 
@@ -42,7 +43,7 @@ class ArchiveTable:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        """Name a table; nothing is opened before the first call.
+        """Refer to a table; nothing is opened before the first call.
 
         Args:
             url: of the archive: a directory, or an object store's address.
@@ -57,21 +58,21 @@ class ArchiveTable:
         """The table as of the last opening or commit.
 
         Raises:
-            NoArchiveError: there is none.
+            NoArchiveError: there is no such table.
             ArchiveUnreachableError: the storage failed.
         """
         if self._delta is None:
-            with mapped(self._url):
+            with delta_errors(self._url):
                 self._delta = DeltaTable(self._url)
         return self._delta
 
     def open_or_create(self) -> None:
-        """Open the newest version; make an empty table if there is none."""
+        """Open the newest version; create an empty table if there is none."""
         self._delta = None
         try:
             assert self.delta is not None
         except NoArchiveError:
-            with mapped(self._url):
+            with delta_errors(self._url):
                 if "://" not in self._url:
                     Path(self._url).mkdir(parents=True, exist_ok=True)
                 self._delta = DeltaTable.create(
@@ -88,27 +89,28 @@ class ArchiveTable:
         return 0 if version is None else version
 
     def append(self, batches: Sequence[pa.RecordBatch], *, next_offsets: Mapping[int, int]) -> None:
-        """Add rows and say up to where the log is in the table now, in one commit.
+        """Append rows and the log offsets after them, in one commit.
 
-        Delivery: exactly once. The offsets are Delta's own application transactions, so rows
-        and offsets appear together or not at all, and a commit fails if somebody else has moved
-        one of these offsets since the table was opened.
-        On failure: nothing is committed; files that were written are swept by `compact`. Open
-        the table again before the next attempt.
+        Delivery: exactly once. The offsets are Delta's application transactions, so rows and
+        offsets appear together or not at all. The commit fails if another writer has moved one of
+        these offsets since the table was opened.
+        On failure: nothing is committed; `compact` deletes the files that were written. Open the
+        table again before the next attempt.
 
         Args:
-            batches: of the table's schema.
-            next_offsets: by partition, of every partition that the rows come from.
+            batches: with the table's schema.
+            next_offsets: the first offset that is not appended, for every partition that the rows
+                come from.
 
         Raises:
-            ArchiveConflictError: somebody else is writing the archive.
+            ArchiveConflictError: another process is writing the table.
             ArchiveUnreachableError: the storage failed.
         """
-        # A feature that came or went since the table was made.
+        # False if a feature was added or removed since the table was created.
         is_same = {field.name for field in self.delta.schema().fields} == set(
             SCHEMAS[self.name].names
         )
-        with mapped(self._url):
+        with delta_errors(self._url):
             write_deltalake(
                 self.delta,
                 pa.Table.from_batches(batches, schema=SCHEMAS[self.name]),
@@ -119,9 +121,9 @@ class ArchiveTable:
             )
 
     def empty(self, partitions: Sequence[int]) -> None:
-        """Take all rows out and start at the log's beginning again, in one commit."""
+        """Remove all rows and reset the offsets to the beginning of the log, in one commit."""
         schema = SCHEMAS[self.name]
-        with mapped(self._url):
+        with delta_errors(self._url):
             write_deltalake(
                 self.delta,
                 schema.empty_table(),
@@ -131,20 +133,20 @@ class ArchiveTable:
             )
 
     def replace(self, rows: pa.Table, *, metadata: Mapping[str, str]) -> None:
-        """Let the table hold these rows and no others, in one commit; make it if there is none.
+        """Replace all rows of the table in one commit; create the table if there is none.
 
-        Delivery: all or nothing; doing it again changes nothing that a reader sees.
+        Delivery: all or nothing; a repeat with the same rows changes nothing for readers.
 
         Args:
-            rows: of the table's schema.
-            metadata: what the commit says of itself. For people: the log of commits is cleaned.
+            rows: with the table's schema.
+            metadata: of the commit. Informational only: old commits are deleted.
 
         Raises:
-            ArchiveConflictError: somebody else is writing the table.
+            ArchiveConflictError: another process is writing the table.
             ArchiveUnreachableError: the storage failed.
         """
         self._delta = None
-        with mapped(self._url):
+        with delta_errors(self._url):
             write_deltalake(
                 self._url,
                 rows,
@@ -157,16 +159,16 @@ class ArchiveTable:
             )
 
     def compact(self, *, keep_hours: int) -> Mapping[str, Any]:
-        """Write the small files of each day together, and delete what nobody needs.
+        """Merge the small files of each day, and delete files that are no longer needed.
 
         Args:
-            keep_hours: files that left the table less long ago stay for those who still read
-                them, and files that were never committed stay as long.
+            keep_hours: age up to which files that left the table, or were never committed, are
+                kept for readers of an older version.
 
         Returns:
             ``files_added``, ``files_removed``, ``files_deleted``.
         """
-        with mapped(self._url):
+        with delta_errors(self._url):
             figures = self.delta.optimize.compact(target_size=FILE_BYTES, writer_properties=_WRITER)
             deleted = self.delta.vacuum(
                 retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False
@@ -178,14 +180,14 @@ class ArchiveTable:
         }
 
     def dataset(self) -> ds.Dataset:
-        """The rows of the newest version, as an Arrow dataset; filters prune days and files."""
+        """Give the newest version as an Arrow dataset, whose filters prune days and files."""
         self._delta = None
-        with mapped(self._url):
+        with delta_errors(self._url):
             return self.delta.to_pyarrow_dataset()
 
     def files(self) -> list[str]:
-        """The addresses of the Parquet files that the newest version consists of."""
-        with mapped(self._url):
+        """Give the addresses of the Parquet files of the newest version."""
+        with delta_errors(self._url):
             return list(self.delta.file_uris())
 
 
@@ -195,7 +197,7 @@ def _application(name: str, partition: int) -> str:
 
 def _offsets(name: str, next_offsets: Mapping[int, int]) -> CommitProperties:
     return CommitProperties(
-        # Once is enough: a commit that loses is done again from the offsets that won.
+        # No retries: after a conflict the writer continues from the offsets of the other commit.
         max_commit_retries=1,
         app_transactions=[
             Transaction(app_id=_application(name, partition), version=offset)
@@ -205,8 +207,8 @@ def _offsets(name: str, next_offsets: Mapping[int, int]) -> CommitProperties:
 
 
 @contextmanager
-def mapped(url: str) -> Iterator[None]:
-    """Turn Delta's errors into ours."""
+def delta_errors(url: str) -> Iterator[None]:
+    """Map Delta's errors to ours."""
     try:
         yield
     except TableNotFoundError as error:
@@ -216,7 +218,7 @@ def mapped(url: str) -> Iterator[None]:
         ) from error
     except CommitFailedError as error:
         raise ArchiveConflictError(
-            f"somebody else wrote {url} at the same time: {error!s:.200}; nothing was written"
+            f"another process wrote {url} at the same time: {error!s:.200}; nothing was written"
         ) from error
     except (DeltaError, OSError) as error:
         raise ArchiveUnreachableError(

@@ -1,7 +1,7 @@
-"""The tables of the archive: which columns, of which types. Pure: knows no storage, no Kafka.
+"""The tables of the archive: their columns and types. Pure: knows no storage and no Kafka.
 
-A row is a record of the log. It says where it lies there, and holds what the record says as typed
-columns; a record that cannot be read is kept as it came, in ``unread``.
+A row is a record of the log: its offset, and its fields as typed columns. A record that cannot be
+decoded is kept as bytes in ``unread``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from features.definitions import FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES
 from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 
 TABLES: Final = (TRANSACTIONS, LABELS, FEATURES, DECISIONS)
-"""The archived topics; each table is called like its topic."""
+"""The archived topics. Each table has the name of its topic."""
 
 BACKFILLED: Final = "backfilled_features"
-"""Feature rows of the present definitions that no log holds: what `weir backfill` computed for rows
-of other definitions. Each lies at the place, and says the clock, of the row that it stands for."""
+"""Feature rows of the present definitions that `weir backfill` computed to replace rows of other
+definitions. They are in no log; each has the log offset and the times of the row it replaces."""
 
 DAY: Final = "event_date"
-"""The column by which tables are partitioned: the day of the event time, UTC. A record that cannot
-be read has no event time; the day is then that of Kafka's timestamp."""
+"""The column by which tables are partitioned: the day of the event time, UTC. For a record that
+cannot be decoded it is the day of Kafka's timestamp."""
 
 _FRACTIONS: Final = frozenset(
     feature.name
@@ -33,7 +33,7 @@ _FRACTIONS: Final = frozenset(
 FEATURE_FIELDS: Final = tuple(
     pa.field(name, pa.float64() if name in _FRACTIONS else pa.int64()) for name in FEATURE_NAMES
 )
-"""One column a feature; null is "no value"."""
+"""One column a feature; null means "no value"."""
 
 _TEXTS: Final = pa.list_(pa.string())
 
@@ -59,7 +59,7 @@ _LABEL: Final = (
 _FEATURE_ROW: Final = (
     *_TRANSACTION,
     *FEATURE_FIELDS,
-    # JSON: features of other definitions than this code's, which have no column.
+    # JSON: features of other definitions, which have no column here.
     pa.field("other_features", pa.string()),
     pa.field("approximate", _TEXTS),
     pa.field("definition_digest", pa.string()),
@@ -90,10 +90,10 @@ _DECISION: Final = (
     pa.field("degraded", _TEXTS),
     pa.field("reasons", _TEXTS),
     pa.field("event_time_ms", pa.int64()),
-    # JSON: name of a stage to its clock in ms.
+    # JSON: for each stage its clock, ms since 1970 UTC.
     pa.field("timings", pa.string()),
     pa.field("decided_at_ms", pa.int64()),
-    # Null in decisions of before there was such a field.
+    # Null in decisions that were made before the field existed.
     pa.field("batch_as_of_ms", pa.int64()),
 )
 
@@ -114,7 +114,7 @@ SCHEMAS: Final = {
     DECISIONS: pa.schema([*_DECISION, *_PLACE]),
     BACKFILLED: pa.schema([*_FEATURE_ROW, *_PLACE]),
 }
-"""The columns of each table. Times are ms since 1970 UTC, money is minor units."""
+"""The columns of each table. Times are ms since 1970 UTC, money is in minor units."""
 
 TRANSACTION_COLUMNS = (
     "transaction_id",
@@ -125,8 +125,8 @@ TRANSACTION_COLUMNS = (
     "device_type",
     "ip_country",
 )
-"""Columns of the rows' table that come from the transaction, besides the features and
-``log_partition``, ``log_offset``."""
+"""Columns of a table of feature rows that come from the transaction. The others are the features,
+``log_partition`` and ``log_offset``."""
 
 LABEL_COLUMNS = (
     "transaction_id",
@@ -136,4 +136,4 @@ LABEL_COLUMNS = (
     "log_partition",
     "log_offset",
 )
-"""Columns of the labels' table."""
+"""Columns of a table of labels."""

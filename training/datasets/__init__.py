@@ -1,1 +1,1 @@
-"""Data sets: feature rows joined with labels and batch features, and where they are logged."""
+"""Data sets: feature rows joined in time with labels and batch features; batch features online."""

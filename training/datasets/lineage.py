@@ -1,7 +1,8 @@
-"""Where a model comes from: the rows it was fitted on and the code that fitted it, by digest.
+"""The lineage of a model: digests of the rows it was fitted on, and the version of the code.
 
-With the parameters and the digests of definitions and vector, this is what makes a version again.
-Asks git, if the code runs from a checkout; knows no registry. Called by `train`.
+Together with the parameters and the digests of definitions and vector, they are enough to train the
+version again. Asks git if the code runs from a checkout; knows no registry. Called by
+`training.datasets.build` and `training.registry.version_record`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _GIT_S_MAX: Final = 10.0
 
 
 def code_version() -> str:
-    """Give the commit of the code, ``-dirty`` if a file differs; else the package's version.
+    """Give the commit of the code, with ``-dirty`` if a file differs, or the package's version.
 
     Blocks: at most 10 s.
     """
@@ -31,12 +32,12 @@ def code_version() -> str:
             )
             return done.stdout.strip()
         except (OSError, subprocess.SubprocessError):
-            pass  # A checkout without git, or of another user: the package's version is less exact.
+            pass  # There is no git, or another user owns the checkout: use the package's version.
     return f"weir {importlib.metadata.version('weir')}"
 
 
 def table_digest(table: pd.DataFrame) -> str:
-    """Give 16 hexadecimal digits over a table: equal rows in equal order, equal digits.
+    """Give 16 hexadecimal digits over a table; equal rows in equal order give equal digits.
 
     Examples:
         >>> table = pd.DataFrame({"a": [1, 2]})
@@ -46,7 +47,7 @@ def table_digest(table: pd.DataFrame) -> str:
         (True, False)
     """
     digest = hashlib.sha256(",".join(map(str, table.columns)).encode())
-    # Column by column: pandas hashes values, so equal tables agree whatever memory holds them.
+    # pandas hashes values, so equal columns have equal hashes however they are stored.
     for name in table.columns:
         hashes = pd.util.hash_pandas_object(table[name], index=False)
         digest.update(hashes.to_numpy().tobytes())

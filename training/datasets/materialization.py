@@ -25,7 +25,7 @@ from features.online.layout import complete_key
 from schemas.settings import Settings
 from training.archive.feature_rows import archived_transactions
 from training.archive.labels import archived_observations
-from training.archive.store import mapped
+from training.archive.store import delta_errors
 from training.datasets.batch_tables import transaction_labels, user_statistics
 from training.datasets.feature_store import open_store
 from training.errors import OnlineStoreUnreachableError
@@ -76,7 +76,7 @@ def materialize(settings: Settings, *, now_ms: int) -> Materialized:
         some = missing[start : start + SNAPSHOTS_AT_ONCE]
         rows = user_statistics(transactions, observations, snapshots=some)
         _append(f"{url}/{BATCH_VIEW}", rows, last_snapshot=some[-1])
-    with mapped(url):
+    with delta_errors(url):
         write_deltalake(f"{url}/{LABEL_VIEW}", transaction_labels(observations), mode="overwrite")
     store = open_store(
         settings, archive_url=url, registry=settings.data_dir / "feast" / "registry.db"
@@ -106,7 +106,7 @@ def _missing_snapshots(url: str, transactions: pa.Table, last: int) -> list[int]
 
 
 def _append(url: str, rows: pa.Table, *, last_snapshot: int) -> None:
-    with mapped(url):
+    with delta_errors(url):
         write_deltalake(
             url,
             rows,

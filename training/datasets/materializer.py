@@ -1,8 +1,8 @@
-"""The materializer: brings the batch features online when a snapshot is due, and rests meanwhile.
+"""The materializer: a process that writes batch features to Redis when a snapshot is due.
 
-The process that stays asks Redis one question now and then, and knows no Feast; what is due is
-done by a short-lived process of its own, so that nobody pays for what Feast takes of memory. Run
-as ``python -m training.datasets.materializer``; ``--once`` is that other process.
+The process that stays asks Redis one question at intervals and does not import Feast. When a
+snapshot is due it starts a short-lived process, so that the memory of Feast is in use only then.
+Run as ``python -m training.datasets.materializer``; ``--once`` is the short-lived process.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from schemas.settings import Settings
 logger = logging.getLogger(__name__)
 
 NICENESS: Final = 19
-"""Nobody waits for it: a snapshot counts for two days."""
+"""Nothing waits for it: a snapshot is usable for two days."""
 RUN_S_MAX: Final = 3_600.0
-"""Longest time one materialisation may take, s; then it is ended, and tried again."""
+"""Longest time of one materialisation, s; after it the process is ended, and tried again."""
 END_S_MAX: Final = 5.0
-"""How long a materialisation may take to end when told to, s."""
+"""Time, s, between SIGTERM and SIGKILL to a materialisation."""
 REDIS_S_MAX: Final = 2.0
 """Longest wait for Redis, s."""
 POLLS_SKIPPED_MAX: Final = 16
-"""Longest pause between two looks, in polls: a look at an archive costs a process."""
+"""Longest pause between two checks of the archive, in polls: each starts a process."""
 EXIT_NOTHING_DUE: Final = 3
-"""Exit code of ``--once`` where nothing was due."""
-_FIRST_LOOK_S: Final = 1.0
+"""Exit code of ``--once`` if nothing was due."""
+_FIRST_CHECK_S: Final = 1.0
 
 
 def due_snapshot_ms(*, now_ms: int, newest_event_ms: int, delay_ms: int) -> int:
-    """Give the newest snapshot that may be taken: a midnight in UTC, ms since 1970.
+    """Give the newest snapshot that may be taken: a midnight, ms since 1970 UTC.
 
-    Both the clock and the archive must be past it by the delay. The archive, too, because a
-    snapshot is taken once: during a replay, or while the archiver is behind, the clock alone
-    would take it before its transactions are there.
+    Both the clock and the archive must be past that midnight by the delay. A snapshot is taken
+    once, so the clock alone is not enough: during a replay, or while the archiver is behind, the
+    snapshot's transactions are not archived yet.
 
     Args:
         now_ms: the clock, ms since 1970 UTC.
         newest_event_ms: newest event time in the archive, ms since 1970 UTC.
-        delay_ms: for events that come late.
+        delay_ms: time to wait for late events.
 
     Examples:
         >>> due_snapshot_ms(now_ms=5 * DAY_MS + 9, newest_event_ms=5 * DAY_MS + 3, delay_ms=3)
@@ -63,12 +63,15 @@ def due_snapshot_ms(*, now_ms: int, newest_event_ms: int, delay_ms: int) -> int:
 
 
 def completed_ms(settings: Settings) -> int | None:
-    """Ask Redis up to which snapshot all values are there; None: up to none.
+    """Ask Redis for the newest snapshot of which it has all values, ms since 1970 UTC.
 
     Blocks: at most `REDIS_S_MAX`.
 
+    Returns:
+        None if there is no such snapshot.
+
     Raises:
-        RedisError: no answer.
+        RedisError: Redis does not answer.
     """
     with redis.Redis.from_url(
         settings.redis_url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX
@@ -78,7 +81,7 @@ def completed_ms(settings: Settings) -> int | None:
 
 
 def may_be_due(settings: Settings, *, now_ms: int) -> bool:
-    """Say whether a look at the archive is worth it; False while Redis does not answer.
+    """Say whether the archive has to be checked; False while Redis does not answer.
 
     Args:
         settings: where Redis is.
@@ -88,27 +91,27 @@ def may_be_due(settings: Settings, *, now_ms: int) -> bool:
     try:
         done_ms = completed_ms(settings)
     except RedisError:
-        # Nothing can be put there; the scorer and the API say that it is away.
+        # Nothing can be written. The scorer and the API report that Redis does not answer.
         return False
     latest_ms = due_snapshot_ms(now_ms=now_ms, newest_event_ms=now_ms, delay_ms=delay_ms)
     return done_ms is None or done_ms < latest_ms
 
 
 def materialize_what_is_due(settings: Settings, *, now_ms: int) -> bool:
-    """Put the newest snapshot online that may be taken, unless it is there.
+    """Write the newest due snapshot to Redis, unless it is there.
 
     Args:
-        settings: where archive, registry and Redis are; paths absolute.
+        settings: where archive, registry and Redis are; paths are absolute.
         now_ms: the clock, ms since 1970 UTC.
 
     Returns:
-        Whether there was anything to do.
+        Whether a snapshot was due.
 
     Raises:
-        RetryableError: the archive or Redis failed; what was online before stays.
+        RetryableError: the archive or Redis failed; the earlier values in Redis stay.
         RedisError: Redis does not answer.
     """
-    # Imported here: the process that stays has no use for it.
+    # Imported here: the process that stays does not need it.
     from training.archive.newest import newest_event_ms  # noqa: PLC0415
 
     newest_ms = newest_event_ms(settings.archive_url)
@@ -120,12 +123,12 @@ def materialize_what_is_due(settings: Settings, *, now_ms: int) -> bool:
     done_ms = completed_ms(settings)
     if done_ms is not None and done_ms >= due_ms:
         return False
-    # Imported only now: Feast takes seconds.
+    # Imported here, only if a snapshot is due: Feast takes seconds.
     from training.datasets.materialization import materialize  # noqa: PLC0415
 
     done = materialize(settings, now_ms=due_ms)
     logger.info(
-        "%d users as of %d ms are online; %d snapshots were new",
+        "wrote %d users of the snapshot %d ms to Redis; %d snapshots were new",
         done.users,
         done.snapshot_ms,
         done.snapshots,
@@ -134,12 +137,13 @@ def materialize_what_is_due(settings: Settings, *, now_ms: int) -> bool:
 
 
 def follow(settings: Settings, stop: threading.Event) -> None:
-    """Look now and then until told to stop; a materialisation under way is then ended.
+    """Check at intervals until told to stop; a materialisation under way is ended then.
 
-    Looks less and less often while the archive has not come so far, up to `POLLS_SKIPPED_MAX`.
-    On failure: of a materialisation: it has logged why; a later look tries again.
+    While the archive does not reach the due snapshot, the interval doubles up to
+    `POLLS_SKIPPED_MAX` polls.
+    On failure: the failed materialisation has logged the reason; the next check tries again.
     """
-    pause_s = _FIRST_LOOK_S
+    pause_s = _FIRST_CHECK_S
     polls = 1
     while not stop.wait(pause_s):
         is_waiting = may_be_due(settings, now_ms=_now_ms()) and not _run_once(stop)
@@ -148,7 +152,7 @@ def follow(settings: Settings, stop: threading.Event) -> None:
 
 
 def _run_once(stop: threading.Event) -> bool:
-    """Run a materialisation as a process; says whether it put anything online."""
+    """Run a materialisation as a process; says whether it wrote a snapshot to Redis."""
     with subprocess.Popen(
         [sys.executable, "-m", "training.datasets.materializer", "--once"]
     ) as process:
@@ -174,7 +178,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings()
     if "--once" in arguments:
-        # It tells of each look into its own registry.
+        # Feast logs every read of its registry.
         logging.getLogger("feast").setLevel(logging.WARNING)
         try:
             return 0 if materialize_what_is_due(settings, now_ms=_now_ms()) else EXIT_NOTHING_DUE

@@ -1,7 +1,7 @@
-"""The splits of a labelled table: what is learnt from, what is chosen by, what is judged on. Pure.
+"""Splits a labelled table into train, validation and test rows. Pure.
 
-By time is the honest one for fraud, and what a promotion goes by: a model is judged on what came
-after all it has seen. At random is what papers compare by.
+Promotions use the split by time: a model is judged on rows that came after all it was fitted on.
+The random split overstates the quality of a fraud model; publications compare models by it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 SHARES: Final = (0.70, 0.15)
-"""Of the rows to learn from and those to choose by; the rest is to judge by."""
+"""Shares of the train and validation rows; the rest are test rows."""
 SPLIT_SEED: Final = 42
 """The seed of the stratified split."""
 
@@ -23,10 +23,10 @@ class Split:
     """A table in three parts, each in the order of the table.
 
     Attributes:
-        train: to fit on while parameters are being chosen.
-        validation: to choose parameters by. Once they are chosen, or where nothing is to be
-            chosen, it is fitted on as well.
-        test: to judge by, and for nothing else.
+        train: rows to fit on while parameters are being chosen.
+        validation: rows to choose parameters by. Once they are chosen, or if nothing is to be
+            chosen, the model is fitted on these rows, too.
+        test: rows to judge the model by; used for nothing else.
     """
 
     train: pd.DataFrame
@@ -35,21 +35,20 @@ class Split:
 
     @property
     def fitted(self) -> pd.DataFrame:
-        """What a model that is judged on ``test`` may be fitted on: train, then validation."""
+        """The rows that a model may be fitted on: train, then validation."""
         return pd.concat([self.train, self.validation])
 
 
 def split_by_time(table: pd.DataFrame) -> Split:
-    """Cut a table 70/15/15 at two moments.
+    """Split a table 70/15/15 at two points in time.
 
     ::
 
         event time   --------------------------------]----------]--------->
                                train                  validation    test
 
-    No row of a later part is older than a row of an earlier one, and no moment is in two parts:
-    rows of equal time on a border all go to the later part. So where many rows share a time the
-    shares are not kept to the row.
+    All rows of a later part are newer than those of an earlier one: rows of equal time at a border
+    all go to the later part. If many rows share a time, the shares are therefore not exact.
 
     Args:
         table: at least one row, ordered by event time.
@@ -65,10 +64,10 @@ def split_by_time(table: pd.DataFrame) -> Split:
 
 
 def split_stratified(table: pd.DataFrame, *, seed: int = SPLIT_SEED) -> Split:
-    """Divide the rows 70/15/15 at random, with the same share of fraud in each part.
+    """Split a table 70/15/15 at random, with the same share of fraud in each part.
 
-    Rows of one user end up in different parts, and rows to learn from may be newer than rows to
-    judge by: it flatters a model of fraud. To compare models, split by time.
+    Rows of one user are in several parts, and train rows may be newer than test rows, so the
+    figures of a fraud model come out too good. To compare models, split by time.
 
     Args:
         table: with ``is_fraud``.

@@ -1,4 +1,7 @@
-"""The MLflow adapter of data sets: one run a data set, with its rows, version and statistics."""
+"""The MLflow adapter of data sets: one run a data set, with its rows, version and statistics.
+
+Owns that equal data sets are logged once. Called by `weir dataset build` and by the training run.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,9 @@ class LoggedDataset:
     """Where a data set is in MLflow.
 
     Attributes:
-        run_id: of its run.
-        experiment_id: of the experiment that holds the run.
-        is_new: nobody had logged it before.
+        run_id: the id of its run.
+        experiment_id: the id of the experiment that has the run.
+        is_new: whether it was logged just now; False if an equal one was there.
     """
 
     run_id: str
@@ -47,21 +50,21 @@ class LoggedDataset:
 
     @property
     def link(self) -> str:
-        """The run's page, from any other page of MLflow."""
+        """The address of the run's page, relative to any page of MLflow."""
         return f"#/experiments/{self.experiment_id}/runs/{self.run_id}"
 
 
 def experiment_name(settings: Settings) -> str:
-    """Name the experiment that holds the data sets of a model."""
+    """Give the name of the experiment that has the data sets of a model."""
     return f"{settings.model_name}-datasets"
 
 
 def log_dataset(settings: Settings, dataset: Dataset) -> LoggedDataset:
     """Log a data set: its version as parameters, its rows and statistics as files.
 
-    Delivery: once; where a run has the same version and the same rows, that is given. The run is
-    ended last, after the rows were read back; a failure before leaves no run.
-    Blocks: some seconds; where MLflow goes away meanwhile, up to two minutes.
+    Delivery: once. If a run has the same version and rows already, that run is returned. The run
+    is finished last, after the rows were read back; a failure before leaves no run.
+    Blocks: some seconds; up to two minutes if MLflow stops answering meanwhile.
 
     Raises:
         ModelRegistryUnreachableError: MLflow failed.
@@ -72,9 +75,9 @@ def log_dataset(settings: Settings, dataset: Dataset) -> LoggedDataset:
 
 @contextmanager
 def logged_dataset(settings: Settings, dataset: Dataset) -> Iterator[LoggedDataset]:
-    """Log a data set as `log_dataset` does, for a block that makes something of it.
+    """Log a data set as `log_dataset` does, for a block that uses it.
 
-    Where the block fails, the run is taken away again, if it was made for it.
+    If the block fails, the run is deleted, unless it was there before.
 
     Raises:
         ModelRegistryUnreachableError: MLflow failed.
@@ -97,7 +100,7 @@ def logged_dataset(settings: Settings, dataset: Dataset) -> Iterator[LoggedDatas
 
 
 def dataset_input(settings: Settings, dataset: Dataset) -> DatasetInput:
-    """Give what a run's page says of the data set it used."""
+    """Describe the data set to MLflow, which shows it on the pages of the runs that used it."""
     version = dataset.version
     source = {"archive": version.archive, "first_ms": version.first_ms, "end_ms": version.end_ms}
     profile = {"num_rows": len(dataset.table), "num_frauds": int(dataset.table["is_fraud"].sum())}
@@ -114,7 +117,7 @@ def dataset_input(settings: Settings, dataset: Dataset) -> DatasetInput:
 
 
 def dataset_files(dataset: Dataset) -> dict[str, bytes]:
-    """Give what says what a data set is, by path; without the rows."""
+    """Give the files that describe a data set, by path, without the rows."""
     return {
         REPORT_FILE: dataset.report().encode(),
         STATISTICS_FILE: dataset.statistics_csv(),
@@ -125,7 +128,7 @@ def _known_run(client: mlflow.MlflowClient, experiment: str, digests: dict[str, 
     wanted = [f"tags.{name} = '{digest}'" for name, digest in digests.items()]
     query = " and ".join([*wanted, "attributes.status = 'FINISHED'"])
     for run in client.search_runs([experiment], query):
-        # One that a training under way has made goes with it, should that fail.
+        # A run that a training under way created is deleted if that training fails.
         if TAG_UNFINISHED not in run.data.tags:
             return str(run.info.run_id)
     return None
@@ -163,5 +166,5 @@ def _log(client: mlflow.MlflowClient, run_id: str, dataset: Dataset) -> None:
     with tempfile.TemporaryDirectory(prefix="weir-dataset-check-") as scratch:
         kept = Path(client.download_artifacts(run_id, TABLE_FILE, scratch)).read_bytes()
         if kept != files[TABLE_FILE]:
-            raise MlflowException(f"{TABLE_FILE} reads back otherwise than it was written")
+            raise MlflowException(f"{TABLE_FILE} reads back with other bytes than were written")
     client.set_terminated(run_id)
