@@ -24,9 +24,11 @@ from clients.kafka import (
 )
 from clients.log_record import Record
 
-_POLL_S: Final = 0.5
+_POLL_S: Final = 0.05
+"""Longest wait for a batch, s. Offsets without a record, such as the markers of transactions, let
+the last batch of a range wait for as long."""
 _BATCH_MAX: Final = 2_000
-_EMPTY_POLLS_MAX: Final = 60
+_EMPTY_POLLS_MAX: Final = 600
 """How many polls in a row may bring no record before the end of a partition: half a minute."""
 
 

@@ -5,13 +5,16 @@ Bridges Kafka and the archive; `training.archive` has the tables. Called by `wei
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from clients.kafka_log import end_offsets
+from clients.kafka_log import end_offsets, read_log
 from schemas.settings import Settings
 from training.archive.archiver import fill_archive
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
+
+COUNTED_MAX: Final = 100_000
+"""Offsets up to which the records that a table lacks are counted; beyond, the offsets are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class TableStatus:
         rows: that it holds.
         files: that it consists of.
         version: of the Delta table.
-        behind: records of the log that are not in it yet.
+        behind: records of the log that are not in it yet; if there may be more than `COUNTED_MAX`,
+            the number of their offsets, markers of transactions included.
     """
 
     name: str
@@ -70,11 +74,23 @@ def rebuild_archive(settings: Settings) -> None:
 
 def _status_of(settings: Settings, name: str) -> TableStatus:
     table = ArchiveTable(settings.archive_url, name)
-    ends = end_offsets(settings.kafka_bootstrap, name)
     return TableStatus(
         name=name,
         rows=table.delta.count(),
         files=len(table.files()),
         version=table.delta.version(),
-        behind=sum(end - table.next_offset(partition) for partition, end in ends.items()),
+        behind=_behind(settings.kafka_bootstrap, table),
     )
+
+
+def _behind(bootstrap: str, table: ArchiveTable) -> int:
+    """Count the records of a log after its table.
+
+    Not by subtracting offsets: a transaction leaves markers, and records that were aborted.
+    """
+    ends = end_offsets(bootstrap, table.name)
+    starts = {partition: table.next_offset(partition) for partition in ends}
+    offsets = sum(end - starts[partition] for partition, end in ends.items())
+    if offsets > COUNTED_MAX:
+        return offsets
+    return sum(1 for _ in read_log(bootstrap, table.name, start=starts, values_only=True))

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,8 @@ class Progress:
     """The progress of a consumer group in one topic.
 
     Attributes:
-        lag: records between the committed offsets and the end, summed over all partitions.
+        lag: offsets between the committed offset and the end, summed over the partitions. 0 for a
+            partition that has only offsets without a record there.
         committed: sum of the committed offsets; grows when any member makes progress.
     """
 
@@ -91,13 +92,16 @@ class GroupProgress:
     """Asks the broker without joining the group."""
 
     def __init__(self, *, bootstrap: str, group: str, topic: str) -> None:
-        """Make a client that only reads offsets; it neither subscribes nor commits."""
+        """Make a client that neither subscribes nor commits."""
         self._topic = topic
+        self._committed: dict[int, int] = {}
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
                 "group.id": group,
                 "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
                 "client.id": "weir-scorer-watchdog",
             }
         )
@@ -121,9 +125,32 @@ class GroupProgress:
             first, end = self._consumer.get_watermark_offsets(place, timeout=BROKER_TIMEOUT_S)
             # Negative without a commit: the group starts at the first record.
             done = place.offset if place.offset >= 0 else first
-            lag += max(0, end - done)
+            lag += self._lag(place.partition, done=done, end=end)
             committed += done
         return Progress(lag=lag, committed=committed)
+
+    def _lag(self, partition: int, *, done: int, end: int) -> int:
+        """Offsets that are not committed; 0 if none of them has a record.
+
+        A transaction leaves a marker at its end, and offsets of records that were aborted. No
+        record can be committed after them, so they are no lag. They are looked for only if the
+        committed offset has not moved since the last call.
+        """
+        has_moved = self._committed.get(partition) != done
+        self._committed[partition] = done
+        if done >= end or not (has_moved or self._has_record(partition, start=done)):
+            return 0
+        return end - done
+
+    def _has_record(self, partition: int, *, start: int) -> bool:
+        """Whether a record can be read at or after an offset; True if the broker is slow."""
+        self._consumer.assign([TopicPartition(self._topic, partition, start)])
+        try:
+            message = self._consumer.poll(BROKER_TIMEOUT_S)
+        finally:
+            self._consumer.unassign()
+        error = None if message is None else message.error()
+        return error is None or error.code() != KafkaError._PARTITION_EOF  # noqa: SLF001 - its name
 
 
 class Watchdog:

@@ -134,6 +134,8 @@ def _source(
         .setDeserializer(jvm.weir.KeyedRecordDeserializer(key_fields))
         .setProperty("partition.discovery.interval.ms", "10000")
         .setProperty("commit.offsets.on.checkpoint", "true")
+        # Records of an aborted transaction never happened.
+        .setProperty("isolation.level", "read_committed")
     )
     if settings.batching_delay_ms:
         # A fetch wakes a dozen threads between here and the decision, whatever its size.
