@@ -1,4 +1,4 @@
-//! Reads JSON objects that are plainly valid, and leaves all others to somebody else.
+//! Reads JSON objects that are plainly valid, and leaves all others to the strict parser in Python.
 //!
 //! Whatever is unusual is left: escapes, nested values, exponents, long numbers, a name given
 //! twice, a missing or a wrong field. So nothing is refused here and no error is worded here; what
@@ -50,7 +50,7 @@ pub type FieldValues = SmallVec<[FieldValue; 8]>;
 /// Longest number that is taken, digits: all such numbers fit into 63 bits.
 const DIGITS_MAX: usize = 18;
 
-/// Reads one object; `None` leaves it to somebody else.
+/// Reads one object; `None` leaves it to the strict parser.
 pub fn read_object(value: &[u8], fields: &[Field]) -> Option<FieldValues> {
     let text = std::str::from_utf8(value).ok()?;
     let mut scanner = Scanner {
@@ -194,7 +194,7 @@ impl<'a> Scanner<'a> {
         is_plain.then_some(number)
     }
 
-    /// Skips a value that nobody asked for, if it is a plain one.
+    /// Skips a value that is not one of the fields, if it is a plain one.
     fn skip_plain_value(&mut self) -> Option<()> {
         match self.peek()? {
             b'"' => self.string().map(|_| ()),

@@ -245,7 +245,7 @@ impl PyState {
 
 /// One operator of the job; see [`crate::job`]. Safe to use from two threads.
 ///
-/// Whoever holds the lock never takes the interpreter, so no two threads can wait for each other.
+/// A thread that holds the lock never takes the interpreter, so no two threads can wait for each other.
 #[pyclass(name = "Job", frozen, module = "weir_engine")]
 pub struct PyJob {
     job: Mutex<Job>,
@@ -448,7 +448,7 @@ impl PyJob {
         })?)
     }
 
-    /// Says that all states in memory have to be written anew.
+    /// Marks all states in memory to be written again.
     fn mark_all(&self, py: Python<'_>, entity: usize) -> PyResult<()> {
         Ok(py.detach(|| {
             self.lock()

@@ -130,12 +130,12 @@ def test_the_same_version_gives_the_same_bytes_whatever_came_later(
     assert now.version.digest != first.version.digest
     again = build(settings, archive=ArchiveVersion.from_json(first.version.archive))
     assert again.parquet() == first.parquet()
-    # An archive made anew is cut otherwise into commits and files.
-    anew = settings_of(tmp_path / "anew")
+    # A rebuilt archive has other commits and files.
+    rebuilt = settings_of(tmp_path / "rebuilt")
     for at in range(0, len(ROWS), 50):
-        append_values(anew.archive_url, FEATURES, ROWS[at : at + 50], start=at)
-    append_values(anew.archive_url, LABELS, LABELLED)
-    assert build(anew).parquet() == first.parquet()
+        append_values(rebuilt.archive_url, FEATURES, ROWS[at : at + 50], start=at)
+    append_values(rebuilt.archive_url, LABELS, LABELLED)
+    assert build(rebuilt).parquet() == first.parquet()
 
 
 def test_the_file_says_what_it_is_made_of(settings: Settings) -> None:
