@@ -245,7 +245,7 @@ impl PyState {
 
 /// One operator of the job; see [`crate::job`]. Safe to use from two threads.
 ///
-/// A thread that holds the lock never takes the interpreter, so no two threads can wait for each other.
+/// A thread that holds the lock never takes the interpreter, so two threads cannot deadlock.
 #[pyclass(name = "Job", frozen, module = "weir_engine")]
 pub struct PyJob {
     job: Mutex<Job>,
