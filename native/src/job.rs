@@ -4,8 +4,8 @@
 //! begin(frames) --> left to Python: supply or refuse --> missing journals: restore --> finish
 //! ```
 //!
-//! Records are folded in the order in which they came, whichever side decoded them. An operator owns
-//! some of the plan's entities, in their order: all of them where one task has all keys, else one,
+//! Records are folded in the order in which they came, whichever side decoded them. An operator
+//! owns some of the plan's entities, in their order: all of them where one task has all keys, else one,
 //! or none where records are only decoded and routed. Nothing of a batch is folded before all that
 //! it needs is there, so a failure leaves the states as they were.
 
