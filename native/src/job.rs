@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Records are folded in the order in which they came, whichever side decoded them. An operator
-//! owns some of the plan's entities, in their order: all of them where one task has all keys, else one,
-//! or none where records are only decoded and routed. Nothing of a batch is folded before all that
-//! it needs is there, so a failure leaves the states as they were.
+//! owns some of the plan's entities, in their order: all of them where one task has all keys, else
+//! one, or none where records are only decoded and routed. Nothing of a batch is folded before all
+//! that it needs is there, so a failure leaves the states as they were.
 
 use std::ops::Range;
 
