@@ -23,8 +23,7 @@ class DistinctMerchants:
 
     Args:
         windows_ms: lengths of the windows in ms.
-        lateness_ms: how much older than the newest event a read may be and still be exact;
-            0 keeps no log.
+        lateness_ms: how much older than the newest event a read may be and still be exact.
         caps: limits.
 
     Examples:
@@ -129,37 +128,93 @@ class DistinctMerchants:
         counts[:] = [min(count, merchants_max) for count in counts]
         return bounds
 
-    def pack(self, *, newest_ms: int, is_online: bool) -> bytes:
-        """Write the last visits, and for the durable form the log of visits."""
-        last_visits = self._last_visits[self._longest]
-        sections = [
-            pack_ints([newest_ms - last_ms for last_ms in last_visits.values()]),
-            pack_texts(list(last_visits)),
-            _pack_limit(
-                self._forgotten_until_ms, newest_ms, newest_ms - self._windows_ms[self._longest]
-            ),
-        ]
-        if not is_online:
-            horizon_ms = self._log_horizon_ms(newest_ms)
-            start = bisect_right(self._visit_times_ms, horizon_ms)
-            times_ms = self._visit_times_ms[start:]
-            sections.append(pack_ints([newest_ms - time_ms for time_ms in times_ms]))
-            sections.append(pack_texts(self._visit_merchants[start:]))
-            sections.append(_pack_limit(self._lost_until_ms, newest_ms, horizon_ms))
-        return b"".join(sections)
+    def pack(self, *, newest_ms: int) -> bytes:
+        """Write the last visits and the log of visits."""
+        horizon_ms = self._log_horizon_ms(newest_ms)
+        start = bisect_right(self._visit_times_ms, horizon_ms)
+        times_ms = self._visit_times_ms[start:]
+        return b"".join(
+            (
+                self._pack_last_visits(newest_ms),
+                pack_ints([newest_ms - time_ms for time_ms in times_ms]),
+                pack_texts(self._visit_merchants[start:]),
+                _pack_limit(self._lost_until_ms, newest_ms, horizon_ms),
+            )
+        )
+
+    def pack_online(self, *, newest_ms: int, tiled_until_ms: int) -> bytes:
+        """Write a smaller log: each merchant once, and for each visit the merchant's number.
+
+        The times of the visits are not written. Each visit is an event of the timeline, whose
+        times are written there.
+
+        Args:
+            newest_ms: the newest event time.
+            tiled_until_ms: visits up to this time are left out; their times are in tiles.
+        """
+        horizon_ms = self._log_horizon_ms(newest_ms)
+        lost_until_ms = max(self._lost_until_ms, tiled_until_ms)
+        start = bisect_right(self._visit_times_ms, max(lost_until_ms, horizon_ms))
+        visited = self._visit_merchants[start:]
+        known = self._last_visits[self._longest]
+        merchants = dict.fromkeys((*known, *visited))
+        numbers = {merchant_id: number for number, merchant_id in enumerate(merchants)}
+        return b"".join(
+            (
+                self._pack_last_visits(newest_ms),
+                pack_texts(list(merchants)[len(known) :]),
+                pack_ints([numbers[merchant_id] for merchant_id in visited]),
+                _pack_limit(lost_until_ms, newest_ms, horizon_ms),
+            )
+        )
 
     def unpack(self, reader: StateReader, *, newest_ms: int) -> None:
         """Read what :meth:`pack` wrote into this empty object."""
+        self._unpack_last_visits(reader, newest_ms)
+        self._visit_times_ms = array("q", [newest_ms - back_ms for back_ms in reader.ints()])
+        self._visit_merchants = reader.texts()
+        self._lost_until_ms = _unpack_limit(reader, newest_ms)
+
+    def unpack_online(
+        self, reader: StateReader, *, newest_ms: int, times_ms: array[int] | None
+    ) -> None:
+        """Read what :meth:`pack_online` wrote into this empty object.
+
+        Args:
+            reader: the bytes.
+            newest_ms: the newest event time.
+            times_ms: times of the user's single events, in order of (time, arrival); None if the
+                form has no log of visits.
+        """
+        self._unpack_last_visits(reader, newest_ms)
+        if times_ms is None:
+            return
+        merchants = [*self._last_visits[self._longest], *reader.texts()]
+        self._visit_merchants = [merchants[number] for number in reader.ints()]
+        first = len(times_ms) - len(self._visit_merchants)
+        if first < 0:
+            raise ValueError(f"{len(self._visit_merchants)} visits, {len(times_ms)} events")
+        self._visit_times_ms = times_ms[first:]
+        self._lost_until_ms = _unpack_limit(reader, newest_ms)
+
+    def _pack_last_visits(self, newest_ms: int) -> bytes:
+        last_visits = self._last_visits[self._longest]
+        window_from_ms = newest_ms - self._windows_ms[self._longest]
+        return b"".join(
+            (
+                pack_ints([newest_ms - last_ms for last_ms in last_visits.values()]),
+                pack_texts(list(last_visits)),
+                _pack_limit(self._forgotten_until_ms, newest_ms, window_from_ms),
+            )
+        )
+
+    def _unpack_last_visits(self, reader: StateReader, newest_ms: int) -> None:
         backs_ms, merchants = reader.ints(), reader.texts()
         for back_ms, merchant_id in zip(backs_ms, merchants, strict=True):
             for window_ms, last_visits in zip(self._windows_ms, self._last_visits, strict=True):
                 if back_ms < window_ms:
                     last_visits[merchant_id] = newest_ms - back_ms
         self._forgotten_until_ms = _unpack_limit(reader, newest_ms)
-        if not reader.header.is_online:
-            self._visit_times_ms = array("q", [newest_ms - back_ms for back_ms in reader.ints()])
-            self._visit_merchants = reader.texts()
-            self._lost_until_ms = _unpack_limit(reader, newest_ms)
 
     def _read_late(
         self, as_of_ms: int, newest_ms: int, merchant_id: str | None
@@ -177,9 +232,6 @@ class DistinctMerchants:
         return counts, tuple(bounds)
 
     def _visited(self, after_ms: int, until_ms: int) -> set[str]:
-        if not self._lateness_ms:
-            last_visits = self._last_visits[self._longest]
-            return {m for m, last_ms in last_visits.items() if after_ms < last_ms <= until_ms}
         low = bisect_right(self._visit_times_ms, after_ms)
         high = bisect_right(self._visit_times_ms, until_ms)
         return set(self._visit_merchants[low:high])

@@ -44,6 +44,11 @@ class Labelled:
         at = bisect_right(self.observed_ms, as_of_ms)
         return at > 0 and self.frauds[at - 1]
 
+    def changes_after(self, time_ms: int) -> bool:
+        """Say whether a label observed after a time changes whether the transaction is fraud."""
+        at = bisect_right(self.observed_ms, time_ms)
+        return (not self.is_fraud(time_ms)) in self.frauds[at:]
+
     def add(self, observed_ms: int, *, is_fraud: bool) -> bool:
         """Add a label; of labels with equal observed times the later arrival counts.
 
@@ -66,6 +71,7 @@ class FraudLabels:
         spans: the windows in which frauds are counted.
         lateness_ms: how much older than the newest event a read may be and still be exact.
         caps: limits.
+        is_online: the labels are those of an online form, see :meth:`pack`.
 
     Attributes:
         frauds: the event times of the transactions that are fraud as of the newest event.
@@ -85,10 +91,19 @@ class FraudLabels:
     )
 
     def __init__(
-        self, spans: Sequence[Span], *, lateness_ms: int = LATENESS_MS, caps: Caps = CAPS
+        self,
+        spans: Sequence[Span],
+        *,
+        lateness_ms: int = LATENESS_MS,
+        caps: Caps = CAPS,
+        is_online: bool = False,
     ) -> None:
         self.frauds = Timeline(
-            spans, sums=False, lateness_ms=lateness_ms, events_max=caps.events_max
+            spans,
+            sums=False,
+            lateness_ms=lateness_ms,
+            events_max=caps.events_max,
+            is_online=is_online,
         )
         self.lost_until_ms = NEVER_MS
         self._lateness_ms = lateness_ms
@@ -180,20 +195,23 @@ class FraudLabels:
                 yield entry.time_ms, -1 if entry.is_counted else 1
 
     def pack(self, *, newest_ms: int, is_online: bool) -> bytes:
-        """Write the labels that can still change a read; the online form leaves most out."""
+        """Write the labels that can still change a read.
+
+        Online these are the labels of the transactions that are fraud as of one time that can be
+        read, and not as of another.
+        """
         entries = self._live_entries(newest_ms)
         if is_online:
+            since_ms = newest_ms - self._lateness_ms
             entries = {
                 key: entry
                 for key, entry in entries.items()
-                if entry.time_ms is not None and entry.observed_ms[-1] > newest_ms
+                if entry.time_ms is not None and entry.changes_after(since_ms)
             }
         lost = self.lost_until_ms > self.frauds.horizon_ms(newest_ms)
         return b"".join(
             (
-                self.frauds.pack(
-                    newest_ms=newest_ms, lateness_ms=0 if is_online else self._lateness_ms
-                ),
+                self.frauds.pack(newest_ms=newest_ms, is_online=is_online),
                 pack_texts(list(entries)),
                 pack_ints(
                     [

@@ -11,10 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from features.definitions import CAPS, LATENESS_MS, MERCHANT_FEATURES, Aggregate, Caps
+from features.definitions import CAPS, MERCHANT_FEATURES, Aggregate, Caps
 from features.engine.aggregates import Plan
 from features.engine.labels import FraudLabels
-from features.engine.state_bytes import Header, StateReader, pack_header, pack_ints, pack_texts
+from features.engine.state_bytes import (
+    Form,
+    Header,
+    StateReader,
+    pack_header,
+    pack_ints,
+    pack_texts,
+)
 from features.engine.timeline import Timeline
 from features.engine.values import Values
 from features.engine.windows import BEFORE_ALL_MS, NEVER_MS, Edges, spans_of
@@ -42,7 +49,7 @@ class MerchantState:
 
     Args:
         caps: limits; tests use smaller ones.
-        is_online: for reading as of the newest event or later.
+        form: the form of the bytes that the state is read from.
 
     Attributes:
         sequence: number of transactions counted plus labels taken.
@@ -50,24 +57,29 @@ class MerchantState:
     """
 
     __slots__ = (
-        "_is_online",
+        "_form",
         "_labels",
-        "_lateness_ms",
         "_times_ms_of_ids",
         "_transactions",
         "newest_ms",
         "sequence",
     )
 
-    def __init__(self, *, caps: Caps = CAPS, is_online: bool = False) -> None:
+    def __init__(self, *, caps: Caps = CAPS, form: Form = Form.DURABLE) -> None:
         self.sequence = 0
         self.newest_ms: int | None = None
-        self._is_online = is_online
-        self._lateness_ms = lateness_ms = 0 if is_online else LATENESS_MS
+        self._form = form
+        is_online = form is not Form.DURABLE
         self._transactions = Timeline(
-            _SPANS, sums=False, lateness_ms=lateness_ms, events_max=caps.events_max
+            _SPANS,
+            sums=False,
+            lateness_ms=form.lateness_ms,
+            events_max=caps.events_max,
+            is_online=is_online,
         )
-        self._labels = FraudLabels(_SPANS, lateness_ms=lateness_ms, caps=caps)
+        self._labels = FraudLabels(
+            _SPANS, lateness_ms=form.lateness_ms, caps=caps, is_online=is_online
+        )
         # Only of single events; the event time of a transaction in tiles is taken from its label.
         self._times_ms_of_ids: dict[str, int] = {}
 
@@ -117,8 +129,8 @@ class MerchantState:
     def read(self, *, as_of_ms: int) -> Values:
         """Give the values as of a time, ms since 1970 UTC, and change nothing.
 
-        As of a time more than ``LATENESS_MS`` before the newest event (for an online state: any
-        time before it) they are computed from the events that are left, and all are approximate.
+        As of a time more than ``LATENESS_MS`` before the newest event they are computed from the
+        events that are left, and all are approximate.
         """
         newest_ms = BEFORE_ALL_MS if self.newest_ms is None else self.newest_ms
         counts, _, touched = self._transactions.read(as_of_ms, newest_ms=newest_ms)
@@ -135,7 +147,7 @@ class MerchantState:
             pairs = zip(frauds, counts, strict=True)
             frauds = [max(0, min(fraud, count)) for fraud, count in pairs]
         approximate: tuple[str, ...] = ()
-        if as_of_ms < newest_ms - self._lateness_ms:
+        if as_of_ms < newest_ms - self._form.lateness_ms:
             approximate = _PLAN.names
         elif touched or lost:
             rates = (_RATE_POSITIONS[at] for at in dict.fromkeys((*touched, *lost)))
@@ -150,27 +162,33 @@ class MerchantState:
             ValueError: the state is an online one, which lacks part of the durable form.
         """
         self._refuse_online()
-        return self._encode(is_online=False)
+        return self._encode(Form.DURABLE)
 
     def encode_online(self) -> bytes:
-        """Give a smaller form, enough to read as of the newest event or later."""
-        return self._encode(is_online=True)
+        """Give a smaller form, enough to read with the same values.
+
+        Raises:
+            ValueError: the state was read from a form that lacks part of this one.
+        """
+        if self._form is Form.ONLINE_AT_NEWEST:
+            raise ValueError("a state read from the former online form has no present one")
+        return self._encode(Form.ONLINE)
 
     @classmethod
     def decode(cls, data: bytes, *, caps: Caps = CAPS) -> MerchantState:
-        """Read either form.
+        """Read any form.
 
         Raises:
             StateBytesError: no state of a merchant, of this format and of these definitions.
         """
         reader = StateReader(data, kind=_KIND)
-        state = cls(caps=caps, is_online=reader.header.is_online)
+        state = cls(caps=caps, form=reader.header.form)
         with reader:
             state._unpack(reader)
         return state
 
     def _refuse_online(self) -> None:
-        if self._is_online:
+        if self._form is not Form.DURABLE:
             raise ValueError("an online state is for reading; decode the durable form to fold")
 
     def _unpack(self, reader: StateReader) -> None:
@@ -179,18 +197,18 @@ class MerchantState:
         newest_ms = BEFORE_ALL_MS if header.newest_ms is None else header.newest_ms
         self._transactions.unpack(reader, newest_ms=newest_ms)
         self._labels.unpack(reader, newest_ms=newest_ms)
-        if not header.is_online:
+        if header.form is Form.DURABLE:
             ids, backs_ms = reader.texts(), reader.ints()
             self._times_ms_of_ids = {
                 key: newest_ms - back_ms for key, back_ms in zip(ids, backs_ms, strict=True)
             }
 
-    def _encode(self, *, is_online: bool) -> bytes:
+    def _encode(self, form: Form) -> bytes:
         newest_ms = BEFORE_ALL_MS if self.newest_ms is None else self.newest_ms
-        lateness_ms = 0 if is_online else LATENESS_MS
+        is_online = form is not Form.DURABLE
         sections = [
-            pack_header(Header(_KIND, is_online, self.sequence, self.newest_ms)),
-            self._transactions.pack(newest_ms=newest_ms, lateness_ms=lateness_ms),
+            pack_header(Header(_KIND, form, self.sequence, self.newest_ms)),
+            self._transactions.pack(newest_ms=newest_ms, is_online=is_online),
             self._labels.pack(newest_ms=newest_ms, is_online=is_online),
         ]
         if not is_online:

@@ -11,10 +11,11 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from enum import IntEnum
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
-from features.definitions import DEFINITION_DIGEST
+from features.definitions import DEFINITION_DIGEST, LATENESS_MS
 from schemas.errors import WeirError
 
 FORMAT_VERSION = 1
@@ -35,20 +36,43 @@ class StateBytesError(WeirError, ValueError):
     """
 
 
+class Form(IntEnum):
+    """The forms of a state's bytes: the durable one, and smaller ones that are only read.
+
+    Attributes:
+        DURABLE: everything.
+        ONLINE_AT_NEWEST: written by earlier versions, still read: exact as of the newest event or
+            later. Online stores hold it for keys that have had no event since.
+        ONLINE: exact as of up to ``LATENESS_MS`` before the newest event, too.
+    """
+
+    DURABLE = 0
+    ONLINE_AT_NEWEST = 1
+    ONLINE = 2
+
+    @property
+    def lateness_ms(self) -> int:
+        """How much older than the newest event a read may be and still be exact, in ms."""
+        return 0 if self is Form.ONLINE_AT_NEWEST else LATENESS_MS
+
+
 class Header(NamedTuple):
     """The header of every state.
 
     Attributes:
         kind: kind of the state, one byte.
-        is_online: whether this is the smaller form, which is for reading as of now only.
+        form: which form the bytes have.
         sequence: number of changes of the state.
         newest_ms: newest event time in ms since 1970 UTC, None before the first event.
     """
 
     kind: bytes
-    is_online: bool
+    form: Form
     sequence: int
     newest_ms: int | None
+
+
+_FORMS = tuple(map(int, Form))
 
 
 def pack_header(header: Header) -> bytes:
@@ -58,7 +82,7 @@ def pack_header(header: Header) -> bytes:
         _MAGIC,
         FORMAT_VERSION,
         header.kind,
-        header.is_online,
+        header.form,
         _DIGEST,
         header.sequence,
         newest_ms is not None,
@@ -117,7 +141,7 @@ class StateReader:
     def __init__(self, data: bytes, *, kind: bytes) -> None:
         self._data = data
         self._at = 0
-        magic, version, found, is_online, digest, sequence, has_newest, newest_ms = _HEADER.unpack(
+        magic, version, found, form, digest, sequence, has_newest, newest_ms = _HEADER.unpack(
             self._take(_HEADER.size)
         )
         if magic != _MAGIC or found != kind or version != FORMAT_VERSION:
@@ -130,7 +154,11 @@ class StateReader:
                 f"state of definitions {digest.hex()!r}, this process has {DEFINITION_DIGEST!r}; "
                 "rebuild the state from the logs"
             )
-        self.header = Header(found, bool(is_online), sequence, newest_ms if has_newest else None)
+        if form not in _FORMS:
+            raise StateBytesError(
+                f"state in form {form}, this process reads {_FORMS}; update this process"
+            )
+        self.header = Header(found, Form(form), sequence, newest_ms if has_newest else None)
 
     def ints(self) -> list[int]:
         """Read what :func:`pack_ints` wrote."""

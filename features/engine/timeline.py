@@ -39,6 +39,7 @@ class Timeline:
         sums: whether events have a value that is summed; otherwise sums are 0.
         lateness_ms: how much older than the newest event a read may be and still be exact.
         events_max: single events kept, at least 4.
+        is_online: the tiles are those of an online form, see :meth:`pack`.
 
     Attributes:
         tiled_until_ms: the latest event time that was folded into tiles.
@@ -61,10 +62,12 @@ class Timeline:
         "_events_max",
         "_finest",
         "_grids",
+        "_is_online",
         "_lateness_ms",
         "_retention_ms",
         "_running",
         "_spans",
+        "_tiles_lateness_ms",
         "_times_ms",
         "tiled_until_ms",
     )
@@ -76,6 +79,7 @@ class Timeline:
         sums: bool,
         lateness_ms: int = LATENESS_MS,
         events_max: int = EVENTS_MAX,
+        is_online: bool = False,
     ) -> None:
         if len({span.delay_ms for span in spans}) != 1:
             raise ValueError(f"{spans}: the windows of a timeline end at the same time")
@@ -85,12 +89,22 @@ class Timeline:
         self._coarsest = max(range(len(spans)), key=lambda at: spans[at].window_ms)
         self._lateness_ms = lateness_ms
         self._retention_ms = _retention_ms(spans, lateness_ms)
+        self._is_online = is_online
+        # How much older than the newest event a read may be and find the tiles at its edges.
+        self._tiles_lateness_ms = (
+            _online_lateness_ms(spans[self._finest], lateness_ms) if is_online else lateness_ms
+        )
         self._events_max = events_max
         self._times_ms = array("q")
         # _running[i] is the sum of the events before position i, plus a constant.
         self._running: array[int] | list[int] | None = array("q", [0]) if sums else None
         self._grids: tuple[TileGrid, ...] = ()
         self.tiled_until_ms = NEVER_MS
+
+    @property
+    def times_ms(self) -> array[int]:
+        """The times of the single events, in order of (time, arrival); not to be changed."""
+        return self._times_ms
 
     def horizon_ms(self, newest_ms: int) -> int:
         """Give the latest time at which events are dead."""
@@ -151,7 +165,8 @@ class Timeline:
 
         Returns:
             The counts and the sums of all spans; and, by position, the moved edges of the spans
-            that touch tiles, whose values are approximate.
+            that touch tiles, or may touch tiles that an online form lacks: their values are
+            approximate.
         """
         times_ms, running = self._times_ms, self._running
         until_ms = as_of_ms - self._delay_ms
@@ -159,6 +174,7 @@ class Timeline:
         high = len(times_ms)
         if high and until_ms < times_ms[-1]:
             high = bisect_right(times_ms, until_ms)
+        lacks_tiles = self._is_online and newest_ms - as_of_ms > self._tiles_lateness_ms
         counts: list[int] = []
         totals: list[int] = []
         touched: dict[int, Edges] = {}
@@ -174,7 +190,7 @@ class Timeline:
             count, total = self._between(edges, tiled, newest_ms)
             counts.append(count)
             totals.append(total)
-            if tiled is not None:
+            if tiled is not None or (lacks_tiles and edges.after_ms < self.tiled_until_ms):
                 touched[position] = edges
         return counts, totals, touched
 
@@ -206,7 +222,7 @@ class Timeline:
             # The finest grid reaches back far enough for reads that are not too late, even if
             # their edge is moved; for all other reads only the coarsest grid is left.
             late_ms = newest_ms - self._delay_ms - until_ms
-            in_time_ms = self._lateness_ms + self._spans[self._finest].tile_ms
+            in_time_ms = self._tiles_lateness_ms + self._spans[self._finest].tile_ms
             position = self._finest if late_ms <= in_time_ms else self._coarsest
             until_ms, later_count, later_total = self._cut(position, until_ms, newest_ms)
             count -= later_count
@@ -235,9 +251,14 @@ class Timeline:
             return high - low, total
         return high - low + tiled[0], total + tiled[1]
 
-    def pack(self, *, newest_ms: int, lateness_ms: int) -> bytes:
-        """Write the part that reads up to ``lateness_ms`` late can reach."""
-        horizon_ms = newest_ms - _retention_ms(self._spans, lateness_ms)
+    def pack(self, *, newest_ms: int, is_online: bool = False) -> bytes:
+        """Write the part that reads up to ``lateness_ms`` late can reach.
+
+        Online, the tiles of a window reach back by one more window at most: at most as many tiles
+        again as the window has.
+        """
+        lateness_ms = self._lateness_ms
+        horizon_ms = newest_ms - self._retention_ms
         start = bisect_right(self._times_ms, horizon_ms)
         sections = [pack_ints([newest_ms - time_ms for time_ms in self._times_ms[start:]])]
         if self._running is not None:
@@ -248,7 +269,8 @@ class Timeline:
             return b"".join(sections)
         sections.append(pack_ints([newest_ms - self.tiled_until_ms]))
         for span, grid in zip(self._spans, self._grids, strict=True):
-            first = _oldest_tile(span, newest_ms, lateness_ms)
+            tiles_ms = _online_lateness_ms(span, lateness_ms) if is_online else lateness_ms
+            first = _oldest_tile(span, newest_ms, tiles_ms)
             sections.append(grid.pack(first=first, newest=newest_ms // grid.tile_ms))
         return b"".join(sections)
 
@@ -323,6 +345,11 @@ class Timeline:
 def _retention_ms(spans: Sequence[Span], lateness_ms: int) -> int:
     """Give how long a read can reach a single event: the longest span and a tile at its edge."""
     return lateness_ms + max(span.reach_ms + span.tile_ms for span in spans)
+
+
+def _online_lateness_ms(span: Span, lateness_ms: int) -> int:
+    """Give how much older than the newest event a read may be and find its tiles online."""
+    return min(lateness_ms, span.window_ms)
 
 
 def _oldest_tile(span: Span, newest_ms: int, lateness_ms: int) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from features.definitions import CAPS, LATENESS_MS, USER_FEATURES, Aggregate, Caps
+from features.definitions import CAPS, USER_FEATURES, Aggregate, Caps
 from features.engine.aggregates import Plan
 from features.engine.distinct import DistinctMerchants
 from features.engine.identity import IdMemory
-from features.engine.state_bytes import Header, StateReader, pack_header
+from features.engine.state_bytes import Form, Header, StateReader, pack_header
 from features.engine.timeline import Timeline
 from features.engine.values import Values
 from features.engine.windows import spans_of
@@ -42,7 +42,7 @@ class UserState:
 
     Args:
         caps: limits; tests use smaller ones.
-        is_online: for reading as of the newest event or later; see :meth:`encode_online`.
+        form: the form of the bytes that the state is read from.
 
     Attributes:
         sequence: number of transactions counted; repeats are not counted.
@@ -61,24 +61,26 @@ class UserState:
 
     __slots__ = (
         "_amounts",
+        "_form",
         "_ids",
-        "_is_online",
-        "_lateness_ms",
         "_merchants",
         "newest_ms",
         "sequence",
     )
 
-    def __init__(self, *, caps: Caps = CAPS, is_online: bool = False) -> None:
+    def __init__(self, *, caps: Caps = CAPS, form: Form = Form.DURABLE) -> None:
         self.sequence = 0
         self.newest_ms: int | None = None
-        self._is_online = is_online
-        self._lateness_ms = lateness_ms = 0 if is_online else LATENESS_MS
+        self._form = form
         self._amounts = Timeline(
-            _SPANS, sums=True, lateness_ms=lateness_ms, events_max=caps.events_max
+            _SPANS,
+            sums=True,
+            lateness_ms=form.lateness_ms,
+            events_max=caps.events_max,
+            is_online=form is not Form.DURABLE,
         )
         self._merchants = DistinctMerchants(
-            _DISTINCT_WINDOWS_MS, lateness_ms=lateness_ms, caps=caps
+            _DISTINCT_WINDOWS_MS, lateness_ms=form.lateness_ms, caps=caps
         )
         self._ids = IdMemory(ids_max=caps.ids_max)
 
@@ -101,7 +103,7 @@ class UserState:
         Raises:
             ValueError: the state is an online one, which holds no ids.
         """
-        if self._is_online:
+        if self._form is not Form.DURABLE:
             raise ValueError("an online state is for reading; decode the durable form to fold")
         first_ms = self._ids.first_delivery_ms(transaction_id)
         if first_ms is not None:
@@ -146,8 +148,9 @@ class UserState:
     def read(self, *, as_of_ms: int) -> Values:
         """Give the values as of a time, ms since 1970 UTC, and change nothing.
 
-        As of a time more than ``LATENESS_MS`` before the newest event (for an online state: any
-        time before it) they are computed from the events that are left, and all are approximate.
+        As of a time more than ``LATENESS_MS`` before the newest event they are computed from the
+        events that are left, and all are approximate. For an online state, see
+        :meth:`encode_online`.
         """
         newest_ms = self._newest_with(as_of_ms)
         reading = self._amounts.read(as_of_ms, newest_ms=newest_ms)
@@ -159,23 +162,44 @@ class UserState:
         Raises:
             ValueError: the state is an online one, which lacks part of the durable form.
         """
-        if self._is_online:
+        if self._form is not Form.DURABLE:
             raise ValueError("an online state has no durable form")
-        return self._encode(is_online=False)
+        return self._pack(
+            Form.DURABLE,
+            self._amounts.pack(newest_ms=self._origin_ms),
+            self._merchants.pack(newest_ms=self._origin_ms),
+            self._ids.pack(newest_ms=self._origin_ms),
+        )
 
     def encode_online(self) -> bytes:
-        """Give a smaller form, enough to read and to peek as of the newest event or later."""
-        return self._encode(is_online=True)
+        """Give a smaller form, enough to read and to peek with the same values.
+
+        It lacks the ids. For a user with so many events that some are in tiles, it also lacks part
+        of the tiles and the merchants visited at their times. A read as of a time before the newest
+        event may need them: such a value is approximate and may miss events.
+
+        Raises:
+            ValueError: the state was read from a form that lacks part of this one.
+        """
+        if self._form is Form.ONLINE_AT_NEWEST:
+            raise ValueError("a state read from the former online form has no present one")
+        return self._pack(
+            Form.ONLINE,
+            self._amounts.pack(newest_ms=self._origin_ms, is_online=True),
+            self._merchants.pack_online(
+                newest_ms=self._origin_ms, tiled_until_ms=self._amounts.tiled_until_ms
+            ),
+        )
 
     @classmethod
     def decode(cls, data: bytes, *, caps: Caps = CAPS) -> UserState:
-        """Read either form.
+        """Read any form.
 
         Raises:
             StateBytesError: no state of a user, of this format and of these definitions.
         """
         reader = StateReader(data, kind=_KIND)
-        state = cls(caps=caps, is_online=reader.header.is_online)
+        state = cls(caps=caps, form=reader.header.form)
         with reader:
             state._unpack(reader)
         return state
@@ -183,23 +207,22 @@ class UserState:
     def _unpack(self, reader: StateReader) -> None:
         header = reader.header
         self.sequence, self.newest_ms = header.sequence, header.newest_ms
-        newest_ms = header.newest_ms or 0
-        self._amounts.unpack(reader, newest_ms=newest_ms)
-        self._merchants.unpack(reader, newest_ms=newest_ms)
-        if not header.is_online:
-            self._ids.unpack(reader, newest_ms=newest_ms)
+        origin_ms = self._origin_ms
+        self._amounts.unpack(reader, newest_ms=origin_ms)
+        if header.form is Form.DURABLE:
+            self._merchants.unpack(reader, newest_ms=origin_ms)
+            self._ids.unpack(reader, newest_ms=origin_ms)
+        else:
+            times_ms = self._amounts.times_ms if header.form is Form.ONLINE else None
+            self._merchants.unpack_online(reader, newest_ms=origin_ms, times_ms=times_ms)
 
-    def _encode(self, *, is_online: bool) -> bytes:
-        newest_ms = self.newest_ms or 0
-        lateness_ms = 0 if is_online else LATENESS_MS
-        return b"".join(
-            (
-                pack_header(Header(_KIND, is_online, self.sequence, self.newest_ms)),
-                self._amounts.pack(newest_ms=newest_ms, lateness_ms=lateness_ms),
-                self._merchants.pack(newest_ms=newest_ms, is_online=is_online),
-                b"" if is_online else self._ids.pack(newest_ms=newest_ms),
-            )
-        )
+    def _pack(self, form: Form, *sections: bytes) -> bytes:
+        return pack_header(Header(_KIND, form, self.sequence, self.newest_ms)) + b"".join(sections)
+
+    @property
+    def _origin_ms(self) -> int:
+        """The time that the times in the bytes count back from."""
+        return self.newest_ms or 0
 
     def _newest_with(self, time_ms: int) -> int:
         return time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
@@ -219,7 +242,7 @@ class UserState:
         visited, bounds = merchants
         features = _PLAN.values(counts + visited, totals + _NO_TOTALS)
         approximate: tuple[str, ...] = ()
-        if self.newest_ms is not None and as_of_ms < self.newest_ms - self._lateness_ms:
+        if self.newest_ms is not None and as_of_ms < self.newest_ms - self._form.lateness_ms:
             approximate = _PLAN.names
         elif touched or bounds:
             approximate = _PLAN.names_at((*touched, *(len(_SPANS) + at for at in bounds)))

@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use ahash::AHashSet;
+use ahash::{AHashMap, AHashSet};
 
 use crate::hashing::SharedHashing;
 use hashlink::LinkedHashMap;
 use smallvec::SmallVec;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::plan::Limits;
 use crate::state_bytes::{check_equal_lengths, pack_ints, pack_texts, StateReader};
 use crate::windows::NEVER_MS;
@@ -41,7 +41,8 @@ pub struct DistinctValues {
 }
 
 impl DistinctValues {
-    /// Nothing visited yet; `lateness_ms` 0 keeps no log.
+    /// Nothing visited yet. `lateness_ms`: how much older than the newest event a read may be and
+    /// still be exact.
     pub fn new(windows_ms: &[i64], lateness_ms: i64) -> Self {
         DistinctValues {
             last_visits: windows_ms.iter().map(|_| LastVisits::default()).collect(),
@@ -163,13 +164,60 @@ impl DistinctValues {
         }
     }
 
-    /// Writes last visits, and the log unless it is for online reads.
-    pub fn pack(
+    /// Writes the last visits and the log of visits.
+    pub fn pack(&self, windows_ms: &[i64], out: &mut Vec<u8>, newest_ms: i64) -> Result<()> {
+        self.pack_last_visits(windows_ms, out, newest_ms)?;
+        let horizon_ms = self.log_horizon_ms(windows_ms, newest_ms);
+        let live = self.visits_after(horizon_ms);
+        pack_ints(
+            out,
+            live.iter()
+                .map(|(time_ms, _)| (newest_ms - time_ms) as i128),
+        )?;
+        pack_texts(out, live.iter().map(|(_, value)| &**value))?;
+        pack_limit(out, self.lost_until_ms, newest_ms, horizon_ms)
+    }
+
+    /// Writes a smaller log: each value once, and for each visit the number of its value.
+    ///
+    /// The times of the visits are not written. Each visit is an event of the timeline, whose
+    /// times are written there. Visits up to `tiled_until_ms` are left out: their times are in
+    /// tiles.
+    pub fn pack_online(
         &self,
         windows_ms: &[i64],
         out: &mut Vec<u8>,
         newest_ms: i64,
-        is_online: bool,
+        tiled_until_ms: i64,
+    ) -> Result<()> {
+        self.pack_last_visits(windows_ms, out, newest_ms)?;
+        let horizon_ms = self.log_horizon_ms(windows_ms, newest_ms);
+        let lost_until_ms = self.lost_until_ms.max(tiled_until_ms);
+        let visited = self.visits_after(lost_until_ms.max(horizon_ms));
+        let mut numbers: AHashMap<&str, i128> = AHashMap::new();
+        for value in self.last_visits[longest(windows_ms)].keys() {
+            numbers.insert(value, numbers.len() as i128);
+        }
+        let mut others: Vec<&str> = Vec::new();
+        let mut numbered: Vec<i128> = Vec::with_capacity(visited.len());
+        for (_, value) in visited {
+            let value: &str = value;
+            let next = numbers.len() as i128;
+            numbered.push(*numbers.entry(value).or_insert_with(|| {
+                others.push(value);
+                next
+            }));
+        }
+        pack_texts(out, others.iter().copied())?;
+        pack_ints(out, numbered.iter().copied())?;
+        pack_limit(out, lost_until_ms, newest_ms, horizon_ms)
+    }
+
+    fn pack_last_visits(
+        &self,
+        windows_ms: &[i64],
+        out: &mut Vec<u8>,
+        newest_ms: i64,
     ) -> Result<()> {
         let longest = longest(windows_ms);
         let last_visits = &self.last_visits[longest];
@@ -181,26 +229,69 @@ impl DistinctValues {
         )?;
         pack_texts(out, last_visits.keys().map(|value| &**value))?;
         let window_from_ms = newest_ms - windows_ms[longest];
-        pack_limit(out, self.forgotten_until_ms, newest_ms, window_from_ms)?;
-        if is_online {
-            return Ok(());
-        }
-        let horizon_ms = self.log_horizon_ms(windows_ms, newest_ms);
-        let start = self
-            .visits
-            .partition_point(|(time_ms, _)| *time_ms <= horizon_ms);
-        let live = &self.visits[start..];
-        pack_ints(
-            out,
-            live.iter()
-                .map(|(time_ms, _)| (newest_ms - time_ms) as i128),
-        )?;
-        pack_texts(out, live.iter().map(|(_, value)| &**value))?;
-        pack_limit(out, self.lost_until_ms, newest_ms, horizon_ms)
+        pack_limit(out, self.forgotten_until_ms, newest_ms, window_from_ms)
     }
 
     /// Reads what [`DistinctValues::pack`] wrote into this empty object.
     pub fn unpack(
+        &mut self,
+        windows_ms: &[i64],
+        reader: &mut StateReader<'_>,
+        newest_ms: i64,
+    ) -> Result<()> {
+        self.unpack_last_visits(windows_ms, reader, newest_ms)?;
+        let (backs_ms, values) = (reader.narrow_ints()?, reader.texts()?);
+        check_equal_lengths(backs_ms.len(), values.len())?;
+        self.visits = backs_ms
+            .into_iter()
+            .zip(values)
+            .map(|(back_ms, value)| (newest_ms - back_ms, self.known(windows_ms, value)))
+            .collect();
+        self.lost_until_ms = unpack_limit(reader, newest_ms)?;
+        Ok(())
+    }
+
+    /// Reads what [`DistinctValues::pack_online`] wrote into this empty object.
+    ///
+    /// `times_ms`: times of the key's single events, in order of (time, arrival); `None` if the
+    /// form has no log of visits.
+    pub fn unpack_online(
+        &mut self,
+        windows_ms: &[i64],
+        reader: &mut StateReader<'_>,
+        newest_ms: i64,
+        times_ms: Option<&[i64]>,
+    ) -> Result<()> {
+        self.unpack_last_visits(windows_ms, reader, newest_ms)?;
+        let Some(times_ms) = times_ms else {
+            return Ok(());
+        };
+        let known = self.last_visits[longest(windows_ms)].keys().cloned();
+        let values: Vec<Arc<str>> = known
+            .chain(reader.texts()?.into_iter().map(Arc::from))
+            .collect();
+        let numbers = reader.narrow_ints()?;
+        let unfit = || {
+            EngineError::StateBytes(format!(
+                "sections of a state do not fit together: {} visits of {} values, {} events",
+                numbers.len(),
+                values.len(),
+                times_ms.len()
+            ))
+        };
+        let first = times_ms
+            .len()
+            .checked_sub(numbers.len())
+            .ok_or_else(unfit)?;
+        for (&time_ms, &number) in times_ms[first..].iter().zip(&numbers) {
+            let value = values.get(number as usize).ok_or_else(unfit)?;
+            self.visits.push((time_ms, value.clone()));
+        }
+        self.lost_until_ms = unpack_limit(reader, newest_ms)?;
+        Ok(())
+    }
+
+    fn unpack_last_visits(
         &mut self,
         windows_ms: &[i64],
         reader: &mut StateReader<'_>,
@@ -217,16 +308,6 @@ impl DistinctValues {
             }
         }
         self.forgotten_until_ms = unpack_limit(reader, newest_ms)?;
-        if !reader.header.is_online {
-            let (backs_ms, values) = (reader.narrow_ints()?, reader.texts()?);
-            check_equal_lengths(backs_ms.len(), values.len())?;
-            self.visits = backs_ms
-                .into_iter()
-                .zip(values)
-                .map(|(back_ms, value)| (newest_ms - back_ms, self.known(windows_ms, value)))
-                .collect();
-            self.lost_until_ms = unpack_limit(reader, newest_ms)?;
-        }
         Ok(())
     }
 
@@ -241,7 +322,7 @@ impl DistinctValues {
         for &window_ms in windows_ms {
             let after_ms = as_of_ms - window_ms;
             let from_ms = after_ms.max(self.log_horizon_ms(windows_ms, newest_ms));
-            let mut visited = self.visited(windows_ms, from_ms, as_of_ms);
+            let mut visited = self.visited(from_ms, as_of_ms);
             if let Some(value) = value {
                 visited.insert(value);
             }
@@ -251,14 +332,14 @@ impl DistinctValues {
         reading
     }
 
-    fn visited(&self, windows_ms: &[i64], after_ms: i64, until_ms: i64) -> AHashSet<&str> {
-        if self.lateness_ms == 0 {
-            return self.last_visits[longest(windows_ms)]
-                .iter()
-                .filter(|(_, &last_ms)| after_ms < last_ms && last_ms <= until_ms)
-                .map(|(value, _)| &**value)
-                .collect();
-        }
+    fn visits_after(&self, time_ms: i64) -> &[(i64, Arc<str>)] {
+        let start = self
+            .visits
+            .partition_point(|(known_ms, _)| *known_ms <= time_ms);
+        &self.visits[start..]
+    }
+
+    fn visited(&self, after_ms: i64, until_ms: i64) -> AHashSet<&str> {
         let low = self
             .visits
             .partition_point(|(time_ms, _)| *time_ms <= after_ms);

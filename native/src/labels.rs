@@ -53,6 +53,14 @@ impl Labelled {
         at > 0 && self.says[at - 1]
     }
 
+    /// Whether a label observed after an instant changes whether the event is positive.
+    fn changes_after(&self, time_ms: i64) -> bool {
+        let at = self
+            .observed_ms
+            .partition_point(|&known_ms| known_ms <= time_ms);
+        self.says[at..].contains(&!self.is_positive(time_ms))
+    }
+
     /// Adds a label; of equal observed times the later arrival counts. False if it is there already.
     fn add(&mut self, observed_ms: i64, is_positive: bool) -> bool {
         let at = self
@@ -93,9 +101,9 @@ pub struct Labels {
 
 impl Labels {
     /// No labels yet.
-    pub fn new(limits: &Limits, lateness_ms: i64) -> Self {
+    pub fn new(limits: &Limits, lateness_ms: i64, is_online: bool) -> Self {
         Labels {
-            positives: Timeline::new(false, lateness_ms),
+            positives: Timeline::new(false, lateness_ms, is_online),
             lost_until_ms: NEVER_MS,
             lateness_ms,
             entries: Entries::default(),
@@ -237,7 +245,10 @@ impl Labels {
         corrections
     }
 
-    /// Writes the labels that still matter; online only those that a later read can pass.
+    /// Writes the labels that can still change a read.
+    ///
+    /// Online these are the labels of the events that are positive as of one instant that can be
+    /// read, and not as of another.
     pub fn pack(
         &self,
         windows: &Windows,
@@ -246,19 +257,19 @@ impl Labels {
         newest_ms: i64,
         is_online: bool,
     ) -> Result<()> {
+        let since_ms = newest_ms - self.lateness_ms;
         let written: Vec<(&str, &Labelled)> = self
             .entries
             .iter()
             .filter(|(_, entry)| self.is_live(windows, limits, entry, newest_ms))
             .filter(|(_, entry)| {
-                !is_online || (entry.time_ms.is_some() && entry.last_observed_ms() > newest_ms)
+                !is_online || (entry.time_ms.is_some() && entry.changes_after(since_ms))
             })
             .map(|(id, entry)| (&**id, entry))
             .collect();
         let entries = || written.iter().map(|(_, entry)| *entry);
         let lost = self.lost_until_ms > self.positives.horizon_ms(windows, newest_ms);
-        let lateness_ms = if is_online { 0 } else { self.lateness_ms };
-        self.positives.pack(windows, out, newest_ms, lateness_ms)?;
+        self.positives.pack(windows, out, newest_ms, is_online)?;
         pack_texts(out, written.iter().map(|(id, _)| *id))?;
         pack_ints(
             out,

@@ -68,7 +68,7 @@ impl PyPlan {
         Ok(self.wrap(entity, state))
     }
 
-    /// Reads either form of a state's bytes.
+    /// Reads any form of a state's bytes.
     fn decode_state(&self, entity: usize, data: &[u8]) -> PyResult<PyState> {
         let found = self.entity(entity)?;
         let state = State::decode(data, found, &self.plan.limits, &self.plan.digest_bytes)?;
@@ -120,7 +120,7 @@ impl PyState {
 
     #[getter]
     fn is_online(&self) -> bool {
-        self.state.is_online
+        self.state.form.is_online()
     }
 
     /// Counts an event and gives the values as of it.
@@ -208,7 +208,7 @@ impl PyState {
         Ok(PyBytes::new(py, &data))
     }
 
-    /// Writes a smaller form, enough to read as of the newest event or later.
+    /// Writes a smaller form, enough to read and to peek with the same values.
     fn encode_online<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let plan = &self.plan;
         let data = self

@@ -15,7 +15,7 @@ use crate::identity::IdMemory;
 use crate::labels::{Labels, Observation};
 use crate::plan::{Aggregate, Entity, Limits};
 use crate::state_bytes::{
-    check_equal_lengths, pack_header, pack_ints, pack_texts, Header, StateReader,
+    check_equal_lengths, pack_header, pack_ints, pack_texts, Form, Header, StateReader,
 };
 use crate::timeline::{Reading, Timeline};
 use crate::values::{read_all, Contents, Values};
@@ -62,8 +62,8 @@ pub struct State {
     pub sequence: u64,
     /// Newest event time, ms since 1970 UTC; `None` before the first.
     pub newest_ms: Option<i64>,
-    /// Made for reading as of the newest event or later.
-    pub is_online: bool,
+    /// The form of the bytes that it was read from; durable for a state that was not.
+    pub form: Form,
     timeline: Timeline,
     distinct: Option<DistinctValues>,
     ids: Option<IdMemory>,
@@ -73,21 +73,22 @@ pub struct State {
 impl State {
     /// The state of a key never seen.
     pub fn new(entity: &Entity, limits: &Limits) -> Self {
-        State::empty(entity, limits, false)
+        State::empty(entity, limits, Form::Durable)
     }
 
-    fn empty(entity: &Entity, limits: &Limits, is_online: bool) -> Self {
-        let lateness_ms = if is_online { 0 } else { limits.lateness_ms };
+    fn empty(entity: &Entity, limits: &Limits, form: Form) -> Self {
+        let lateness_ms = form.lateness_ms(limits);
+        let is_online = form.is_online();
         let has_distinct = !entity.distinct_ms.is_empty();
         State {
             sequence: 0,
             newest_ms: None,
-            is_online,
-            timeline: Timeline::new(entity.has_sums, lateness_ms),
+            form,
+            timeline: Timeline::new(entity.has_sums, lateness_ms, is_online),
             distinct: has_distinct.then(|| DistinctValues::new(&entity.distinct_ms, lateness_ms)),
             ids: entity.has_identity.then(IdMemory::default),
             labelled: entity.has_labels.then(|| LabelledEvents {
-                labels: Labels::new(limits, lateness_ms),
+                labels: Labels::new(limits, lateness_ms, is_online),
                 times_ms_of_ids: LinkedHashMap::default(),
             }),
         }
@@ -156,8 +157,8 @@ impl State {
 
     /// Gives the values as of an instant, ms since 1970 UTC, and changes nothing.
     ///
-    /// As of more than the lateness before the newest event (an online state: of any time before
-    /// it) they are of what is left, and all are approximate.
+    /// As of more than the lateness before the newest event they are of what is left, and all are
+    /// approximate. For an online state, see [`State::encode_online`].
     pub fn read(&self, entity: &Entity, limits: &Limits, as_of_ms: i64) -> Values {
         if !entity.counts_own() {
             return self.read_delayed(entity, limits, as_of_ms);
@@ -211,25 +212,34 @@ impl State {
 
     /// Writes the full durable form.
     pub fn encode(&self, entity: &Entity, limits: &Limits, digest: &[u8; 8]) -> Result<Vec<u8>> {
-        if self.is_online {
+        if self.form.is_online() {
             return Err(EngineError::Value(
                 "an online state has no durable form".into(),
             ));
         }
-        self.pack(entity, limits, digest, false)
+        self.pack(entity, limits, digest, Form::Durable)
     }
 
-    /// Writes a smaller form, enough to read as of the newest event or later.
+    /// Writes a smaller form, enough to read and to peek with the same values.
+    ///
+    /// It lacks the ids. For a key with so many events that some are in tiles, it also lacks part
+    /// of the tiles and the distinct values of their times. A read as of an instant before the
+    /// newest event may need them: such a value is approximate and may miss events.
     pub fn encode_online(
         &self,
         entity: &Entity,
         limits: &Limits,
         digest: &[u8; 8],
     ) -> Result<Vec<u8>> {
-        self.pack(entity, limits, digest, true)
+        if self.form == Form::OnlineAtNewest {
+            return Err(EngineError::Value(
+                "a state read from the former online form has no present one".into(),
+            ));
+        }
+        self.pack(entity, limits, digest, Form::Online)
     }
 
-    /// Reads either form.
+    /// Reads any form.
     pub fn decode(
         data: &[u8],
         entity: &Entity,
@@ -238,7 +248,7 @@ impl State {
     ) -> Result<State> {
         let mut reader = StateReader::new(data, entity.kind, digest)?;
         let header = reader.header;
-        let mut state = State::empty(entity, limits, header.is_online);
+        let mut state = State::empty(entity, limits, header.form);
         state.sequence = header.sequence;
         state.newest_ms = header.newest_ms;
         let newest_ms = state.newest_of_bytes(entity);
@@ -246,14 +256,21 @@ impl State {
             .timeline
             .unpack(&entity.windows, &mut reader, newest_ms)?;
         if let Some(distinct) = &mut state.distinct {
-            distinct.unpack(&entity.distinct_ms, &mut reader, newest_ms)?;
+            let times_ms = state.timeline.times_ms();
+            let times_ms = (header.form == Form::Online).then_some(times_ms);
+            let windows_ms = &entity.distinct_ms;
+            if header.form.is_online() {
+                distinct.unpack_online(windows_ms, &mut reader, newest_ms, times_ms)?;
+            } else {
+                distinct.unpack(windows_ms, &mut reader, newest_ms)?;
+            }
         }
         if let Some(labelled) = &mut state.labelled {
             labelled
                 .labels
                 .unpack(&entity.windows, &mut reader, newest_ms)?;
         }
-        if !header.is_online {
+        if !header.form.is_online() {
             if let Some(ids) = &mut state.ids {
                 ids.unpack(&mut reader, newest_ms)?;
             }
@@ -276,23 +293,29 @@ impl State {
         entity: &Entity,
         limits: &Limits,
         digest: &[u8; 8],
-        is_online: bool,
+        form: Form,
     ) -> Result<Vec<u8>> {
         let mut out = Vec::with_capacity(512);
         let (sequence, newest) = (self.sequence, self.newest_ms);
         let header = Header {
             kind: entity.kind,
-            is_online,
+            form,
             sequence,
             newest_ms: newest,
         };
         pack_header(&mut out, &header, digest);
         let newest_ms = self.newest_of_bytes(entity);
-        let lateness_ms = if is_online { 0 } else { limits.lateness_ms };
+        let is_online = form.is_online();
         self.timeline
-            .pack(&entity.windows, &mut out, newest_ms, lateness_ms)?;
+            .pack(&entity.windows, &mut out, newest_ms, is_online)?;
         if let Some(distinct) = &self.distinct {
-            distinct.pack(&entity.distinct_ms, &mut out, newest_ms, is_online)?;
+            let windows_ms = &entity.distinct_ms;
+            if is_online {
+                let tiled_until_ms = self.timeline.tiled_until_ms;
+                distinct.pack_online(windows_ms, &mut out, newest_ms, tiled_until_ms)?;
+            } else {
+                distinct.pack(windows_ms, &mut out, newest_ms)?;
+            }
         }
         if let Some(labelled) = &self.labelled {
             labelled
@@ -326,7 +349,7 @@ impl State {
     }
 
     fn refuse_online(&self) -> Result<()> {
-        if !self.is_online {
+        if !self.form.is_online() {
             return Ok(());
         }
         Err(EngineError::Value(

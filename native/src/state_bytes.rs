@@ -4,6 +4,7 @@
 //! endian; integers are written as narrow as the largest of a section allows.
 
 use crate::error::{EngineError, Result};
+use crate::plan::Limits;
 
 /// Version of the format; another one is refused.
 pub const FORMAT_VERSION: u8 = 1;
@@ -11,13 +12,50 @@ const MAGIC: &[u8; 2] = b"WS";
 const HEADER_BYTES: usize = 2 + 1 + 1 + 1 + 8 + 8 + 1 + 8;
 const WIDE: u8 = 16;
 
+/// The forms of a state's bytes: the durable one, and smaller ones that are only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Everything.
+    Durable = 0,
+    /// Written by earlier versions, still read: exact as of the newest event or later.
+    OnlineAtNewest = 1,
+    /// Exact as of up to the lateness before the newest event, too.
+    Online = 2,
+}
+
+impl Form {
+    fn from_byte(byte: u8) -> Result<Form> {
+        match byte {
+            0 => Ok(Form::Durable),
+            1 => Ok(Form::OnlineAtNewest),
+            2 => Ok(Form::Online),
+            _ => Err(EngineError::StateBytes(format!(
+                "state in form {byte}, this process reads (0, 1, 2); update this process"
+            ))),
+        }
+    }
+
+    /// Whether it is one of the smaller forms.
+    pub fn is_online(self) -> bool {
+        self != Form::Durable
+    }
+
+    /// How much older than the newest event a read may be and still be exact, ms.
+    pub fn lateness_ms(self, limits: &Limits) -> i64 {
+        match self {
+            Form::OnlineAtNewest => 0,
+            Form::Durable | Form::Online => limits.lateness_ms,
+        }
+    }
+}
+
 /// What the bytes of every state begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Which entity, one byte.
     pub kind: u8,
-    /// The smaller form, for reads as of the newest event or later.
-    pub is_online: bool,
+    /// Which form the bytes have.
+    pub form: Form,
     /// How many changes the state has seen.
     pub sequence: u64,
     /// Newest event time, ms since 1970 UTC; `None` before the first event.
@@ -29,7 +67,7 @@ pub fn pack_header(out: &mut Vec<u8>, header: &Header, digest: &[u8; 8]) {
     out.extend_from_slice(MAGIC);
     out.push(FORMAT_VERSION);
     out.push(header.kind);
-    out.push(header.is_online as u8);
+    out.push(header.form as u8);
     out.extend_from_slice(digest);
     out.extend_from_slice(&header.sequence.to_le_bytes());
     out.push(header.newest_ms.is_some() as u8);
@@ -103,7 +141,7 @@ impl<'a> StateReader<'a> {
     pub fn new(data: &'a [u8], kind: u8, digest: &[u8; 8]) -> Result<Self> {
         let header = Header {
             kind,
-            is_online: false,
+            form: Form::Durable,
             sequence: 0,
             newest_ms: None,
         };
@@ -132,7 +170,7 @@ impl<'a> StateReader<'a> {
         let newest_ms = i64::from_le_bytes(eight(&head[22..30]));
         reader.header = Header {
             kind,
-            is_online: head[4] != 0,
+            form: Form::from_byte(head[4])?,
             sequence: u64::from_le_bytes(eight(&head[13..21])),
             newest_ms: (head[21] != 0).then_some(newest_ms),
         };

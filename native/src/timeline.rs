@@ -107,6 +107,11 @@ impl Windows {
         self.spans[position].window_ms / self.tiles_per_window
     }
 
+    /// How much older than the newest event a read may be and find a span's tiles online, ms.
+    fn online_lateness_ms(&self, position: usize, lateness_ms: i64) -> i64 {
+        lateness_ms.min(self.spans[position].window_ms)
+    }
+
     /// How long a single event is reached: by the longest span and the tile at its edge.
     fn retention_ms(&self, lateness_ms: i64) -> i64 {
         lateness_ms + self.reach_max_ms
@@ -201,14 +206,16 @@ pub struct Timeline {
     /// The latest event time that was folded into tiles.
     pub tiled_until_ms: i64,
     lateness_ms: i64,
+    is_online: bool,
 }
 
 impl Timeline {
     /// An empty timeline.
     ///
     /// `has_sums`: whether events carry a value to be summed. `lateness_ms`: how much older than
-    /// the newest event a read may be and still be exact.
-    pub fn new(has_sums: bool, lateness_ms: i64) -> Self {
+    /// the newest event a read may be and still be exact. `is_online`: the tiles are those of an
+    /// online form, see [`Timeline::pack`].
+    pub fn new(has_sums: bool, lateness_ms: i64, is_online: bool) -> Self {
         Timeline {
             times_ms: Vec::new(),
             running: if has_sums {
@@ -219,6 +226,21 @@ impl Timeline {
             grids: Vec::new(),
             tiled_until_ms: NEVER_MS,
             lateness_ms,
+            is_online,
+        }
+    }
+
+    /// The times of the single events, in order of (time, arrival).
+    pub fn times_ms(&self) -> &[i64] {
+        &self.times_ms
+    }
+
+    /// How much older than the newest event a read may be and find the tiles at its edges, ms.
+    fn tiles_lateness_ms(&self, windows: &Windows) -> i64 {
+        if self.is_online {
+            windows.online_lateness_ms(windows.finest, self.lateness_ms)
+        } else {
+            self.lateness_ms
         }
     }
 
@@ -300,6 +322,7 @@ impl Timeline {
             Some(&last) if until_ms < last => self.first_after(until_ms),
             _ => self.times_ms.len(),
         };
+        let lacks_tiles = self.is_online && newest_ms - as_of_ms > self.tiles_lateness_ms(windows);
         let mut reading = Reading::default();
         for (position, span) in windows.spans.iter().enumerate() {
             let after_ms = until_ms - span.window_ms;
@@ -316,7 +339,10 @@ impl Timeline {
             let (count, total) = self.count_between(windows, edges, tiled, newest_ms);
             reading.counts.push(count);
             reading.totals.push(total);
-            reading.touched.push(tiled.map(|_| edges));
+            // What an online form lacks may be what the window needs.
+            let may_lack = lacks_tiles && edges.after_ms < self.tiled_until_ms;
+            let is_touched = tiled.is_some() || may_lack;
+            reading.touched.push(is_touched.then_some(edges));
         }
         reading
     }
@@ -359,7 +385,7 @@ impl Timeline {
             // The finest grid reaches back far enough for reads in time, their edge moved or not;
             // for others the coarsest is what is left.
             let late_ms = newest_ms - windows.delay_ms - until_ms;
-            let in_time_ms = self.lateness_ms + windows.tile_ms(windows.finest);
+            let in_time_ms = self.tiles_lateness_ms(windows) + windows.tile_ms(windows.finest);
             let grid = if late_ms <= in_time_ms {
                 windows.finest
             } else {
@@ -415,14 +441,17 @@ impl Timeline {
     }
 
     /// Writes what reads up to `lateness_ms` late can reach.
+    ///
+    /// Online, the tiles of a window reach back by one more window at most: at most as many tiles
+    /// again as the window has.
     pub fn pack(
         &self,
         windows: &Windows,
         out: &mut Vec<u8>,
         newest_ms: i64,
-        lateness_ms: i64,
+        is_online: bool,
     ) -> Result<()> {
-        let horizon_ms = newest_ms - windows.retention_ms(lateness_ms);
+        let horizon_ms = self.horizon_ms(windows, newest_ms);
         let live = self.first_after(horizon_ms)..self.times_ms.len();
         let times_ms = self.times_ms[live.clone()].iter();
         pack_ints(out, times_ms.map(|time_ms| (newest_ms - time_ms) as i128))?;
@@ -437,6 +466,11 @@ impl Timeline {
             std::iter::once((newest_ms - self.tiled_until_ms) as i128),
         )?;
         for (position, grid) in self.grids.iter().enumerate() {
+            let lateness_ms = if is_online {
+                windows.online_lateness_ms(position, self.lateness_ms)
+            } else {
+                self.lateness_ms
+            };
             let first = windows.oldest_tile(position, newest_ms, lateness_ms);
             grid.pack(out, first, newest_ms.div_euclid(grid.tile_ms))?;
         }

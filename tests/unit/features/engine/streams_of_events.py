@@ -52,6 +52,14 @@ late = st.one_of(
     st.integers(-D, -1),
 )
 too_late = st.one_of(st.sampled_from([-D - 1, -2 * D, -31 * D, -38 * D]), st.integers(-60 * D, -D))
+asked = st.one_of(
+    st.integers(-D - 1, 1),
+    st.sampled_from([-edge for edge in _EDGES if edge <= D + 1]),
+    st.integers(-5 * M, 0),
+    st.integers(-40 * D, 40 * D),
+)
+"""When a state is asked, from its newest event: before it more often than after it."""
+
 crowded = st.integers(0, 10_000)
 """Steps that make a key hot: many events in the shortest window."""
 

@@ -21,6 +21,8 @@ from tests.unit.features.engine.oracle import (
 from tests.unit.features.engine.streams_of_events import (
     SMALL_CAPS,
     START,
+    around,
+    asked,
     hot_steps,
     merchant_events,
     on_streams,
@@ -160,6 +162,29 @@ def test_the_online_form_reads_like_the_durable_one(
     as_of = (state.newest_ms or START) + later
     online = MerchantState.decode(state.encode_online(), caps=caps)
     assert online.read(as_of_ms=as_of) == state.read(as_of_ms=as_of)
+
+
+@on_streams
+@given(
+    merchant_events() | merchant_events(hot_steps, size=60),
+    st.lists(asked | around, min_size=3, max_size=3),
+    st.sampled_from([CAPS, SMALL_CAPS]),
+)
+def test_the_online_form_reads_like_the_durable_one_before_the_newest_event_too(
+    stream: list[MerchantEvent], steps: list[int], caps: Caps
+) -> None:
+    state = MerchantState(caps=caps)
+    for event in stream:
+        fold_event(state, event)
+        online = MerchantState.decode(state.encode_online(), caps=caps)
+        assert online.encode_online() == state.encode_online()
+        for step in steps:
+            as_of = (state.newest_ms or START) + step
+            found, expected = online.read(as_of_ms=as_of), state.read(as_of_ms=as_of)
+            if step >= -D or state.newest_ms is None:
+                assert found == expected
+            else:
+                assert found.approximate == expected.approximate == tuple(MERCHANT_NAMES)
 
 
 @on_streams

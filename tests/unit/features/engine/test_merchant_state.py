@@ -263,8 +263,36 @@ def test_an_online_state_reads_only() -> None:
     ):
         with pytest.raises(ValueError, match="online"):
             forbidden()
-    assert online.read(as_of_ms=START - 1).approximate == tuple(MERCHANT_NAMES)
+    assert online.read(as_of_ms=START - D - 1).approximate == tuple(MERCHANT_NAMES)
     assert online.encode_online() == state.encode_online()
+
+
+def test_an_online_state_knows_which_labels_were_observed_on_its_last_day() -> None:
+    state = MerchantState()
+    for n in range(3):
+        fold_event(state, (f"tx-{n}", START))
+    fold_event(state, ("now", START + 7 * D + H))
+    for n, observed in enumerate((START + D, START + 7 * D + 10, START + 7 * D + 20)):
+        fold_event(state, Report(f"tx-{n}", START, observed, True))
+    fold_event(state, Report("tx-2", START, START + 7 * D + 30, False))
+    online = MerchantState.decode(state.encode_online())
+    name = "merchant_fraud_rate_1d_delay_7d"
+    rates = {}
+    for at in (9, 10, 20, 30):
+        values = online.read(as_of_ms=START + 7 * D + at)
+        assert values == state.read(as_of_ms=START + 7 * D + at)
+        assert values.approximate == ()
+        rates[at] = values.features[name]
+    assert rates == {9: 1 / 3, 10: 2 / 3, 20: 1.0, 30: 2 / 3}
+
+
+def test_the_online_form_leaves_out_labels_that_change_nothing() -> None:
+    state = MerchantState()
+    fold_event(state, ("tx-0", START))
+    fold_event(state, ("tx-1", START + H))
+    before = len(state.encode_online())
+    fold_event(state, Report("tx-0", START, START + H, False))
+    assert len(state.encode_online()) == before
 
 
 def test_bytes_of_a_user_are_refused() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from features.engine import state_bytes
 from features.engine.state_bytes import (
+    Form,
     Header,
     StateBytesError,
     StateReader,
@@ -17,7 +18,7 @@ from features.engine.state_bytes import (
     pack_texts,
 )
 
-HEADER = Header(kind=b"u", is_online=False, sequence=3, newest_ms=-5)
+HEADER = Header(kind=b"u", form=Form.DURABLE, sequence=3, newest_ms=-5)
 texts = st.text(st.characters(codec="utf-8"), max_size=5)
 
 
@@ -64,7 +65,7 @@ def test_integers_out_of_range_are_refused(value: int) -> None:
 
 
 def test_a_key_without_events_has_no_newest_time() -> None:
-    header = HEADER._replace(newest_ms=None, is_online=True)
+    header = HEADER._replace(newest_ms=None, form=Form.ONLINE)
     assert reader_of(header=header).header == header
 
 
@@ -120,3 +121,10 @@ def test_bytes_that_make_no_sense_are_refused() -> None:
     with pytest.raises(StateBytesError, match="do not fit together: one is short"):  # noqa: SIM117
         with reader_of():
             raise ValueError("one is short")
+
+
+def test_an_unknown_form_is_refused() -> None:
+    data = bytearray(pack_header(HEADER))
+    data[4] = 3
+    with pytest.raises(StateBytesError, match="form 3"):
+        StateReader(bytes(data), kind=b"u")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.definitions import DAY_MS, HOUR_MS
-from features.engine.state_bytes import Header, StateReader, pack_header
+from features.engine.state_bytes import Form, Header, StateReader, pack_header
 from features.engine.timeline import Timeline
 from features.engine.windows import Edges, Span
 from tests.unit.features.engine.streams_of_events import START, on_many_streams, on_streams
@@ -167,8 +167,8 @@ def test_when_dead_events_are_dropped_does_not_show_in_the_bytes() -> None:
         time = START + n * DAY_MS // 9
         for each in (timeline, restored):
             each.add(time, newest_ms=time, value=n)
-        packed = timeline.pack(newest_ms=time, lateness_ms=DAY_MS)
-        assert restored.pack(newest_ms=time, lateness_ms=DAY_MS) == packed
-        reader = StateReader(pack_header(Header(b"u", False, 0, 0)) + packed, kind=b"u")
+        packed = timeline.pack(newest_ms=time)
+        assert restored.pack(newest_ms=time) == packed
+        reader = StateReader(pack_header(Header(b"u", Form.DURABLE, 0, 0)) + packed, kind=b"u")
         restored = Timeline((MINUTE,), sums=True)
         restored.unpack(reader, newest_ms=time)

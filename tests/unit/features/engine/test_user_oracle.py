@@ -13,6 +13,7 @@ from tests.unit.features.engine.folds import fold_payment, peek_payment
 from tests.unit.features.engine.oracle import USER_WINDOWS, Answer, D, H, M, Payment, UserOracle
 from tests.unit.features.engine.streams_of_events import (
     SMALL_CAPS,
+    asked,
     hot_steps,
     on_streams,
     payments,
@@ -147,6 +148,58 @@ def test_the_online_form_peeks_like_the_durable_one(
     online = UserState.decode(state.encode_online(), caps=caps)
     assert peek_payment(online, new) == peek_payment(state, new)
     assert len(state.encode_online()) <= len(state.encode())
+
+
+@on_streams
+@given(payments(), st.lists(asked, min_size=3, max_size=3))
+def test_the_online_form_is_exact_before_the_newest_event_like_the_durable_one(
+    stream: list[Payment], steps: list[int]
+) -> None:
+    state = UserState()
+    for payment in stream:
+        fold_payment(state, payment)
+        online = UserState.decode(state.encode_online())
+        for step in steps:
+            assert state.newest_ms is not None
+            as_of = state.newest_ms + step
+            if step >= -D:
+                new = Payment("never-seen", "m-0", 7, as_of)
+                assert peek_payment(online, new) == peek_payment(state, new)
+                assert online.read(as_of_ms=as_of) == state.read(as_of_ms=as_of)
+            else:
+                assert online.read(as_of_ms=as_of).approximate == tuple(USER_NAMES)
+
+
+@on_streams
+@given(payments(hot_steps, size=60), st.lists(asked, min_size=3, max_size=3))
+def test_the_online_form_of_a_hot_key_equals_the_durable_one_or_says_approximate(
+    stream: list[Payment], steps: list[int]
+) -> None:
+    state = UserState(caps=SMALL_CAPS)
+    for payment in stream:
+        fold_payment(state, payment)
+        online = UserState.decode(state.encode_online(), caps=SMALL_CAPS)
+        assert online.encode_online() == state.encode_online()
+        for step in steps:
+            assert state.newest_ms is not None
+            as_of = state.newest_ms + step
+            new = Payment("never-seen", "m-0", 7, as_of)
+            pairs = (
+                (peek_payment(online, new), peek_payment(state, new)),
+                (online.read(as_of_ms=as_of), state.read(as_of_ms=as_of)),
+            )
+            for found, expected in pairs:
+                assert_equal_or_approximate(found, expected)
+                if step >= -5 * M:
+                    assert_equal_or_approximate(found, expected, may_differ="distinct")
+
+
+def assert_equal_or_approximate(found: Values, expected: Values, *, may_differ: str = "") -> None:
+    """Equality wherever the first are not approximate, and of all features of another kind."""
+    assert set(expected.approximate) <= set(found.approximate)
+    for name in USER_NAMES:
+        if name not in found.approximate or may_differ not in name:
+            assert found.features[name] == expected.features[name], name
 
 
 @on_streams

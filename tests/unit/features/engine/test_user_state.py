@@ -6,6 +6,7 @@ import pytest
 
 from features.definitions import USER_FEATURES, Caps
 from features.engine.state import StateBytesError, UserState
+from features.engine.state_bytes import Form, Header, pack_header, pack_ints, pack_texts
 from tests.unit.features.engine.folds import fold_payment, peek_payment
 from tests.unit.features.engine.oracle import USER_WINDOWS, D, H, M, Payment
 from tests.unit.features.engine.streams_of_events import AMOUNT_MAX, SMALL_CAPS, START
@@ -205,17 +206,51 @@ def test_an_online_state_reads_only() -> None:
         fold_payment(online, Payment("tx-2", "m", 1, START))
     with pytest.raises(ValueError, match="online"):
         online.encode()
-    assert online.read(as_of_ms=START - 1).approximate == tuple(USER_NAMES)
+    assert online.read(as_of_ms=START - D - 1).approximate == tuple(USER_NAMES)
     assert online.encode_online() == state.encode_online()
 
 
-def test_an_online_state_read_before_its_newest_event_gives_what_is_left() -> None:
+def test_an_online_state_is_exact_up_to_a_day_before_its_newest_event() -> None:
+    # m-a is visited again after the time that is asked for: only the log knows its first visit.
     state = UserState()
-    fold_payment(state, Payment("a", "m-a", 3, START))
-    fold_payment(state, Payment("b", "m-b", 4, START + 10))
-    values = UserState.decode(state.encode_online()).read(as_of_ms=START + 5)
-    assert values.features["user_amount_sum_5m"] == 3
-    assert values.features["user_merchant_distinct_5m"] == 1
+    for number, (merchant, at) in enumerate((("m-a", 0), ("m-b", H), ("m-a", D), ("m-c", D + H))):
+        fold_payment(state, Payment(f"tx-{number}", merchant, 10**number, START + at))
+    online = UserState.decode(state.encode_online())
+    for back in (1, H, H + 1, D):
+        values = online.read(as_of_ms=START + D + H - back)
+        assert values == state.read(as_of_ms=START + D + H - back)
+        assert values.approximate == ()
+    assert online.read(as_of_ms=START + D - 1).features["user_merchant_distinct_1d"] == 2
+    assert online.read(as_of_ms=START + D - 1).features["user_amount_sum_1d"] == 11
+
+
+def test_the_log_of_the_online_form_costs_a_byte_a_visit() -> None:
+    state = UserState()
+    for n in range(200):
+        fold_payment(state, Payment(f"tx-{n}", f"merchant-{n % 20:02}", 1, START + n * 10 * M))
+    # 20 merchants, of which each is written once; 4 bytes of time and 1 of amount an event.
+    assert len(state.encode_online()) < 200 * (4 + 1 + 1) + 20 * (4 + 1 + len("merchant-00")) + 100
+
+
+def test_a_state_of_the_former_online_form_is_exact_as_of_its_newest_event_or_later() -> None:
+    state = UserState()
+    for n, merchant in enumerate(("m-a", "m-b")):
+        fold_payment(state, Payment(f"tx-{n}", merchant, 5, START + n * M))
+    former = UserState.decode(former_online_bytes(state))
+    for later in (0, 1, 4 * M, D):
+        assert former.read(as_of_ms=START + M + later) == state.read(as_of_ms=START + M + later)
+    assert former.read(as_of_ms=START + M - 1).approximate == tuple(USER_NAMES)
+    with pytest.raises(ValueError, match="former online form"):
+        former.encode_online()
+
+
+def former_online_bytes(state: UserState) -> bytes:
+    """The bytes that earlier versions wrote: without the last three sections, the log of visits."""
+    data = state.encode_online()
+    log = pack_texts([]) + pack_ints(range(len(state._merchants._visit_merchants))) + pack_ints([])
+    header = Header(b"u", Form.ONLINE_AT_NEWEST, state.sequence, state.newest_ms)
+    header_bytes = pack_header(header)
+    return header_bytes + data[len(header_bytes) : -len(log)]
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 29, 40, -1])
