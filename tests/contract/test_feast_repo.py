@@ -46,7 +46,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 @pytest.fixture
 def settings(redis_server: Services, tmp_path: Path) -> Settings:
-    """An archive with three transactions of yesterday, one of them known as fraud."""
+    """An archive with three transactions of yesterday, one of them labelled as fraud."""
     url = str(tmp_path / "archive")
     rows = [
         replace(
@@ -83,7 +83,7 @@ def opened(settings: Settings) -> Any:
 
 
 def refs(names: Sequence[str]) -> list[str]:
-    """Batch features as Feast names them."""
+    """Name batch features as Feast does."""
     return [f"{BATCH_VIEW}:{name}" for name in names]
 
 
@@ -102,7 +102,7 @@ def random_source() -> random.Random:
 
 
 def joined(settings: Settings, asked: pd.DataFrame, features: list[str]) -> pd.DataFrame:
-    """Feast's point-in-time join, in the order of the rows that were asked for."""
+    """Join by Feast, point in time; keep the order of the rows."""
     numbered = asked.assign(_row=range(len(asked)))
     job = opened(settings).get_historical_features(entity_df=numbered, features=features)
     found: pd.DataFrame = job.to_df().sort_values("_row").reset_index(drop=True)
@@ -137,7 +137,7 @@ def test_a_second_materialisation_changes_nothing(settings: Settings, client: An
 
 
 @pytest.mark.parametrize("entity", ["user", "merchant"])
-def test_what_the_stream_wrote_reads_beside_it_and_stays(
+def test_materialisation_leaves_the_values_of_the_stream(
     settings: Settings, client: Any, entity: Entity
 ) -> None:
     state = UserState() if entity == "user" else MerchantState()
@@ -179,7 +179,7 @@ def test_on_demand_features_are_those_of_the_stream(settings: Settings) -> None:
     assert {name: answer[name][0] for name in names} == on_demand_features(YESTERDAY_MS + 5)
 
 
-def test_a_join_in_time_sees_what_was_known_then(settings: Settings) -> None:
+def test_a_point_in_time_join_uses_the_snapshot_known_then(settings: Settings) -> None:
     materialize(settings, now_ms=NOW_MS + DAY_MS)
     times_ms = [NOW_MS - 1, NOW_MS, NOW_MS + DAY_MS, NOW_MS + 4 * DAY_MS]
     asked = pd.DataFrame({"user_id": "u-1", "event_timestamp": moments(times_ms)})

@@ -1,4 +1,4 @@
-"""Batch features from the archive through Feast and Redis into decisions: what training saw.
+"""Batch features in decisions equal those in data sets, from the archive through Feast and Redis.
 
 A real Redis, filled by Feast's own materialisation; the scorer's and the API's own readers.
 """
@@ -56,7 +56,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 START_MS = 20_500 * DAY_MS
 DAY = 6
-"""The day whose transactions are scored, counted from the start; so many days are before it."""
+"""Number of the day whose transactions are scored, from 0; so many days are before it."""
 DAY_START_MS = START_MS + DAY * DAY_MS
 DAYS = 15
 PER_DAY = 6
@@ -65,7 +65,7 @@ POLICY = Policy(review_threshold=0.5, block_threshold=0.9)
 
 
 def row_bytes(n: int) -> bytes:
-    """Transaction n of six a day; each day has a user that was not there before."""
+    """Encode transaction n, of six a day; one of them is of a new user."""
     time_ms = START_MS + n * (DAY_MS // PER_DAY)
     user_id = f"new-{n}" if n % PER_DAY == 3 else f"é{n % 4}"
     event = transaction(
@@ -88,13 +88,13 @@ LEFT = encode_feature_row(
         ),
     )
 )
-"""Of a user whose one transaction is 90 days and a half before the day that is scored."""
+"""The only transaction of its user, 90.5 days before the day that is scored."""
 LABELLED = [label_bytes(n) for n in range(0, DAYS * PER_DAY, 5)]
 
 
 @pytest.fixture(scope="module")
 def settings(redis_server: Services, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """An archive of some days, and its last snapshot before the day that is scored in Redis."""
+    """An archive of some days; Redis has the last snapshot before the day that is scored."""
     directory = tmp_path_factory.mktemp("batch")
     settings = redis_server.settings.model_copy(
         update={
@@ -114,7 +114,7 @@ def settings(redis_server: Services, tmp_path_factory: pytest.TempPathFactory) -
 
 @cache
 def model() -> LoadedModel:
-    """A small forest whose vector has the batch features."""
+    """Fit a small forest whose vector has the batch features."""
     table = training_table()
     rng = np.random.default_rng(3)
     for name in BATCH_NAMES:
@@ -126,7 +126,7 @@ def model() -> LoadedModel:
 
 
 def decide_in_batches(settings: Settings, values: Sequence[bytes]) -> list[Decision]:
-    """What the scorer's own parts, Kafka and first decisions apart, make of feature rows."""
+    """Score feature rows with the scorer's parts, without Kafka and stored first decisions."""
 
     async def scored() -> list[Decision]:
         metrics = build_metrics(CollectorRegistry())
@@ -185,7 +185,7 @@ def test_a_decision_sees_what_the_data_set_of_its_day_has(settings: Settings) ->
     assert of_batch(decisions[0])[BATCH_NAMES[0]] != 0
 
 
-def test_the_api_sees_the_same_in_one_read(settings: Settings) -> None:
+def test_the_api_gives_the_same_batch_features_as_the_stream(settings: Settings) -> None:
     rows = [decode_feature_row(value) for value in of_the_day()]
 
     async def asked() -> list[Decision]:
@@ -215,10 +215,10 @@ def test_the_api_sees_the_same_in_one_read(settings: Settings) -> None:
     assert [d.batch_as_of_ms for d in ad_hoc] == [d.batch_as_of_ms for d in streamed]
 
 
-def test_a_user_who_left_the_window_keeps_his_last_snapshot_while_it_counts(
+def test_a_user_who_left_the_window_keeps_the_last_snapshot_while_it_is_usable(
     settings: Settings,
 ) -> None:
-    # He is in the snapshots up to the one before the last, which is all that is due for a user.
+    # The user is in every snapshot but the last one.
     last_ms = DAY_START_MS - DAY_MS
 
     def decided(event_time_ms: int) -> Decision:
@@ -264,7 +264,7 @@ def test_decisions_go_on_without_batch_features_and_say_why(
         assert np.isnan(decision.vector[-len(BATCH_NAMES) :]).all()
 
 
-def test_parity_with_the_snapshots_finds_nothing_and_then_the_break(settings: Settings) -> None:
+def test_parity_with_the_snapshots_finds_a_wrong_value_and_no_other(settings: Settings) -> None:
     decisions = decide_in_batches(settings, of_the_day())
 
     def compared(change: Callable[[Decision], Decision]) -> tuple[int, int]:
@@ -288,7 +288,7 @@ def test_parity_with_the_snapshots_finds_nothing_and_then_the_break(settings: Se
 
 @pytest.fixture
 def own(settings: Settings) -> Iterator[Settings]:
-    """The same archive, and nothing of it in Redis."""
+    """The same archive, with a Feast project that has no values in Redis."""
     own = settings.model_copy(update={"feast_project": f"own{uuid.uuid4().hex}"})
     yield own
     with Redis.from_url(own.redis_url) as client:
@@ -307,12 +307,12 @@ def test_what_is_due_is_put_online_once_and_again_when_redis_has_lost_it(own: Se
         client.delete(online_store.complete_key(own.feast_project))
     assert materialize_what_is_due(own, now_ms=DAY_START_MS + delay_ms)
     assert not materialize_what_is_due(own, now_ms=DAY_START_MS + delay_ms)
-    # The clock runs on, the archive does not: what has not been archived is not counted.
+    # The clock goes on, the archive does not: a snapshot needs archived transactions.
     assert materialize_what_is_due(own, now_ms=DAY_START_MS + 1_000 * DAY_MS)
     assert completed_ms(own) == START_MS + (DAYS - 1) * DAY_MS
 
 
-def test_an_archive_in_which_nobody_has_a_past_is_complete_with_nobody_online(
+def test_a_first_day_is_complete_without_a_user_in_any_snapshot(
     own: Settings, tmp_path: Path
 ) -> None:
     young = own.model_copy(update={"archive_url": str(tmp_path / "archive"), "data_dir": tmp_path})

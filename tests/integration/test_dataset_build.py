@@ -1,4 +1,4 @@
-"""Data sets by date: what is in them, that they come out the same again, and what is refused."""
+"""Data sets by date: their rows, that they are reproducible, and what is refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 
 def row_bytes(n: int, *, mean: float | None = 1.5) -> bytes:
-    """Transaction n of six a day, of users u0 to u3 by turns."""
+    """Encode transaction n, of six a day; the users u0 to u3 take turns."""
     time_ms = START_MS + n * (DAY_MS // PER_DAY)
     row = feature_row(features={"user_transaction_count_5m": n, "user_amount_mean_5m": mean})
     event = transaction(
@@ -82,7 +82,7 @@ def build(settings: Settings, **changes: object) -> Dataset:
     return build_dataset(settings, **arguments)  # type: ignore[arg-type]
 
 
-def test_a_data_set_is_the_rows_of_its_days_with_what_was_known_of_them(
+def test_a_data_set_has_the_rows_of_its_days_with_their_labels(
     settings: Settings,
 ) -> None:
     dataset = build(settings)
@@ -120,7 +120,7 @@ def test_the_same_version_gives_the_same_bytes_whatever_came_later(
     settings: Settings, tmp_path: Path
 ) -> None:
     first = build(settings)
-    # A report that was late, and a transaction of those days that arrived after all others.
+    # A late report, and a transaction of those days that arrived after all others.
     append_values(settings.archive_url, LABELS, [label_bytes(1)], start=len(LABELLED))
     append_values(
         settings.archive_url, FEATURES, [row_bytes(3).replace(b'"t3"', b'"late"')], start=len(ROWS)
@@ -138,14 +138,14 @@ def test_the_same_version_gives_the_same_bytes_whatever_came_later(
     assert build(rebuilt).parquet() == first.parquet()
 
 
-def test_the_file_says_what_it_is_made_of(settings: Settings) -> None:
+def test_the_file_contains_the_version(settings: Settings) -> None:
     dataset = build(settings)
     schema = pq.read_schema(BytesIO(dataset.parquet()))
     assert schema.metadata[b"weir.dataset"].decode() == dataset.version.to_json()
     assert dataset.version.as_of_ms == END_MS - 1 + MATURITY_MS
 
 
-def test_what_was_observed_after_all_rows_were_mature_is_not_known(settings: Settings) -> None:
+def test_labels_observed_after_all_rows_were_mature_are_left_out(settings: Settings) -> None:
     on_time = END_MS - 1 + MATURITY_MS - (START_MS + DAY_MS // PER_DAY)
     for late_ms, start in ((1, len(LABELLED)), (0, len(LABELLED) + 1)):
         append_values(
@@ -182,7 +182,7 @@ def test_a_range_without_rows_is_refused(settings: Settings) -> None:
         build(settings, first_ms=START_MS - 9 * DAY_MS, end_ms=START_MS - DAY_MS)
 
 
-def test_labels_that_were_never_archived_are_missed_by_name(tmp_path: Path) -> None:
+def test_a_missing_table_of_labels_is_named(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     append_values(settings.archive_url, FEATURES, ROWS)
     with pytest.raises(NoArchiveError, match="archive/labels"):
@@ -206,11 +206,11 @@ def test_a_column_without_values_is_refused_by_name(tmp_path: Path) -> None:
         build(settings)
 
 
-def test_a_label_of_an_earlier_time_than_its_features_is_refused(settings: Settings) -> None:
+def test_a_label_observed_before_the_event_time_of_its_row_is_refused(settings: Settings) -> None:
     early = encode_label(Label("t14", "m-1", START_MS, START_MS, is_fraud=True))
     append_values(settings.archive_url, FEATURES, [row_bytes(14)], start=len(ROWS))
     append_values(settings.archive_url, LABELS, [early], start=len(LABELLED))
-    # t14 has a good label, too, and that is the later one; t15 has the early one alone.
+    # t14 also has a correct label, which is the later one; t15 has only the early one.
     assert len(build(settings).table) == 60
     early = encode_label(Label("t15", "m-1", START_MS, START_MS, is_fraud=True))
     append_values(settings.archive_url, LABELS, [early], start=len(LABELLED) + 1)

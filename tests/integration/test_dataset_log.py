@@ -44,7 +44,7 @@ def test_a_logged_data_set_reads_back_with_its_version(
     assert Path(kept).read_bytes() == DATASET.parquet()
 
 
-def test_an_equal_data_set_is_logged_once_and_one_with_other_rows_anew(
+def test_equal_data_sets_are_logged_once_and_other_rows_again(
     mlflow_server: Services,
 ) -> None:
     settings = settings_of(mlflow_server)
@@ -72,7 +72,7 @@ def test_a_data_set_that_cannot_be_logged_leaves_no_run(
     assert list(client.search_runs([experiment.experiment_id])) == []
 
 
-def test_without_mlflow_it_says_so_before_anything_is_made(mlflow_server: Services) -> None:
+def test_logging_without_mlflow_names_the_address(mlflow_server: Services) -> None:
     away = mlflow_server.settings.model_copy(update={"mlflow_tracking_uri": "http://127.0.0.1:1"})
     with pytest.raises(ModelRegistryUnreachableError, match=r"127\.0\.0\.1:1"):
         log_dataset(away, DATASET)

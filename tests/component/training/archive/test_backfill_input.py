@@ -1,4 +1,4 @@
-"""What a backfill folds, and in which order."""
+"""Which transactions a backfill folds, and in which order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.archive.backfill_input import folded_labels, folded_rows
 from training.errors import NoFeatureRowsError
 
 
-def test_each_transaction_is_folded_once_and_up_to_where_the_job_goes_on(tmp_path: Path) -> None:
+def test_each_transaction_before_the_given_offsets_is_folded_once(tmp_path: Path) -> None:
     # The job failed after offset 1 and repeated it.
     url = archive(tmp_path, [row(0), row(1), row(1, count=5), row(2), row(3)])
     assert folded_rows(url, until=None)["origin_offset"].to_pylist() == [0, 1, 2, 3]
@@ -23,7 +23,7 @@ def test_each_transaction_is_folded_once_and_up_to_where_the_job_goes_on(tmp_pat
     assert len(folded_labels(url, until=None)) == 0
 
 
-def test_the_order_is_that_of_the_states_and_a_repeat_comes_after_its_transaction(
+def test_rows_are_ordered_by_sequence_and_a_repeat_follows_its_transaction(
     tmp_path: Path,
 ) -> None:
     rows = [

@@ -14,7 +14,7 @@ from training.archive.store import ArchiveTable
 from training.archive.tables import BACKFILLED
 
 
-def test_status_says_since_when_features_are_complete(tmp_path: Path) -> None:
+def test_the_status_says_since_when_features_are_complete(tmp_path: Path) -> None:
     url = archive(tmp_path, [row(0)])
     assert backfill_status(url) is None
     folded = folded_rows(url, until=None)

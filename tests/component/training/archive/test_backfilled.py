@@ -30,7 +30,7 @@ def column(table: pa.Table, name: str) -> list[Any]:
     return found
 
 
-def test_rows_stand_where_the_old_ones_stand_and_say_their_clock(tmp_path: Path) -> None:
+def test_backfilled_rows_have_the_offsets_and_times_of_the_old_rows(tmp_path: Path) -> None:
     url = archive(tmp_path, [row(0, count=1), row(1, count=2), row(2, digest=DEFINITION_DIGEST)])
     folded = folded_rows(url, until=None)
     assert column(folded, "is_old") == [True, True, False]
@@ -46,7 +46,7 @@ def test_rows_stand_where_the_old_ones_stand_and_say_their_clock(tmp_path: Path)
     assert found["log_offset"].tolist() == [0, 1, 2]
 
 
-def test_doing_it_again_gives_the_same_rows(tmp_path: Path) -> None:
+def test_a_second_backfill_gives_the_same_rows(tmp_path: Path) -> None:
     url = archive(tmp_path, [row(0), row(1)])
     folded = folded_rows(url, until=None)
     for values in (recomputed(0, 1), recomputed(1, 0)):
@@ -55,13 +55,15 @@ def test_doing_it_again_gives_the_same_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("numbers", [(0,), (0, 0), (0, 1, 2), (0, 5)])
-def test_other_rows_than_went_in_are_refused(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+def test_rows_of_other_transactions_than_were_folded_are_refused(
+    tmp_path: Path, numbers: tuple[int, ...]
+) -> None:
     folded = folded_rows(archive(tmp_path, [row(0), row(1)]), until=None)
     with pytest.raises(BackfillMismatchError, match="2 transactions were folded"):
         backfilled_rows(recomputed(*numbers), folded, limits=LIMITS)
 
 
-def test_a_transaction_with_a_logged_and_a_backfilled_row_counts_once_the_first_by_place(
+def test_of_a_logged_and_a_backfilled_row_the_first_by_offset_counts(
     tmp_path: Path,
 ) -> None:
     again = row(1, count=4, digest=DEFINITION_DIGEST)
@@ -73,7 +75,7 @@ def test_a_transaction_with_a_logged_and_a_backfilled_row_counts_once_the_first_
     assert read_range(url).repeats == 1
 
 
-def test_a_version_says_which_backfilled_rows_it_knows(tmp_path: Path) -> None:
+def test_a_version_limits_the_backfilled_rows(tmp_path: Path) -> None:
     url = archive(tmp_path, [row(0), row(1), row(2, digest=DEFINITION_DIGEST)])
     before = archive_version(url, partitions=1)
     store(url, backfilled_rows(recomputed(0, 1), folded_rows(url, until={0: 2}), limits=LIMITS))
@@ -84,7 +86,7 @@ def test_a_version_says_which_backfilled_rows_it_knows(tmp_path: Path) -> None:
     assert ArchiveVersion.from_json(after.to_json()) == after
 
 
-def test_rows_of_another_definition_stand_for_nothing_once_the_definitions_change(
+def test_backfilled_rows_of_other_definitions_replace_nothing(
     tmp_path: Path,
 ) -> None:
     url = archive(tmp_path, [row(0), row(1, digest=DEFINITION_DIGEST)])
@@ -96,7 +98,7 @@ def test_rows_of_another_definition_stand_for_nothing_once_the_definitions_chang
     assert not is_backfilled(url, folded)
 
 
-def test_old_and_new_values_are_compared_where_both_definitions_have_the_feature(
+def test_old_and_new_values_are_compared_if_both_definitions_have_the_feature(
     tmp_path: Path,
 ) -> None:
     url = archive(tmp_path, [row(0, count=9), row(1, count=8)])

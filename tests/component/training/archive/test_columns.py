@@ -1,4 +1,4 @@
-"""Records of the logs as rows of the archive, and back."""
+"""Every field of a record is in its row of the archive."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def table(topic: str, *values: bytes | None) -> pa.Table:
 
 
 @pytest.mark.parametrize("topic", TABLES)
-def test_a_row_says_where_it_lies_and_on_which_day_it_happened(topic: str) -> None:
+def test_a_row_has_its_log_offset_and_its_day(topic: str) -> None:
     (row,) = table(topic, GOOD[topic]).to_pylist()
     assert (row["log_partition"], row["log_offset"], row["log_timestamp_ms"]) == (1, 0, NOW_MS)
     assert row["is_readable"]
@@ -66,7 +66,7 @@ def test_a_label_keeps_every_field() -> None:
     }
 
 
-def test_a_feature_row_keeps_every_field_and_null_is_no_value() -> None:
+def test_a_feature_row_keeps_every_field_and_no_value_is_null() -> None:
     wanted = orjson.loads(GOOD[FEATURES])
     (row,) = table(FEATURES, GOOD[FEATURES]).to_pylist()
     assert {name: row[name] for name in FEATURE_NAMES} == wanted["features"]
@@ -106,26 +106,26 @@ BROKEN = (
 
 
 @pytest.mark.parametrize("topic", TABLES)
-def test_what_cannot_be_read_is_kept_as_it_came_beside_what_can(topic: str) -> None:
+def test_unreadable_records_are_kept_as_bytes_beside_readable_ones(topic: str) -> None:
     rows = table(topic, *BROKEN, GOOD[topic]).to_pylist()
     assert [row["is_readable"] for row in rows] == [False] * len(BROKEN) + [True]
     assert [row["unread"] for row in rows] == [*BROKEN, None]
     assert rows[0]["event_time"].timestamp() * 1_000 == NOW_MS
 
 
-def test_a_feature_row_that_lacks_a_feature_is_kept_as_it_came() -> None:
+def test_a_feature_row_that_lacks_a_feature_is_kept_as_bytes() -> None:
     broken = orjson.loads(GOOD[FEATURES])
     del broken["features"]["user_amount_mean_5m"]
     value = orjson.dumps(broken)
     assert table(FEATURES, value)["unread"].to_pylist() == [value]
 
 
-def test_a_transaction_that_the_stream_would_refuse_is_kept_as_it_came() -> None:
+def test_a_transaction_that_the_stream_refuses_is_kept_as_bytes() -> None:
     value = encode_transaction(transaction(currency="USD"))
     assert table(TRANSACTIONS, value)["unread"].to_pylist() == [value]
 
 
-def test_features_of_other_definitions_lose_nothing() -> None:
+def test_features_of_other_definitions_are_kept() -> None:
     other = orjson.loads(GOOD[FEATURES])
     other["definition_digest"] = "another"
     other["features"] = {"user_transaction_count_5m": 5, "user_amount_sum_3d": 9}
@@ -136,7 +136,7 @@ def test_features_of_other_definitions_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("topic", TABLES)
-def test_how_records_are_cut_into_batches_changes_nothing(topic: str) -> None:
+def test_rows_do_not_depend_on_the_batches_of_their_records(topic: str) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)

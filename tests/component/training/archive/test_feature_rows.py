@@ -1,4 +1,4 @@
-"""The feature rows that the archive gives are those that the log gives."""
+"""The archive gives the same feature rows as the log."""
 
 from __future__ import annotations
 

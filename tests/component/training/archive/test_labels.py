@@ -1,4 +1,4 @@
-"""Which observation of a transaction counts, and that archive and log give the same labels."""
+"""The latest observation of a transaction counts; archive and log give the same labels."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from tests.component.training.archive.test_feature_rows import row, rows
 from training.archive.newest import newest_event_ms
 
 
-def test_the_newest_event_is_that_of_a_row_that_can_be_read(tmp_path: Path) -> None:
+def test_the_newest_event_is_that_of_a_readable_row(tmp_path: Path) -> None:
     assert newest_event_ms(str(tmp_path)) is None
     append_values(str(tmp_path), FEATURES, [b"junk"])
     assert newest_event_ms(str(tmp_path)) is None

@@ -30,7 +30,7 @@ def test_rows_lie_in_the_partition_of_their_day(tmp_path: Path) -> None:
     assert all("event_date=2026-11-2" in file for file in files)
 
 
-def test_two_who_archive_the_same_records_write_them_once(tmp_path: Path) -> None:
+def test_two_writers_of_the_same_records_write_them_once(tmp_path: Path) -> None:
     append_values(str(tmp_path), FEATURES, rows(row("t-1")))
     one, other = (ArchiveTable(str(tmp_path), FEATURES) for _ in range(2))
     batches = to_batches(FEATURES, [Record(0, 1, NOW_MS, *rows(row("t-2")))], limits=LIMITS)

@@ -1,4 +1,4 @@
-"""Which snapshot a row sees: the newest one at or before it, up to the maximal age."""
+"""A row gets the newest snapshot at or before it, up to the maximal age."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNT = BATCH_NAMES[0]
 
 
 def snapshots(*rows: tuple[str, int, int]) -> pa.Table:
-    """User, day of the snapshot, count; the other values follow from the count."""
+    """Make snapshots of (user, day, count); the other values are derived from the count."""
     return pa.Table.from_pylist(
         [
             {

@@ -19,7 +19,7 @@ NEWEST_MS = 1_800_000_000_000
 
 
 def rows(*ages_ms: int) -> pd.DataFrame:
-    """Rows t-0, t-1, ... of these ages; the log's newest time is NEWEST_MS."""
+    """Make rows t-0, t-1, ... of these ages; the newest time in the log is NEWEST_MS."""
     return pd.DataFrame(
         {
             "transaction_id": [f"t-{at}" for at in range(len(ages_ms))],
@@ -29,7 +29,7 @@ def rows(*ages_ms: int) -> pd.DataFrame:
 
 
 def labels(**fraud: bool) -> pd.DataFrame:
-    """Labels by transaction, observed at the newest time: ``t_0=True`` is of t-0."""
+    """Make labels that were observed at the newest time: ``t_0=True`` is the label of t-0."""
     return pd.DataFrame(
         {
             "transaction_id": [name.replace("_", "-") for name in fraud],
@@ -52,7 +52,7 @@ def test_no_label_means_legitimate_from_the_maturity_on() -> None:
     }
 
 
-# Keeping the young that are reported, and them alone, would make every young row a fraud.
+# If only the reported young rows were kept, every young row would be a fraud.
 def test_a_young_row_is_left_out_whatever_is_known_of_it() -> None:
     ages = (MATURITY_MS, MATURITY_MS, MATURITY_MS - 1, MATURITY_MS - 1, 0)
     table = join_labels(rows(*ages), labels(t_0=True, t_2=True, t_3=False, t_4=True))
@@ -69,7 +69,7 @@ def test_a_label_that_says_legitimate_is_a_label() -> None:
     assert table["is_fraud"].tolist() == [False, True]
 
 
-def test_the_newest_observation_is_the_clock_too() -> None:
+def test_an_observation_may_be_the_newest_time() -> None:
     late = labels(t_0=True)
     late["observed_time_ms"] = NEWEST_MS + MATURITY_MS
     assert len(join_labels(rows(1, 0), late)) == 2

@@ -4,7 +4,7 @@ from tests.model_files import training_table
 from training.datasets.lineage import code_version, table_digest
 
 
-def test_the_code_version_is_a_commit_or_the_packages() -> None:
+def test_the_code_version_is_a_commit_or_the_version_of_the_package() -> None:
     assert re.fullmatch(r"[0-9a-f]{12,}(-dirty)?|.*-g[0-9a-f]{12,}(-dirty)?|weir [\d.]+",
                         code_version())  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""When a snapshot is due, and what is asked of whom to know that."""
+"""When a snapshot is due, and what is asked to find out."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_a_snapshot_is_due_when_clock_and_archive_are_past_it_by_the_delay(
     ("done_ms", "wanted"),
     [(None, True), (MIDNIGHT_MS - DAY_MS, True), (MIDNIGHT_MS, False), (MIDNIGHT_MS + 1, False)],
 )
-def test_the_archive_is_looked_at_only_while_redis_lacks_the_last_midnight(
+def test_the_archive_is_checked_only_while_redis_lacks_the_last_midnight(
     monkeypatch: pytest.MonkeyPatch, done_ms: int | None, wanted: bool
 ) -> None:
     marked(monkeypatch, done_ms)
@@ -48,7 +48,7 @@ def test_the_archive_is_looked_at_only_while_redis_lacks_the_last_midnight(
     assert may_be_due(settings, now_ms=MIDNIGHT_MS + DELAY_MS) is wanted
 
 
-def test_nothing_is_due_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_due_while_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def away(_: Settings) -> int:
         raise redis.ConnectionError("away")
 

@@ -24,14 +24,14 @@ def row_bytes(transaction_id: str, count: int = 0, **changes: object) -> bytes:
     return encode_feature_row(replace(row, **changes))  # type: ignore[arg-type]
 
 
-def test_the_first_row_of_a_transaction_counts_and_its_place_is_kept() -> None:
+def test_the_first_row_of_a_transaction_counts_with_its_log_offset() -> None:
     table = feature_table(log(row_bytes("t-1", 1), row_bytes("t-2", 2), row_bytes("t-1", 3)))
     assert table["transaction_id"].tolist() == ["t-1", "t-2"]
     assert table["user_transaction_count_5m"].tolist() == [1, 2]
     assert table["log_offset"].tolist() == [0, 1]
 
 
-def test_the_columns_are_the_transaction_the_features_and_the_place() -> None:
+def test_the_columns_are_transaction_features_and_log_offset() -> None:
     table = feature_table(log(row_bytes("t-1")))
     places = ("log_partition", "log_offset")
     assert tuple(table.columns) == (*TRANSACTION_COLUMNS, *FEATURE_NAMES, *places)

@@ -16,7 +16,7 @@ def parts_of(table: pd.DataFrame) -> list[list[int]]:
     return [part["event_time_ms"].tolist() for part in (split.train, split.validation, split.test)]
 
 
-def test_by_time_the_oldest_70_percent_are_learnt_from_and_the_newest_15_judged_on() -> None:
+def test_the_oldest_70_percent_are_train_rows_and_the_newest_15_percent_test_rows() -> None:
     parts = parts_of(times(*range(100)))
     assert parts == [list(range(70)), list(range(70, 85)), list(range(85, 100))]
 
@@ -43,7 +43,7 @@ def test_rows_of_equal_time_on_a_border_all_go_to_the_later_part(
 def test_no_row_of_a_later_part_is_older_than_one_of_an_earlier_and_none_is_lost() -> None:
     rng = np.random.default_rng(11)
     for rows in (2, 7, 40, 333):
-        # Few different times, so that borders fall into ties again and again.
+        # Few different times, so that many borders are inside a tie.
         table = times(*sorted(rng.integers(0, rows // 2 + 1, rows).tolist()))
         split = split_by_time(table)
         parts = [split.train, split.validation, split.test]
@@ -68,7 +68,7 @@ def test_a_stratified_split_keeps_the_share_of_fraud_and_every_row_once() -> Non
     assert sorted(pd.concat(parts)["event_time_ms"]) == list(range(1_000))
 
 
-def test_a_stratified_split_is_the_same_each_time_and_another_with_another_seed() -> None:
+def test_a_stratified_split_depends_on_the_table_and_the_seed_only() -> None:
     table = stratified_table(100, 1_000)
     first, second, other = (split_stratified(table, seed=seed).test for seed in (42, 42, 43))
     pd.testing.assert_frame_equal(first, second)
