@@ -18,7 +18,10 @@ FeatureValues = dict[str, int | float | None]
 
 ApproximateNames = Annotated[
     list[str],
-    Field(description="names of the features that are approximate, within the published bound"),
+    Field(
+        description="names of the features that may not be exact: very many events, an event time "
+        "more than a day before the newest event, or history that could not be read"
+    ),
 ]
 DefinitionDigest = Annotated[
     str, Field(description="digest of the feature definitions the values were computed by")

@@ -22,11 +22,12 @@ from tests.builders import NOW_MS, transaction
 POLICY = Policy(review_threshold=0.5, block_threshold=0.9)
 NOTHING = [None] * 4
 
-# Older and newer than every window, in any order.
-ages_ms = st.lists(st.integers(0, 40 * DAY_MS), max_size=12)
+# Older and newer than every window, in any order, and up to a day after the event itself.
+one_age_ms = st.one_of(st.integers(0, 40 * DAY_MS), st.integers(-DAY_MS, 0), st.just(-1))
+ages_ms = st.lists(one_age_ms, max_size=12)
 amounts_minor = st.integers(0, 10**9)
 merchants = st.sampled_from(["m-1", "m-2", "m-3"])
-histories = st.lists(st.tuples(st.integers(0, 40 * DAY_MS), amounts_minor, merchants), max_size=12)
+histories = st.lists(st.tuples(one_age_ms, amounts_minor, merchants), max_size=12)
 
 
 def fields(entity: online_store.Entity, state: UserState | MerchantState) -> list[bytes | None]:

@@ -71,6 +71,24 @@ def test_the_features_equal_those_that_the_stream_would_compute(service: Service
     assert {name: answer["features"][name] for name in values.features} == values.features
 
 
+def test_a_millisecond_before_the_users_newest_event_nothing_is_approximate(
+    service: Service,
+) -> None:
+    service.remember_user("u-1", NOW_MS - 60_000, NOW_MS)
+    answer = service.predict(user_id="u-1", event_time_ms=NOW_MS - 1)
+    assert answer["approximate"] == []
+    assert answer["features"]["user_transaction_count_5m"] == 2
+    assert answer["features"]["user_merchant_distinct_5m"] == 2
+
+
+def test_more_than_a_day_before_the_users_newest_event_everything_of_the_user_is_approximate(
+    service: Service,
+) -> None:
+    service.remember_user("u-1", NOW_MS)
+    answer = service.predict(user_id="u-1", event_time_ms=NOW_MS - 86_400_001)
+    assert answer["approximate"] == [feature.name for feature in USER_FEATURES]
+
+
 def test_equal_requests_get_equal_answers_because_nothing_is_stored(service: Service) -> None:
     service.remember_user("u-1", NOW_MS - 1_000)
     before = dict(service.reader.users)
