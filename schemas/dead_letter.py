@@ -1,8 +1,9 @@
 """A dead letter: an invalid record, with headers that say why and where it came from.
 
 Key, value, timestamp and headers of the record are kept. The headers of this module are added,
-under Kafka Connect's names, so that existing tools can read them. The velocity job, the scorer and
-the archiver write dead letters; the command line reads them.
+under Kafka Connect's names, so that existing tools can read them. ``shortened_dead_letter.py``
+makes one smaller that is too large for its topic. The velocity job and the scorer write dead
+letters; parity reads them.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from schemas.decision import Decision
 from schemas.feature_row import FeatureRow
 from schemas.fields import Keywords
 from schemas.label import Label
+from schemas.shortened_dead_letter import SHORTENED_HEADERS
 from schemas.transaction import Transaction
 
 DIRECTORY = Path(__file__).parent / "json"
@@ -185,7 +186,10 @@ def _dead_letter_headers() -> Schema:
         | ({"pattern": "^[0-9]+$"} if field["type"] == "integer" else {})
         for name, field in schema["properties"].items()
     }
-    return schema | {"properties": headers, "required": list(headers)}
+    optional = {
+        name: {"type": "string", "description": text} for name, text in SHORTENED_HEADERS.items()
+    }
+    return schema | {"properties": headers | optional, "required": list(headers)}
 
 
 def _has_content(path: Path, content: bytes) -> bool:

@@ -41,6 +41,9 @@ SCORER_GROUP = "weir-scorer"
 LIBRDKAFKA_PARTITIONER = "murmur2_random"
 """Setting ``partitioner`` of librdkafka clients; their default differs from the Java client's."""
 
+RECORD_BYTES_MAX = 16 * 1024 * 1024
+"""Largest record that Weir's producers send, whatever a topic accepts, bytes."""
+
 Headers = Iterable[tuple[str, bytes | None]]
 
 _OWN_TYPES_START = OWN_TYPES_START.encode()
@@ -68,9 +71,15 @@ class TopicSpec:
     config: Mapping[str, str] = field(default_factory=_KEPT.copy)
 
 
-# A dead letter is a record plus headers, so a record of the largest size that the other topics
-# accept must still fit (their limit is Kafka's default, 1 MiB).
-_DEAD_LETTER_CONFIG = {**_KEPT, "max.message.bytes": str(2 * 1024 * 1024)}
+_DEAD_LETTER_CONFIG = {
+    **_KEPT,
+    # A dead letter is a record plus headers, so a record of the largest size that the other topics
+    # accept must still fit: their limit is Kafka's default, 1 MiB. It applies to compressed
+    # records, so there are larger ones; `schemas.shortened_dead_letter` makes those fit.
+    "max.message.bytes": str(2 * 1024 * 1024),
+    # The timestamp stays that of the record, which another topic has accepted.
+    "message.timestamp.after.max.ms": str(2**63 - 1),
+}
 
 TOPICS = (
     TopicSpec(TRANSACTIONS, key="user_id", event_type=TRANSACTION_TYPE),

@@ -175,6 +175,14 @@ class DecisionStore(Protocol):
         ...
 
 
+class RecordPlace(NamedTuple):
+    """Where a record lies in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class OutgoingRecord(NamedTuple):
     """A record to write to Kafka."""
 
@@ -184,6 +192,8 @@ class OutgoingRecord(NamedTuple):
     headers: list[tuple[str, str | bytes | None]]
     timestamp_ms: int
     """Kafka's timestamp of the record, ms since 1970 UTC; 0 for the present time."""
+    source: RecordPlace
+    """The consumed record that it was made from."""
 
 
 class RecordSink(Protocol):
@@ -192,7 +202,10 @@ class RecordSink(Protocol):
     async def send(self, records: Sequence[OutgoingRecord]) -> None:
         """Return when the broker has acknowledged every record of the batch.
 
-        Delivery: at least once. Records of one key keep their order.
+        A record that is too large for its topic becomes a dead letter, and a dead letter that is
+        too large is shortened.
+
+        Delivery: at least once. Records of one key keep their order, unless one was too large.
         Blocks: until the last acknowledgement; bounded by the adapter's delivery timeout.
 
         Raises:

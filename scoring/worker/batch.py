@@ -29,10 +29,11 @@ from scoring.core.ports import (
     DecisionStore,
     ModelSource,
     OutgoingRecord,
+    RecordPlace,
     RecordSink,
 )
 from scoring.metrics import Metrics
-from scoring.worker.feature_log import Record, dead_letter, decode_records
+from scoring.worker.feature_log import Record, Scorable, dead_letter, decode_records
 
 SOURCE = "/weir/scoring"
 """CloudEvents source of the decisions."""
@@ -116,7 +117,7 @@ class BatchScorer:
                 proposals, when_unstored=lambda at: encode_decision(_mark_unstored(decisions[at]))
             )
             emitted = [
-                self._to_record(proposed, decision, value, scorable.is_replay)
+                self._to_record(proposed, decision, value, scorable)
                 for (_, proposed), decision, value, scorable in zip(
                     proposals, decisions, kept.values, scorables, strict=True
                 )
@@ -133,7 +134,7 @@ class BatchScorer:
         )
 
     def _to_record(
-        self, proposed: bytes, decision: Decision, value: bytes, is_replay: bool
+        self, proposed: bytes, decision: Decision, value: bytes, scorable: Scorable
     ) -> tuple[Decision, OutgoingRecord]:
         # Other bytes are an earlier decision, or this decision marked as not stored.
         if value is not proposed:
@@ -149,7 +150,7 @@ class BatchScorer:
                 time_ms=decision.decided_at_ms,
             )
         ]
-        if is_replay:
+        if scorable.is_replay:
             headers.append(REPLAY_HEADER)
         record = OutgoingRecord(
             topic=self._channels.decisions,
@@ -157,6 +158,9 @@ class BatchScorer:
             value=value,
             headers=headers,
             timestamp_ms=0,
+            source=RecordPlace(
+                self._channels.features, scorable.offset.partition, scorable.offset.offset
+            ),
         )
         return decision, record
 

@@ -16,7 +16,7 @@ from schemas.errors import InvalidEventError
 from schemas.feature_row import FeatureRow
 from schemas.output_codec import decode_feature_row
 from schemas.topics import FEATURE_ROW_TYPE, check_event_type, is_replay
-from scoring.core.ports import OutgoingRecord
+from scoring.core.ports import OutgoingRecord, RecordPlace
 
 STAGE = "score"
 """Name of this stage in the headers of dead letters."""
@@ -78,6 +78,7 @@ def dead_letter(record: Record, error: InvalidEventError, *, topic: str) -> Outg
         value=record.value,
         headers=[*record.headers, *reason],
         timestamp_ms=record.timestamp_ms,
+        source=RecordPlace(record.topic, record.partition, record.offset),
     )
 
 

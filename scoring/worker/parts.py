@@ -11,7 +11,8 @@ from schemas.settings import Settings
 from scoring import wiring
 from scoring.metrics import build_metrics
 from scoring.worker.batch import BatchScorer, Channels
-from scoring.worker.producer import KafkaSink
+from scoring.worker.fitting_sink import FittingSink
+from scoring.worker.producer import KafkaProducer, topic_bytes_max
 
 
 class WorkerParts:
@@ -23,7 +24,13 @@ class WorkerParts:
         """Build the parts; they connect later, so building does not wait for a service."""
         metrics = build_metrics(registry)
         self.models = wiring.build_models(settings, metrics=metrics)
-        self.sink = KafkaSink(bootstrap=settings.kafka_bootstrap)
+        self.producer = KafkaProducer(bootstrap=settings.kafka_bootstrap)
+        sink = FittingSink(
+            self.producer,
+            dead_letters=channels.dead_letters,
+            bytes_max=lambda topic: topic_bytes_max(settings.kafka_bootstrap, topic),
+            on_too_large=metrics.dead_letters.inc,
+        )
         self.store = wiring.build_decision_store(settings, metrics=metrics)
         self.batch_reader = wiring.build_batch_reader(settings, metrics=metrics)
         self.scorer = BatchScorer(
@@ -31,7 +38,7 @@ class WorkerParts:
             policy=wiring.build_policy(settings),
             store=self.store,
             batch_reader=self.batch_reader,
-            sink=self.sink,
+            sink=sink,
             clock_ms=wiring.wall_clock_ms,
             metrics=metrics,
             channels=channels,
@@ -40,6 +47,6 @@ class WorkerParts:
     async def close(self) -> None:
         """Stop threads and close connections; does not wait for unacknowledged decisions."""
         self.models.stop()
-        self.sink.close()
+        self.producer.close()
         await self.store.close()
         await self.batch_reader.close()

@@ -1,8 +1,8 @@
 """The Kafka producer of the worker: librdkafka, idempotent, waits for all acknowledgements.
 
-`KafkaSink` implements the port `RecordSink`. Faust's own producer reaches 1,360 records/s, one
-record at a time; this one sends whole batches. Owns the delivery settings and the thread that
-serves delivery reports; does not know what the records contain.
+Faust's own producer reaches 1,360 records/s, one record at a time; this one sends whole batches.
+Owns the delivery settings and the thread that serves delivery reports; does not know what the
+records contain. `FittingSink` calls it and implements the port `RecordSink`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
+from functools import partial
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 
-from schemas.topics import LIBRDKAFKA_PARTITIONER
+from schemas.topics import LIBRDKAFKA_PARTITIONER, RECORD_BYTES_MAX
 from scoring.core.errors import DeliveryError
 from scoring.core.ports import OutgoingRecord
 
@@ -24,13 +28,15 @@ LINGER_MS = 1
 """Linger time of librdkafka, ms."""
 POLL_S = 0.1
 """Longest wait of the report thread for delivery reports, s, before it checks whether to stop."""
+ANSWER_S_MAX = 10.0
+"""Longest wait for a topic's configuration, s."""
 
 
-class KafkaSink:
-    """Writes batches to Kafka. `send` may be called from one event loop only."""
+class KafkaProducer:
+    """Writes batches to Kafka. `deliver` may be called from one event loop only."""
 
     def __init__(self, *, bootstrap: str) -> None:
-        """Connect in the background; if the broker is down, the first `send` fails.
+        """Connect in the background; if the broker is down, the first `deliver` fails.
 
         Args:
             bootstrap: Kafka's bootstrap servers.
@@ -42,6 +48,7 @@ class KafkaSink:
                 "acks": "all",
                 "linger.ms": LINGER_MS,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
+                "message.max.bytes": RECORD_BYTES_MAX,
                 "partitioner": LIBRDKAFKA_PARTITIONER,
                 "client.id": "weir-scorer",
             }
@@ -52,14 +59,23 @@ class KafkaSink:
         )
         self._thread.start()
 
-    async def send(self, records: Sequence[OutgoingRecord]) -> None:
-        """Write a batch and wait for its last acknowledgement; the port has the contract."""
+    async def deliver(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
+        """Write a batch and wait for its last acknowledgement.
+
+        Returns:
+            The records that were not written because they are too large for their topic, or were
+            sent in one request with such a record or with too many others.
+
+        Raises:
+            DeliveryError: a record was not acknowledged for another reason.
+        """
         if not records:
-            return
+            return []
         batch = _PendingBatch(len(records), asyncio.get_running_loop())
         for record in records:
             await self._produce(record, batch)
         await batch.done
+        return batch.too_large
 
     def close(self) -> None:
         """Stop serving reports. Records that are not acknowledged yet count as undelivered."""
@@ -75,8 +91,12 @@ class KafkaSink:
                     value=record.value,
                     headers=record.headers,
                     timestamp=record.timestamp_ms,
-                    on_delivery=batch.report,
+                    on_delivery=partial(batch.report, record),
                 )
+                return
+            except KafkaException as error:
+                # The client itself refuses a record that is larger than its limit.
+                batch.report(record, error.args[0])
                 return
             except BufferError:
                 # The local queue is full; it drains within the delivery timeout.
@@ -87,21 +107,46 @@ class KafkaSink:
             self._producer.poll(POLL_S)
 
 
+def topic_bytes_max(bootstrap: str, topic: str) -> int:
+    """Ask the broker for ``max.message.bytes`` of a topic. Blocks: up to `ANSWER_S_MAX`.
+
+    Raises:
+        DeliveryError: no answer.
+    """
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    client = AdminClient({"bootstrap.servers": bootstrap, "client.id": "weir-scorer"})
+    try:
+        (answer,) = client.describe_configs([resource], request_timeout=ANSWER_S_MAX).values()
+        return min(int(answer.result()["max.message.bytes"].value), RECORD_BYTES_MAX)
+    except KafkaException as error:
+        raise DeliveryError(
+            f"the broker did not give max.message.bytes of topic {topic}: {error!s:.200}"
+        ) from error
+
+
 class _PendingBatch:
     """Counts the delivery reports of one batch; the last one completes its future."""
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         self.done: asyncio.Future[None] = loop.create_future()
         self._loop = loop
+        self.too_large: list[OutgoingRecord] = []
         self._left = count
         self._error: KafkaError | None = None
+        # Reports come from the report thread, and from the event loop for refused records.
+        self._lock = threading.Lock()
 
-    def report(self, error: KafkaError | None, _message: Message) -> None:
-        # Runs in the report thread only, so there is no race.
-        self._error = self._error or error
-        self._left -= 1
-        if self._left == 0:
-            self._loop.call_soon_threadsafe(self._finish)
+    def report(
+        self, record: OutgoingRecord, error: KafkaError | None, _message: Message | None = None
+    ) -> None:
+        with self._lock:
+            if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                self.too_large.append(record)
+            else:
+                self._error = self._error or error
+            self._left -= 1
+            if self._left == 0:
+                self._loop.call_soon_threadsafe(self._finish)
 
     def _finish(self) -> None:
         if self.done.done():
