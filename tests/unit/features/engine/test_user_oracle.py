@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,14 +172,18 @@ def test_the_online_form_is_exact_before_the_newest_event_like_the_durable_one(
 
 
 @on_streams
-@given(payments(hot_steps, size=60), st.lists(asked, min_size=3, max_size=3))
+@given(
+    payments(hot_steps, size=60),
+    st.lists(asked, min_size=3, max_size=3),
+    st.sampled_from([SMALL_CAPS, replace(SMALL_CAPS, events_max=4, visits_max=30)]),
+)
 def test_the_online_form_of_a_hot_key_equals_the_durable_one_or_says_approximate(
-    stream: list[Payment], steps: list[int]
+    stream: list[Payment], steps: list[int], caps: Caps
 ) -> None:
-    state = UserState(caps=SMALL_CAPS)
+    state = UserState(caps=caps)
     for payment in stream:
         fold_payment(state, payment)
-        online = UserState.decode(state.encode_online(), caps=SMALL_CAPS)
+        online = UserState.decode(state.encode_online(), caps=caps)
         assert online.encode_online() == state.encode_online()
         for step in steps:
             assert state.newest_ms is not None
