@@ -20,6 +20,9 @@ HEAD_BYTES_MAX: Final = 1_024
 """How many of its first bytes are kept of a part that is left out."""
 LEFT_OUT_BYTES_MIN: Final = 256
 """A smaller part is never left out: its description would not be smaller."""
+HEADERS_MAX: Final = 10_000
+"""More headers are left out whatever their size: librdkafka reads a record with more than 100,000
+as one without headers, which would then be no dead letter."""
 
 HEADER_SHORTENED: Final = "weir-shortened"
 PARTS: Final = ("key", "headers", "value")
@@ -70,6 +73,8 @@ def record_size(record: DeadLetterParts) -> int:
 def shortened(record: DeadLetterParts, *, bytes_max: int) -> DeadLetterParts:
     """Leave out the largest parts until a dead letter fits; one that fits is given back unchanged.
 
+    More than `HEADERS_MAX` headers do not fit.
+
     If that is not enough, the first bytes of the parts are left out as well. The result then has
     some hundred bytes and the reason; in a topic for even less, no dead letter fits.
 
@@ -77,7 +82,7 @@ def shortened(record: DeadLetterParts, *, bytes_max: int) -> DeadLetterParts:
         record: with the reason.
         bytes_max: ``max.message.bytes`` of the topic of the dead letters.
     """
-    if record_size(record) <= bytes_max:
+    if _fits(record, bytes_max):
         return record
     original, reason = record.headers[: -len(HEADERS)], record.headers[-len(HEADERS) :]
     parts = {
@@ -85,9 +90,10 @@ def shortened(record: DeadLetterParts, *, bytes_max: int) -> DeadLetterParts:
         "headers": encoded_headers(original),
         "value": record.value or b"",
     }
+    first = "headers" if len(original) > HEADERS_MAX else None
     by_size = sorted(
         (part for part in PARTS if len(parts[part]) >= LEFT_OUT_BYTES_MIN),
-        key=lambda part: -len(parts[part]),
+        key=lambda part: (part != first, -len(parts[part])),
     )
     fitting = record
     for head_bytes_max in (HEAD_BYTES_MAX, 0):
@@ -103,7 +109,7 @@ def shortened(record: DeadLetterParts, *, bytes_max: int) -> DeadLetterParts:
                 ],
                 value=None if "value" in left_out else record.value,
             )
-            if record_size(fitting) <= bytes_max:
+            if _fits(fitting, bytes_max):
                 return fitting
     return fitting
 
@@ -120,6 +126,10 @@ def encoded_headers(headers: Sequence[Header]) -> bytes:
         length = _NULL_LENGTH if value is None else len(value)
         parts += (_LENGTHS.pack(len(name_bytes), length), name_bytes, value or b"")
     return b"".join(parts)
+
+
+def _fits(record: DeadLetterParts, bytes_max: int) -> bool:
+    return len(record.headers) <= HEADERS_MAX + len(HEADERS) and record_size(record) <= bytes_max
 
 
 def _description(left_out: dict[str, bytes], *, head_bytes_max: int) -> list[Header]:

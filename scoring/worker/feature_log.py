@@ -15,7 +15,8 @@ from schemas.decision import Offset
 from schemas.errors import InvalidEventError
 from schemas.feature_row import FeatureRow
 from schemas.output_codec import decode_feature_row
-from schemas.topics import FEATURE_ROW_TYPE, check_event_type, is_replay
+from schemas.shortened_dead_letter import DeadLetterParts, shortened
+from schemas.topics import FEATURE_ROW_TYPE, RECORD_BYTES_MAX, check_event_type, is_replay
 from scoring.core.ports import OutgoingRecord, RecordPlace
 
 STAGE = "score"
@@ -64,7 +65,10 @@ def decode_records(
 
 
 def dead_letter(record: Record, error: InvalidEventError, *, topic: str) -> OutgoingRecord:
-    """The record unchanged, addressed to ``topic``, with the reason added to its headers."""
+    """The record, addressed to ``topic``, with the reason added to its headers.
+
+    Unchanged, unless it is larger than any topic may accept (`schemas.shortened_dead_letter`).
+    """
     reason = dead_letter_headers(
         topic=record.topic,
         partition=record.partition,
@@ -72,11 +76,15 @@ def dead_letter(record: Record, error: InvalidEventError, *, topic: str) -> Outg
         stage=STAGE,
         error=error,
     )
+    letter = shortened(
+        DeadLetterParts(record.key, [*record.headers, *reason], record.value),
+        bytes_max=RECORD_BYTES_MAX,
+    )
     return OutgoingRecord(
         topic=topic,
-        key=record.key,
-        value=record.value,
-        headers=[*record.headers, *reason],
+        key=letter.key,
+        value=letter.value,
+        headers=list(letter.headers),
         timestamp_ms=record.timestamp_ms,
         source=RecordPlace(record.topic, record.partition, record.offset),
     )

@@ -120,7 +120,11 @@ class RefusedRecords:
     def read_on(self) -> None:
         """Read the dead letters that have arrived since the last call."""
         for record in self._reader.read_on():
-            letter = read_dead_letter(record.headers)
+            try:
+                letter = read_dead_letter(record.headers)
+            except ValueError:
+                # Somebody else's record, which refuses nothing.
+                continue
             self._places.add((letter.topic, letter.partition, letter.offset))
 
     def of_topic(self, topic: str) -> set[Place]:

@@ -11,6 +11,7 @@ from schemas.errors import InvalidEventError
 from schemas.shortened_dead_letter import (
     HEAD_BYTES_MAX,
     HEADER_SHORTENED,
+    HEADERS_MAX,
     PARTS,
     SHORTENED_HEADERS,
     DeadLetterParts,
@@ -85,11 +86,15 @@ def test_in_a_small_topic_the_first_bytes_are_left_out_as_well() -> None:
     assert read_header(short.headers, "weir-value-head") is None
 
 
-def test_many_headers_count_as_one_part() -> None:
-    whole = letter(headers=tuple((f"h{n}", None) for n in range(20_000)))
-    short = shortened(whole, bytes_max=LIMIT)
+def test_too_many_headers_are_left_out_whatever_their_size() -> None:
+    value = b"v" * MIB
+    headers = tuple((f"h{n}", None) for n in range(HEADERS_MAX))
+    assert shortened(letter(value=value, headers=headers), bytes_max=2 * MIB).value == value
+    whole = letter(value=value, headers=(*headers, ("one more", None)))
+    short = shortened(whole, bytes_max=2 * MIB)
     assert read_header(short.headers, HEADER_SHORTENED) == b"headers"
     assert len(short.headers) == 10
+    assert short.value == value
 
 
 @given(
