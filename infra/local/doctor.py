@@ -8,13 +8,16 @@ import os
 import re
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from clients import probes
 from infra.local import processes
+from infra.local.codecs import codecs_of_jars, codecs_of_python_clients
 from infra.local.jvm import java
 from infra.local.programs import redis_server
 from infra.local.stack import ProgramStatus, Stack
@@ -28,6 +31,10 @@ PYTHON_WORKER_MARKS = ("pyflink-udf-runner", "pyflink.fn_execution")
 """Parts of the command lines of Python workers, which Flink starts only in process mode."""
 
 _SETUP = "run `make setup`"
+_FAILURES = (
+    *(OSError, ValueError, LookupError, ImportError),
+    *(subprocess.SubprocessError, zipfile.BadZipFile),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,9 @@ def _installed(stack: Stack) -> Iterator[Check]:
     yield _check("Redis binary", lambda: _first_line(redis_server(layout), "--version"), _SETUP)
     yield _check("Kafka's jars", lambda: _kafka_jars(layout.kafka_libs), "run `make jars`")
     yield _check("Flink's jars", lambda: _flink_jars(layout.flink_lib), "run `make jars`")
+    yield _check("codecs in Python", codecs_of_python_clients, _SETUP)
+    for name, jars in (("Kafka", layout.kafka_libs), ("Flink", layout.flink_lib)):
+        yield _check(f"codecs in {name}", partial(codecs_of_jars, jars), "run `make jars`")
 
 
 def _running(stack: Stack) -> Iterator[Check]:
@@ -134,7 +144,7 @@ def _check(name: str, look: Callable[[], str], advice: str) -> Check:
     """The result of ``look``; if it raises, the error is what is wrong."""
     try:
         return Check(name, look())
-    except (OSError, ValueError, LookupError, subprocess.SubprocessError, ImportError) as error:
+    except _FAILURES as error:
         return Check(name, f"{type(error).__name__}: {error}", advice)
 
 
