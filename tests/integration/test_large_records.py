@@ -11,13 +11,6 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from clients.log_record import Record
 from infra.local.topics import create_topics
@@ -29,6 +22,7 @@ from schemas.topics import DEAD_LETTERS, TRANSACTIONS, read_header
 from tests.scorer_bench import ANSWER_MS_MAX, Bench, scorer_bench, wait_for
 from tests.scoring_fakes import feature_row
 from tests.services import Services
+from tests.topic_settings import set_topic
 
 MIB = 1024 * 1024
 
@@ -39,14 +33,7 @@ def bench(kafka: Services, redis_server: Services, tmp_path: Path) -> Bench:
 
 
 def limit(bootstrap: str, topic: str, bytes_max: int) -> None:
-    """Set ``max.message.bytes`` of a topic."""
-    entry = ConfigEntry(
-        "max.message.bytes", str(bytes_max), incremental_operation=AlterConfigOpType.SET
-    )
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for done in admin.incremental_alter_configs([resource]).values():
-        done.result(timeout=10)
+    set_topic(bootstrap, topic, {"max.message.bytes": str(bytes_max)})
 
 
 def dead_letters(bench: Bench, letters: object, count: int) -> list[Record]:
