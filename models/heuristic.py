@@ -1,6 +1,7 @@
 """The heuristic: a model of a few rules, which needs no training.
 
-It scores while there is no champion, and its rules give the reasons of every model's decisions.
+It scores while there is no champion. Every decision names the rules that its transaction matches,
+whichever model scored; they are the reasons of the score only if the heuristic scored.
 Each rule is non-decreasing in its feature: more transactions, money, merchants or fraud never
 lower the score. Pure; knows no trained model and no threshold. Called by `scoring.core.decide`.
 """
@@ -34,7 +35,7 @@ class Rule:
         low: value up to which the rule adds nothing, in the feature's unit.
         high: value from which on it adds its full weight; above ``low``.
         weight: above 0 and below 1.
-        text: the reason in a decision, with ``{value}`` for the feature's value.
+        text: its text in a decision, with ``{value}`` for the feature's value.
     """
 
     feature: str

@@ -58,7 +58,11 @@ class Decision:
     degraded: Annotated[
         tuple[str, ...], "Names of what was not available for the decision; empty if all was."
     ]
-    reasons: Annotated[tuple[str, ...], "Reasons for the decision, for display only."]
+    reasons: Annotated[
+        tuple[str, ...],
+        "Sentences for display, not to be parsed: the threshold that gave the outcome, and the "
+        "matched rules. The model's own reasons are not among them.",
+    ]
     event_time_ms: Annotated[TimeMs, "When the transaction happened, ms since 1970 UTC."]
     timings: Annotated[dict[str, int], "Clock of each stage, by name, ms since 1970 UTC."]
     decided_at_ms: Annotated[int, "Clock of the scorer at the decision, ms since 1970 UTC."]
@@ -67,3 +71,12 @@ class Decision:
         "Time of the snapshot that the batch features come from, ms since 1970 UTC; "
         "null if the model takes none, or they were not available.",
     ] = None
+    merchant_id: Annotated[
+        Id | None,
+        "Merchant of the transaction; null in decisions made before the field existed.",
+    ] = None
+    matched_rules: Annotated[
+        tuple[str, ...],
+        "Rules of the heuristic that the transaction matches, the strongest first, at most 3. They "
+        "are set by hand. They gave the score if the heuristic scored, and only then.",
+    ] = ()

@@ -84,6 +84,11 @@ def decode_decision(value: bytes | None) -> Decision:
         batch_as_of_ms=(
             None if obj.get("batch_as_of_ms") is None else read_typed(obj, "batch_as_of_ms", int)
         ),
+        # Decisions made before these two fields existed are read for as long as they are kept.
+        merchant_id=(
+            None if obj.get("merchant_id") is None else read_text(obj, "merchant_id", ID_LENGTH_MAX)
+        ),
+        matched_rules=_names(obj, "matched_rules") if "matched_rules" in obj else (),
     )
 
 

@@ -67,6 +67,8 @@ DECISION = Decision(
     event_time_ms=NOW_MS,
     timings={"transaction_timestamp_ms": NOW_MS - 5, "features_at_ms": NOW_MS},
     decided_at_ms=NOW_MS + 3,
+    merchant_id="m-1",
+    matched_rules=("3 transactions in 5 minutes",),
 )
 
 

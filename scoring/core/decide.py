@@ -34,8 +34,12 @@ DEGRADED_BATCH_FEATURES_UNREADABLE = batch_values.UNREADABLE
 DEGRADED_BATCH_FEATURES_UNAVAILABLE = batch_values.UNAVAILABLE
 """The online store did not answer: they are null."""
 
-REASONS_MAX = 4
-"""Largest number of reasons: one for the threshold, then the strongest rules."""
+MATCHED_RULES_MAX = 3
+"""Largest number of matched rules in a decision: the strongest ones."""
+MATCHED_RULE = "matched rule, not the model's reason: "
+"""What comes before a matched rule among the reasons if a model scored."""
+NO_RULE_MATCHED = "no rule of the heuristic matches: only the model's score led to this outcome"
+"""The reason of a review or a block by a model if no rule matches."""
 
 
 def decide(
@@ -93,6 +97,7 @@ def decide_many(
         ValueError: the numbers of rows, offsets and batch features differ, or a score is not a
             probability.
     """
+    matched = [matched_rule_texts(row.features, texts_max=MATCHED_RULES_MAX) for row in rows]
     return [
         Decision(
             transaction_id=row.transaction.transaction_id,
@@ -106,7 +111,7 @@ def decide_many(
             definition_digest=row.definition_digest,
             approximate=row.approximate,
             degraded=degraded + scored.degraded,
-            reasons=_reasons(row, scored.score, policy),
+            reasons=_reasons(scored, matched_rules, policy),
             event_time_ms=row.transaction.event_time_ms,
             timings={
                 "transaction_timestamp_ms": row.origin.timestamp_ms,
@@ -115,9 +120,11 @@ def decide_many(
             },
             decided_at_ms=now_ms,
             batch_as_of_ms=scored.batch_as_of_ms,
+            merchant_id=row.transaction.merchant_id,
+            matched_rules=matched_rules,
         )
-        for row, features_offset, scored in zip(
-            rows, features_offsets, _score(rows, model=model, batch=batch), strict=True
+        for row, features_offset, scored, matched_rules in zip(
+            rows, features_offsets, _score(rows, model=model, batch=batch), matched, strict=True
         )
     ]
 
@@ -222,5 +229,13 @@ def _of_columns(
     return {column: features[column] for column in columns}
 
 
-def _reasons(row: FeatureRow, score: float, policy: Policy) -> tuple[str, ...]:
-    return (policy.explain(score), *matched_rule_texts(row.features, texts_max=REASONS_MAX - 1))
+def _reasons(scored: _ScoredRow, matched_rules: tuple[str, ...], policy: Policy) -> tuple[str, ...]:
+    """Give sentences that a person can read without knowing what scored."""
+    threshold = policy.explain(scored.score)
+    if scored.model.name == HEURISTIC_NAME:
+        return (threshold, *matched_rules)
+    if matched_rules:
+        return (threshold, *(f"{MATCHED_RULE}{text}" for text in matched_rules))
+    if policy.outcome(scored.score) == "APPROVE":
+        return (threshold,)
+    return (threshold, NO_RULE_MATCHED)

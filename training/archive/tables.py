@@ -93,8 +93,10 @@ _DECISION: Final = (
     # JSON: for each stage its clock, ms since 1970 UTC.
     pa.field("timings", pa.string()),
     pa.field("decided_at_ms", pa.int64()),
-    # Null in decisions that were made before the field existed.
+    # Null in decisions that were made before these fields existed.
     pa.field("batch_as_of_ms", pa.int64()),
+    pa.field("merchant_id", pa.string()),
+    pa.field("matched_rules", _TEXTS),
 )
 
 _PLACE: Final = (

@@ -28,6 +28,7 @@ _TRANSACTION_FIELDS: Final = (
     "event_time_ms",
 )
 _OPTIONAL_FIELDS: Final = ("device_type", "ip_country")
+_NEWER_DECISION_FIELDS: Final = ("batch_as_of_ms", "merchant_id", "matched_rules")
 
 
 def topic_columns(topic: str, rows: Sequence[Any]) -> Columns:
@@ -81,7 +82,7 @@ def _decisions(rows: Sequence[Mapping[str, Any]]) -> Columns:
         "features_partition": [place["partition"] for place in places],
         "features_offset": [place["offset"] for place in places],
         "timings": [orjson.dumps(row["timings"]).decode() for row in rows],
-        "batch_as_of_ms": [row.get("batch_as_of_ms") for row in rows],
+        **{name: [row.get(name) for row in rows] for name in _NEWER_DECISION_FIELDS},
     }
 
 

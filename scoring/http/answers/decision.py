@@ -26,6 +26,7 @@ EXAMPLE = Decision(
     approximate=(),
     degraded=(),
     reasons=("score 0.031 is not above 0.5",),
+    merchant_id="m-1",
     event_time_ms=EXAMPLE_NOW_MS,
     timings={
         "transaction_timestamp_ms": EXAMPLE_NOW_MS + 2,

@@ -41,7 +41,14 @@ class PredictAnswer(Answer):
     model_version: str = Field(description="the same as model.version")
     model: ModelAnswer
     latency_ms: float = Field(ge=0, description="time spent on this request in the service")
-    reasons: list[str] = Field(description="what led to the decision; informational only")
+    reasons: list[str] = Field(
+        description="sentences for display: the threshold, the matched rules, remarks on the "
+        "history; the model's own reasons are not among them"
+    )
+    matched_rules: list[str] = Field(
+        description="hand-set rules of the heuristic that the transaction matches; they gave the "
+        "score only if the heuristic scored"
+    )
     degraded: list[str] = Field(description="what was missing when it was scored; empty is good")
     features: FeatureValues
     approximate: ApproximateNames
@@ -72,6 +79,7 @@ class PredictAnswer(Answer):
             model=ModelAnswer.of(decision.model),
             latency_ms=round(latency_ms, 3),
             reasons=decision.reasons,
+            matched_rules=decision.matched_rules,
             degraded=decision.degraded,
             features=decision.features,
             approximate=decision.approximate,
@@ -95,6 +103,7 @@ EXAMPLE = PredictAnswer(
     model=ModelAnswer.of(EXAMPLE_MODEL),
     latency_ms=1.412,
     reasons=["score 0.031 is not above 0.5"],
+    matched_rules=[],
     degraded=[],
     features=EXAMPLE_FEATURES,
     approximate=[],

@@ -49,7 +49,7 @@ def test_no_value_and_no_feature_say_nothing() -> None:
     assert heuristic_score({}) == heuristic_score({RULES[0].feature: None}) == 0
 
 
-def test_reasons_are_the_strongest_rules_first_and_bounded() -> None:
+def test_matched_rules_are_the_strongest_first_and_bounded() -> None:
     everything = {rule.feature: rule.high for rule in RULES}
     texts = matched_rule_texts(everything, texts_max=2)
     assert len(texts) == 2

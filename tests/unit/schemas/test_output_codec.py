@@ -81,14 +81,31 @@ def test_a_decision_of_before_there_were_batch_features_has_none() -> None:
         decode_decision(wire({**obj, "batch_as_of_ms": "7"}))
 
 
+def test_a_decision_of_before_there_were_merchants_and_rules_is_read() -> None:
+    obj = json.loads(encode_decision(DECISION))
+    earlier = decode_decision(wire(without(without(obj, "merchant_id"), "matched_rules")))
+    assert earlier == replace(DECISION, merchant_id=None, matched_rules=())
+
+
+@pytest.mark.parametrize(
+    "broken", [{"merchant_id": 7}, {"merchant_id": " "}, {"matched_rules": [1]}]
+)
+def test_a_decision_with_another_merchant_or_rule_than_text_is_refused(
+    broken: dict[str, object],
+) -> None:
+    obj = json.loads(encode_decision(DECISION))
+    with pytest.raises(InvalidEventError, match=next(iter(broken))):
+        decode_decision(wire({**obj, **broken}))
+
+
 # --- broken records of our own ---------------------------------------------------------
 
 OWN = {
     "feature row": (decode_feature_row, encode_feature_row(FEATURE_ROW)),
     "decision": (decode_decision, encode_decision(DECISION)),
 }
-NEWER_FIELDS = {"batch_as_of_ms"}
-"""Which records of before do not have."""
+NEWER_FIELDS = {"batch_as_of_ms", "merchant_id", "matched_rules"}
+"""Fields that earlier decisions do not have."""
 
 
 @pytest.mark.parametrize("name", OWN)

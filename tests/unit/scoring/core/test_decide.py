@@ -4,13 +4,13 @@ import pytest
 
 from features.batch import BATCH_NAMES, NO_HISTORY
 from features.online.batch_values import MISSING, BatchValues, unknown
-from models.heuristic import HEURISTIC, HEURISTIC_NAME
+from models.heuristic import HEURISTIC, HEURISTIC_NAME, RULES, matched_rule_texts
 from models.model import Model
 from models.policy import Policy
 from schemas.decision import Decision, Offset
 from schemas.feature_row import FeatureRow
 from schemas.output_codec import decode_decision, encode_decision
-from scoring.core.decide import decide, decide_many
+from scoring.core.decide import NO_RULE_MATCHED, decide, decide_many
 from tests.builders import NOW_MS
 from tests.scoring_fakes import FixedModel, feature_row
 
@@ -111,12 +111,43 @@ def test_the_present_time_changes_only_the_times_of_a_decision() -> None:
     assert replace(later, decided_at_ms=1, timings=first.timings) == first
 
 
-def test_reasons_start_with_the_threshold_and_name_the_rules_that_match() -> None:
+def test_the_reasons_of_the_heuristic_are_the_threshold_and_its_rules() -> None:
     row = feature_row(features={"user_transaction_count_5m": 10})
-    assert decide_row(row, FixedModel(0.95)).reasons == (
+    decision = decide_row(row, HEURISTIC)
+    assert decision.reasons == ("score 0.700 is above 0.5", "10 transactions in 5 minutes")
+    assert decision.matched_rules == ("10 transactions in 5 minutes",)
+
+
+def test_the_reasons_of_a_model_say_that_the_rules_are_not_its_own() -> None:
+    row = feature_row(features={"user_transaction_count_5m": 10, "user_merchant_distinct_5m": 3})
+    decision = decide_row(row, FixedModel(0.95))
+    assert decision.matched_rules == ("10 transactions in 5 minutes", "3 merchants in 5 minutes")
+    assert decision.reasons == (
         "score 0.950 is above 0.9",
-        "10 transactions in 5 minutes",
+        "matched rule, not the model's reason: 10 transactions in 5 minutes",
+        "matched rule, not the model's reason: 3 merchants in 5 minutes",
     )
+
+
+@pytest.mark.parametrize(
+    ("score", "says_so"), [(0.5, False), (0.51, True), (0.9, True), (0.91, True)]
+)
+def test_a_review_or_a_block_that_no_rule_matches_says_so(score: float, *, says_so: bool) -> None:
+    decision = decide_row(feature_row(features={}), FixedModel(score))
+    assert decision.matched_rules == ()
+    assert (NO_RULE_MATCHED in decision.reasons) is says_so
+
+
+def test_at_most_three_rules_are_named_the_strongest_first() -> None:
+    features = {rule.feature: rule.high for rule in RULES}
+    decision = decide_row(feature_row(features=features), FixedModel(0.95))
+    assert len(decision.matched_rules) == 3
+    assert decision.matched_rules == matched_rule_texts(features, texts_max=3)
+
+
+def test_a_decision_names_the_merchant() -> None:
+    row = feature_row()
+    assert decide_row(row, FixedModel(0.2)).merchant_id == row.transaction.merchant_id
 
 
 def test_an_empty_batch_gives_no_decision() -> None:
