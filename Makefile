@@ -16,6 +16,12 @@ MAKEFLAGS += --no-builtin-rules
 
 # One stamp for each part; the part is built again if one of its sources is newer than the stamp.
 UV := .tools/bin/uv
+ENGINE_SOURCES := $(shell find native -name '*.rs' 2>/dev/null) native/Cargo.toml native/Cargo.lock \
+	native/pyproject.toml native/weir_engine.pyi
+ENGINE := .cache/native/wheels/.made
+SERVICES_PACKAGES := .venv/.packages
+STREAMS_PACKAGES := .venv-streams/.packages
+# With our own two packages: this checkout, and the feature engine.
 VENV := .venv/.made
 STREAMS_VENV := .venv-streams/.made
 AIRFLOW_VENV := .venv-airflow/.made
@@ -29,6 +35,10 @@ RIVALS_VENVS := $(RIVALS:%=.venv-bench-%/.made)
 FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
 
 BIN := .venv/bin
+# The first cargo that is recent enough goes first in PATH; nothing is built within the sources.
+RUST = PATH="$$(dirname "$$(infra/local/setup/find-cargo.sh)"):$$PATH" \
+	CARGO_TARGET_DIR="$(CURDIR)/.cache/native" PYO3_PYTHON="$(CURDIR)/.tools/bin/python"
+CARGO_OPTIONS := --quiet --locked --manifest-path native/Cargo.toml
 # Keeps the bytecode of tests even if the environment forbids it: compiling is half of a short run.
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.cache/bytecode" $(BIN)/python -m pytest
 # Imports only modules that have examples; those of the second list import pandas, which is slow.
@@ -96,15 +106,21 @@ lint: $(VENV) ## check format, lint rules, types and import directions (CI)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@infra/local/setup/system-packages.sh lint
+	$(RUST) cargo fmt --check --manifest-path native/Cargo.toml
+	$(RUST) cargo clippy $(CARGO_OPTIONS) --all-targets -- -D warnings
 
 .PHONY: format
 format: $(VENV) ## format the sources and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	@infra/local/setup/system-packages.sh lint
+	$(RUST) cargo fmt --manifest-path native/Cargo.toml
 
 # One process: a second one would spend the time that it saves on imports and collection.
 .PHONY: unit
 unit: $(VENV) ## run the tests that need no service, and the examples in docstrings; takes seconds (CI)
+	$(RUST) cargo test $(CARGO_OPTIONS) --no-default-features
 	$(PYTEST) --doctest-modules tests/unit $(EXAMPLES)
 
 .PHONY: component
@@ -163,25 +179,37 @@ system-packages:
 	@infra/local/setup/system-packages.sh
 
 $(UV): requirements/bootstrap.txt | system-packages
-	@echo 'installing uv'
+	@echo 'installing uv and maturin'
 	@"$$(infra/local/setup/find-python.sh)" -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-$(VENV): requirements/services.txt pyproject.toml | $(UV)
+# One wheel for both environments: it uses only the stable part of Python's interface.
+$(ENGINE): $(ENGINE_SOURCES) requirements/bootstrap.txt | $(UV)
+	@echo 'building the feature engine: native'
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@$(RUST) .tools/bin/maturin build --release $(CARGO_OPTIONS) --auditwheel skip \
+		--interpreter .tools/bin/python --out $(@D) >.cache/native/build.log 2>&1 \
+		|| { cat .cache/native/build.log; exit 1; }
+	@touch $@
+
+$(SERVICES_PACKAGES): requirements/services.txt pyproject.toml | $(UV)
 	@echo 'making .venv: services and tools'
 	@[ -x .venv/bin/python ] || $(UV) venv --quiet \
 		--python "$$(infra/local/setup/find-python.sh programs)" .venv
 	@$(UV_SYNC) --python .venv/bin/python $<
-	@$(call install_ourselves,.venv)
 	@touch $@
 
-$(STREAMS_VENV): requirements/streams.txt pyproject.toml | $(UV)
+$(STREAMS_PACKAGES): requirements/streams.txt pyproject.toml | $(UV)
 	@echo 'making .venv-streams: PyFlink'
 	@[ -x .venv-streams/bin/python ] || \
 		$(UV) venv --quiet --python "$$(infra/local/setup/find-python.sh)" .venv-streams
 	@$(UV_SYNC) --python .venv-streams/bin/python $<
-	@$(call install_ourselves,.venv-streams)
+	@touch $@
+
+# After each sync of the packages, because it removes what is not pinned.
+$(VENV) $(STREAMS_VENV): %/.made: %/.packages $(ENGINE)
+	@$(call install_ourselves,$*)
 	@touch $@
 
 $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
@@ -201,7 +229,8 @@ $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
 # Editable, without dependencies and without a build environment: it uses the pinned setuptools, so
 # nothing unpinned is downloaded.
 install_ourselves = $(UV) pip install --quiet --python $(1)/bin/python --no-deps --no-index \
-	--no-build-isolation --config-settings editable_mode=compat --editable .
+	--no-build-isolation --config-settings editable_mode=compat --reinstall-package weir-engine \
+	--editable . $(dir $(ENGINE))*.whl
 
 $(KAFKA): infra/local/pom.xml | system-packages
 	@echo 'fetching Kafka and the Flink connector'
@@ -209,7 +238,7 @@ $(KAFKA): infra/local/pom.xml | system-packages
 	@mvn --batch-mode --quiet --strict-checksums --file infra/local/pom.xml generate-resources
 	@touch $@
 
-$(FLINK_LIB): $(KAFKA) $(STREAMS_VENV)
+$(FLINK_LIB): $(KAFKA) $(STREAMS_PACKAGES)
 	@cp $(FLINK_HOME)/lib/*.jar $(FLINK_HOME)/opt/flink-python-*.jar .cache/flink-lib/
 	@touch $@
 

@@ -60,7 +60,7 @@ impl Item {
             }
             Item::Event(event) => {
                 out.push(EVENT);
-                out.push(REPLAY * event.is_replay as u8 | REPEAT * event.is_repeat as u8);
+                out.push((REPLAY * event.is_replay as u8) | (REPEAT * event.is_repeat as u8));
                 out.extend_from_slice(&event.origin.partition.to_be_bytes());
                 out.extend_from_slice(&event.origin.offset.to_be_bytes());
                 out.extend_from_slice(&event.origin.timestamp_ms.to_be_bytes());

@@ -27,6 +27,10 @@ use crate::wire::{Field, Wire};
 
 /// One element of a batch.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all elements are the large one"
+)]
 enum Slot {
     /// Decoded.
     Ready(Item),
@@ -212,10 +216,10 @@ impl Job {
                         need(entity, event.fields[self.wire.event.keys_at[entity]].text());
                     }
                 }
-                Slot::Ready(Item::Label(label)) => {
-                    if self.entities.contains(&self.wire.label.entity) {
-                        need(self.wire.label.entity, label[self.wire.label.key_at].text());
-                    }
+                Slot::Ready(Item::Label(label))
+                    if self.entities.contains(&self.wire.label.entity) =>
+                {
+                    need(self.wire.label.entity, label[self.wire.label.key_at].text());
                 }
                 _ => {}
             }

@@ -15,6 +15,7 @@ pub mod labels;
 pub mod live_states;
 pub mod online;
 pub mod plan;
+#[cfg(feature = "python")]
 pub mod python;
 pub mod row;
 pub mod state;

@@ -90,17 +90,40 @@ mod tests {
     use super::divide;
 
     #[test]
-    fn a_quotient_above_2_53_is_rounded_once() {
+    fn small_numbers_are_divided_as_doubles() {
         assert_eq!(divide(25, 2), 12.5);
+        assert_eq!(divide(1, 3), 1.0 / 3.0);
+        assert_eq!(divide(0, 7), 0.0);
+        assert_eq!(divide(-25, 2), -12.5);
+    }
+
+    #[test]
+    fn a_tie_above_2_53_is_rounded_to_even() {
         assert_eq!(divide(9_007_199_254_740_993, 1), 9_007_199_254_740_992.0);
         assert_eq!(divide(9_007_199_254_740_995, 1), 9_007_199_254_740_996.0);
+        assert_eq!(divide(27_021_597_764_222_979, 3), 9_007_199_254_740_992.0);
+    }
+
+    #[test]
+    fn a_quotient_above_2_53_is_rounded_once() {
+        // The total as a double is 2^63, a tie of its own; the exact quotient lies above the tie.
+        let total = (1 << 63) + 1025;
+        assert_eq!(divide(total, 1), 9_223_372_036_854_777_856.0);
+        // Expected values are those of Python, which divides integers exactly.
+        assert_eq!(divide(1 << 100, 3), 4.225_502_000_760_764_4e29);
         assert_eq!(
-            divide(27_021_597_764_222_979, 3),
-            9_007_199_254_740_992.0 + 1.0 - 1.0
+            divide(123_456_789_012_345_678_901, 7),
+            1.763_668_414_462_081_2e19
         );
         assert_eq!(
-            divide(1 << 100, 3),
-            422_550_200_076_076_463_142_955_581_440.0_f64.floor() + 0.0
+            divide(999_999_999_999_999_999, 999_999_999_999),
+            1_000_000.000_001
         );
+    }
+
+    #[test]
+    fn the_largest_total_is_divided() {
+        assert_eq!(divide(i128::MAX, 1), 2f64.powi(127));
+        assert_eq!(divide(i128::MAX, i64::MAX), 2f64.powi(64));
     }
 }

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is not in the registries for Python and Java: a JDK, Maven, the Redis binary and
-# Python 3.11 with its shared library. Where it cannot install, it says what is missing.
+# Installs what is not in the registries for Python and Java: a JDK, Maven, the Redis binary, Python
+# 3.11 with its shared library, and a Rust compiler with a linker. Where it cannot install, it says
+# what is missing.
+#
+#   system-packages.sh        what `make setup` needs
+#   system-packages.sh lint   what the checks of the Rust sources need on top: rustfmt and clippy
 #
 # Redis comes from the package redis-tools, which has the binary of the server but no service, so
 # nothing is started now or at the next boot (`redis-server` is a link to that binary, see
@@ -17,11 +21,14 @@ main() {
     command -v mvn >/dev/null || missing+=(maven)
     { redis_binary >/dev/null; } || missing+=(redis-tools)
     python_is_usable || missing+=(python3.11 libpython3.11 python3.11-venv)
+    cargo_is_usable || missing+=(cargo-web rustc-web)
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
     if [ ${#missing[@]} -gt 0 ]; then
         install "${missing[@]}"
         java_is_recent || die "the JDK found is older than Java $JAVA_VERSION_MIN; set JAVA_HOME to a newer one"
     fi
     link_redis
+    [ "${1:-}" != lint ] || install_rust_checks
 }
 
 java_is_recent() {
@@ -39,6 +46,19 @@ python_is_usable() {
     python=$(infra/local/setup/find-python.sh 2>/dev/null) || return 1
     # ensurepip is needed only to create `.tools`.
     [ -x .tools/bin/uv ] || "$python" -c 'import ensurepip' 2>/dev/null
+}
+
+cargo_is_usable() {
+    infra/local/setup/find-cargo.sh >/dev/null 2>&1
+}
+
+# Both come with rustup's cargo; Debian's cargo has them in packages of their own.
+install_rust_checks() {
+    local cargo missing=()
+    cargo=$(infra/local/setup/find-cargo.sh)
+    "$cargo" fmt --version >/dev/null 2>&1 || missing+=(rustfmt-web)
+    "$cargo" clippy --version >/dev/null 2>&1 || missing+=(rust-web-clippy)
+    [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
 }
 
 # Redis has one binary, which is the server if it is called redis-server.
@@ -80,4 +100,4 @@ die() {
     exit 1
 }
 
-main
+main "$@"
