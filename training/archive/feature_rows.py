@@ -1,7 +1,7 @@
 """The feature rows of the archive: the table of `training.datasets.read_log.feature_table`.
 
-Owns which rows count: the first row of each transaction by log offset, of the definitions of this
-code. If the row in the log has other definitions, the row that a backfill computed replaces it.
+Owns which rows count: the first row of each transaction (`schemas.first_row`), of the definitions
+of this code. If the row in the log has other definitions, the row that a backfill computed replaces it.
 Called by the data sets, training, parity and the batch features.
 """
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from schemas.topics import FEATURES
+from training.archive.first_rows import ORDERING_COLUMNS, is_first_row
 from training.archive.scan import IS_PRESENT, LOG_OFFSET, LOG_ORDER, scan, scan_backfilled
 from training.archive.tables import BACKFILLED, TRANSACTION_COLUMNS
 from training.archive.version import ArchiveVersion
@@ -66,9 +67,10 @@ def read_range(
         NoFeatureRowsError: the range has no row of the definitions of this code.
     """
     columns = [*TRANSACTION_COLUMNS, *FEATURE_NAMES, *LOG_OFFSET]
-    rows = _present_rows(url, columns, version=version).to_pandas()
+    rows = _present_rows(url, [*columns, *ORDERING_COLUMNS], version=version).to_pandas()
     # The range is applied last: a repeat may have another event time than the first row.
-    is_repeat = rows.duplicated("transaction_id", keep="first")
+    is_repeat = ~is_first_row(rows)
+    rows = rows[columns]
     is_inside = rows["event_time_ms"].between(
         -(2**63) if first_ms is None else first_ms,
         2**63 - 1 if end_ms is None else end_ms - 1,
@@ -85,7 +87,7 @@ def read_range(
 
 
 def archived_transactions(url: str, *, version: ArchiveVersion | None = None) -> pa.Table:
-    """Read the first row of each transaction by log offset, of any definitions.
+    """Read the first row of each transaction (`schemas.first_row`), of any definitions.
 
     Args:
         url: of the archive.
@@ -100,9 +102,9 @@ def archived_transactions(url: str, *, version: ArchiveVersion | None = None) ->
     """
     columns = ["transaction_id", "user_id", "amount_minor", "event_time_ms"]
     until = None if version is None else version.next_offsets[FEATURES]
-    rows = scan(url, FEATURES, [*columns, *LOG_OFFSET], until=until).select(columns)
-    is_repeat = rows.select(["transaction_id"]).to_pandas().duplicated(keep="first")
-    return rows.filter(pa.array(~is_repeat))
+    rows = scan(url, FEATURES, [*columns, *LOG_OFFSET, *ORDERING_COLUMNS], until=until)
+    identity = rows.select(["transaction_id", *LOG_OFFSET, *ORDERING_COLUMNS]).to_pandas()
+    return rows.select(columns).filter(pa.array(is_first_row(identity)))
 
 
 def _present_rows(url: str, columns: Sequence[str], *, version: ArchiveVersion | None) -> pa.Table:

@@ -1,7 +1,7 @@
 """Reads the feature log and the labels into tables, up to their ends as of now.
 
-Owns which rows count: the first row of each transaction by log offset, of the feature definitions
-of this code. `clients.kafka_log` reads the records. Knows no model.
+Owns which rows count: the first row of each transaction (`schemas.first_row`), of the feature
+definitions of this code. `clients.kafka_log` reads the records. Knows no model.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from schemas.feature_row import FeatureRow
 from schemas.output_codec import decode_feature_row
 from schemas.topics import FEATURES, LABELS
 from schemas.transaction import Limits
+from training.archive.first_rows import ORDERING_COLUMNS, is_first_row
 from training.archive.labels import latest_as_of, with_intervals
 from training.archive.tables import LABEL_COLUMNS, TRANSACTION_COLUMNS
 from training.errors import NoFeatureRowsError
@@ -50,7 +51,7 @@ def read_labels(bootstrap: str, *, limits: Limits) -> pd.DataFrame:
 
 
 def feature_table(records: Iterable[Record]) -> pd.DataFrame:
-    """Make the table of feature rows: one row a transaction, the first by log offset.
+    """Make the table of feature rows: one row a transaction, its first.
 
     Leaves out rows of other definitions, and records that are no complete feature rows: the
     scorer sends those to the dead letters.
@@ -67,31 +68,31 @@ def feature_table(records: Iterable[Record]) -> pd.DataFrame:
         NoFeatureRowsError: there is no row of the feature definitions of this code.
     """
     names = (*TRANSACTION_COLUMNS, *FEATURE_NAMES, "log_partition", "log_offset")
-    columns: dict[str, list[Any]] = {name: [] for name in names}
-    seen: set[str] = set()
+    columns: dict[str, list[Any]] = {name: [] for name in (*names, *ORDERING_COLUMNS)}
     left_out = 0
     for record in records:
         row = _usable_row(record.value)
         if row is None:
             left_out += 1
             continue
-        if row.transaction.transaction_id in seen:
-            continue
-        seen.add(row.transaction.transaction_id)
         for name in TRANSACTION_COLUMNS:
             columns[name].append(getattr(row.transaction, name))
         for name in FEATURE_NAMES:
             columns[name].append(row.features[name])
         columns["log_partition"].append(record.partition)
         columns["log_offset"].append(record.offset)
-    if not seen:
+        for name in ORDERING_COLUMNS:
+            columns[name].append(getattr(row, name))
+    table = pd.DataFrame(columns)
+    table = table.loc[is_first_row(table), list(names)].reset_index(drop=True)
+    if table.empty:
         raise NoFeatureRowsError(
             f"topic {FEATURES} holds no feature rows of the definitions {DEFINITION_DIGEST} "
             f"({left_out} others); send transactions first, or replay a file"
         )
     if left_out:
         logger.warning("left out %d records that are not rows of these definitions", left_out)
-    return pd.DataFrame(columns).astype(dict.fromkeys(FEATURE_NAMES, "float64"))
+    return table.astype(dict.fromkeys(FEATURE_NAMES, "float64"))
 
 
 def _usable_row(value: bytes | None) -> FeatureRow | None:
