@@ -99,8 +99,8 @@ def audit(
         recomputed=recomputed,
         is_backfilled=is_backfilled,
     )
-    for row in rows:
-        found.take(row)
+    for at, row in enumerate(rows):
+        found.take(row, partition=0, offset=at)
     return found.finish(labels)
 
 
@@ -198,7 +198,7 @@ def true_system(*, per_day: int = 60) -> System:
     recomputed = Recomputed()
     assert audit(rows, labels=labels_of(events), recomputed=recomputed).is_clean
     hashes: dict[Entity, Hashes] = {
-        entity: {name: stored_hash(entity, state) for name, state in states.items()}
-        for entity, states in zip(ENTITIES, (twin._users, twin._merchants), strict=True)
+        entity: {name: stored_hash(entity, state) for name, state in twin.states(entity).items()}
+        for entity in ENTITIES
     }
     return System(rows, recomputed, hashes)

@@ -10,7 +10,7 @@ from clients.kafka import topic_partitions
 from infra.cli.deployment import deployment_settings
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
 from infra.cli.output import out
-from operations.parity.report import COUNTS, FEATURE_LOG, ParityReport
+from operations.parity.report import COUNTS, DIFFERENCES_KEPT, FEATURE_LOG, ParityReport
 from operations.parity.run import SURFACES, run_parity
 from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, LABELS, TRANSACTIONS
 
@@ -93,3 +93,10 @@ def _print(report: ParityReport) -> None:
         f"arrived late; {log.repeats:,} repeated rows; {newer:,} records newer than the rows were "
         "not compared"
     )
+    if log.conflicting_ids:
+        named = ", ".join(sorted(log.conflicting_ids)[:DIFFERENCES_KEPT])
+        out.print(
+            f"{len(log.conflicting_ids):,} conflicting ids: transaction ids that two users have "
+            f"used; each has one decision, for one of them: {named}",
+            markup=False,
+        )

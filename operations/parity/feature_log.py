@@ -4,7 +4,7 @@ The order of reading matters while traffic goes on: first the transactions, then
 answer them, last the labels that those rows may have seen. Called by `run` and by the demo.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 
 from features.definitions import DEFINITION_DIGEST, Entity
 from operations.parity.recomputation.audit import FeatureLogAudit
@@ -79,8 +79,9 @@ class FeatureLogComparison:
 
         # Before the rows, so that none is compared with a record that was refused.
         unanswered()
-        for row in self._read_rows(unanswered):
-            audit.take(row)
+        for record in self._rows.read_until_answered(unanswered, Patience()):
+            row = decode_feature_row(record.value)
+            audit.take(row, partition=record.partition, offset=record.offset)
         return audit.finish(read_labels(bootstrap, self._limits, self._refused))
 
     def appeared_since(self, entity: Entity) -> Set[str]:
@@ -94,14 +95,6 @@ class FeatureLogComparison:
             labels = read_labels(self._settings.kafka_bootstrap, self._limits, self._refused)
             merchants.update(logged.label.merchant_id for logged in labels)
         return self._appeared[entity]
-
-    def _read_rows(self, unanswered: Callable[[], int]) -> Iterator[FeatureRow]:
-        for record in self._rows.read_until_answered(unanswered, Patience()):
-            row = decode_feature_row(record.value)
-            if self._recomputed is not None:
-                place = (record.partition, record.offset)
-                self._recomputed.places.setdefault(row.transaction.transaction_id, place)
-            yield row
 
 
 def _is_backfilled(settings: Settings) -> bool:

@@ -47,6 +47,8 @@ class FeatureLogReport:
         extra: feature rows without a transaction.
         gaps: rows whose user had earlier events that are not in the log.
         repeats: rows of a transaction that had one before; not compared.
+        conflicting_ids: transaction ids that two users have used. Their features are compared as
+            all others; this is the mistake of a producer and no mismatch.
         differences: the first few.
     """
 
@@ -58,6 +60,7 @@ class FeatureLogReport:
     extra: int = 0
     gaps: int = 0
     repeats: int = 0
+    conflicting_ids: set[str] = field(default_factory=set)
     differences: list[Difference] = field(default_factory=list)
 
     @property
@@ -82,6 +85,8 @@ class SurfaceReport:
         extra: what is on the surface and comes from nothing in the logs.
         repeats: further records of a transaction; only the first one is compared.
         newer: records that came after the feature log was read; not compared.
+        conflicting: decisions on the row of another user than the first one, for ids that two
+            users have used; compared with the row that they name. Not in `mismatched`.
         differences: the first few.
     """
 
@@ -91,6 +96,7 @@ class SurfaceReport:
     extra: int = 0
     repeats: int = 0
     newer: int = 0
+    conflicting: int = 0
     differences: list[Difference] = field(default_factory=list)
 
     @property
@@ -103,8 +109,12 @@ class SurfaceReport:
     ) -> None:
         """Count a value that differs, and keep it if it is one of the first."""
         self.mismatched += 1
+        self.keep(Difference(identity, name, found, recomputed))
+
+    def keep(self, difference: Difference) -> None:
+        """Keep a difference if it is one of the first; counting it is the caller's part."""
         if len(self.differences) < DIFFERENCES_KEPT:
-            self.differences.append(Difference(identity, name, found, recomputed))
+            self.differences.append(difference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +163,8 @@ class ParityReport:
                 "late_labels": log.late_labels,
                 "gaps": log.gaps,
                 "repeats": log.repeats,
+                "conflicting": len(log.conflicting_ids),
+                "conflicting_ids": sorted(log.conflicting_ids)[:DIFFERENCES_KEPT],
                 "surfaces": {
                     FEATURE_LOG: {
                         **counts[FEATURE_LOG],
@@ -165,12 +177,13 @@ class ParityReport:
 
 
 def describe_parity_failure(report: ParityReport) -> str | None:
-    """Say in one line which counts are not 0; None if parity is 0.
+    """Say in one line which counts are not 0, and for which ids; None if parity is 0.
 
     Examples:
-        >>> log = FeatureLogReport(rows=3, checked=78, mismatched=2, gaps=1)
+        >>> log = FeatureLogReport(rows=3, checked=78, mismatched=1, gaps=1)
+        >>> log.keep(Difference("t-7", "user_amount_sum_1h", 1, 2))
         >>> describe_parity_failure(ParityReport(log, {"decisions": SurfaceReport(missing=4)}))
-        'feature_log has 2 mismatched, decisions has 4 missing, feature_log has 1 gaps'
+        'feature_log has 1 mismatched, decisions has 4 missing, feature_log has 1 gaps; first: t-7'
     """
     if report.is_clean:
         return None
@@ -182,4 +195,12 @@ def describe_parity_failure(report: ParityReport) -> str | None:
     ]
     if report.feature_log.gaps:
         wrong.append(f"{FEATURE_LOG} has {report.feature_log.gaps} gaps")
-    return ", ".join(wrong)
+    ids = list(
+        dict.fromkeys(
+            difference.transaction_id
+            for each in (report.feature_log, *report.surfaces.values())
+            for difference in each.differences
+        )
+    )
+    named = f"; first: {', '.join(ids[:DIFFERENCES_KEPT])}" if ids else ""
+    return ", ".join(wrong) + named

@@ -23,6 +23,7 @@ from schemas.output_codec import decode_decision
 from schemas.settings import Settings
 from schemas.topics import DECISIONS, FEATURES
 from training.archive.feature_rows import archived_feature_rows
+from training.archive.followed_log import check_followed
 from training.archive.snapshots import ArchivedSnapshots
 from training.archive.version import archive_version
 from training.datasets.read_log import read_feature_rows
@@ -59,6 +60,7 @@ def run_parity(settings: Settings, *, surfaces: Collection[str] = SURFACES) -> P
         OnlineStatesUnreachableError: Redis does not answer.
         ModelRegistryUnreachableError: MLflow does not answer, and decisions have vectors.
         NoArchiveError: there is no archive, and it alone was asked for.
+        OtherLogError: the archive follows another feature log.
         ArchiveUnreachableError: the storage of the archive failed.
     """
     recomputed = Recomputed()
@@ -112,7 +114,8 @@ def _training_rows(
     try:
         rows = read_feature_rows(settings.kafka_bootstrap)
     except NoFeatureRowsError:
-        return SurfaceReport(missing=len(recomputed) - len(recomputed.old))
+        old = sum(recomputed.position(each) in recomputed.old for each in recomputed.ids())
+        return SurfaceReport(missing=len(recomputed) - old)
     return compare_training_rows(rows, recomputed, ends=ends, has_old=False)
 
 
@@ -120,7 +123,8 @@ def _archived_rows(
     settings: Settings, recomputed: Recomputed, ends: dict[int, int]
 ) -> SurfaceReport:
     url = settings.archive_url
-    version = archive_version(url, partitions=max(ends, default=0) + 1)
+    check_followed(settings, FEATURES)
+    version = archive_version(url)
     try:
         rows = archived_feature_rows(url, version=version)
     except NoFeatureRowsError:

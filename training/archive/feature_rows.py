@@ -1,8 +1,8 @@
 """The feature rows of the archive: the table of `training.datasets.read_log.feature_table`.
 
 Owns which rows count: the first row of each transaction (`schemas.first_row`), of the definitions
-of this code. If the row in the log has other definitions, the row that a backfill computed replaces it.
-Called by the data sets, training, parity and the batch features.
+of this code. If the row in the log has other definitions, the row that a backfill computed replaces
+it. Called by the data sets, training, parity and the batch features.
 """
 
 from __future__ import annotations

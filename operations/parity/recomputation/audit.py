@@ -15,11 +15,13 @@ from features.on_demand import on_demand_features
 from operations.parity.recomputation.merchant_folds import LoggedLabel, MerchantFolds
 from operations.parity.recomputation.recomputed import Recomputed
 from operations.parity.recomputation.row_values import count_differences, logged_values
-from operations.parity.recomputation.user_folds import UserFolds
-from operations.parity.report import Difference, FeatureLogReport
+from operations.parity.recomputation.transaction_users import TransactionUsers
+from operations.parity.recomputation.user_folds import LoggedRow, UserFolds
+from operations.parity.report import DIFFERENCES_KEPT, Difference, FeatureLogReport
 from schemas.codec import encode_transaction
 from schemas.errors import WeirError
 from schemas.feature_row import FeatureRow
+from schemas.first_row import RowPlace
 from schemas.transaction import Transaction
 
 Place: TypeAlias = tuple[int, int]
@@ -88,11 +90,17 @@ class FeatureLogAudit:
         self._recomputed = recomputed
         self._is_backfilled = is_backfilled
         self._origins: set[Place] = set()
+        self._transaction_users = TransactionUsers(self.report)
         self._users = UserFolds(self.report, on_folded=self._compare)
         self._merchants = MerchantFolds(self.report, recomputed)
 
-    def take(self, row: FeatureRow) -> None:
+    def take(self, row: FeatureRow, *, partition: int, offset: int) -> None:
         """Take the next row of the log; each partition in offset order.
+
+        Args:
+            row: as decoded.
+            partition: where it lies in the feature log.
+            offset: where it lies in the partition.
 
         Raises:
             OtherDefinitionsError: the row carries another definition digest than this code's,
@@ -110,7 +118,8 @@ class FeatureLogAudit:
             said = self._transactions.fingerprints.get(origin)
             if said is not None and said != fingerprint(row.transaction):
                 self._count_other_transaction(row)
-        self._users.take(row)
+        self._transaction_users.take(row.transaction)
+        self._users.take(LoggedRow(row, RowPlace(partition, offset, row.computed_at_ms)))
 
     @property
     def unanswered(self) -> int:
@@ -131,11 +140,21 @@ class FeatureLogAudit:
         if self._transactions is not None:
             self.report.missing = self.unanswered
             unknown = self._origins - self._transactions.fingerprints.keys()
-            self.report.extra = sum(map(self._transactions.is_listed, unknown))
+            extra = sorted(place for place in unknown if self._transactions.is_listed(place))
+            self.report.extra = len(extra)
+            missing = sorted(self._transactions.fingerprints.keys() - self._origins)
+            for partition, offset in missing[:DIFFERENCES_KEPT]:
+                record = f"transactions {partition}:{offset}"
+                self.report.keep(Difference(record, "row", "absent", "a row"))
+            for partition, offset in extra[:DIFFERENCES_KEPT]:
+                record = f"transactions {partition}:{offset}"
+                self.report.keep(Difference(record, "row", "a row", "no valid transaction"))
         return self.report
 
-    def _compare(self, row: FeatureRow, values: Values) -> None:
+    def _compare(self, logged: LoggedRow, values: Values) -> None:
         """Compare the user's side of a row, and hand the row to the merchant's side."""
+        row = logged.row
+        position: int | None = None
         is_compared = self._is_compared(row)
         if is_compared:
             self.report.rows += 1
@@ -144,8 +163,10 @@ class FeatureLogAudit:
             self._count_mismatches(row, on_demand, _ON_DEMAND_NAMES)
             if self._recomputed is not None:
                 is_old = row.definition_digest != DEFINITION_DIGEST
-                self._recomputed.add(row.transaction, values, on_demand.features, is_old=is_old)
-        self._merchants.take(row, is_compared=is_compared)
+                position = self._recomputed.add(
+                    row.transaction, values, on_demand.features, place=logged.place, is_old=is_old
+                )
+        self._merchants.take(row, is_compared=is_compared, position=position)
 
     def _count_mismatches(self, row: FeatureRow, values: Values, names: tuple[str, ...]) -> None:
         self.report.mismatched += count_differences(

@@ -49,6 +49,7 @@ class _Visit:
     event_time_ms: int
     computed_at_ms: int
     is_compared: bool
+    position: int | None
     logged: tuple[Value | str, ...]
     approximate: frozenset[str]
 
@@ -67,8 +68,14 @@ class MerchantFolds:
         self._recomputed = recomputed
         self._visits: dict[str, list[_Visit]] = defaultdict(list)
 
-    def take(self, row: FeatureRow, *, is_compared: bool) -> None:
-        """Keep what the merchant's side needs of a row; all rows are folded."""
+    def take(self, row: FeatureRow, *, is_compared: bool, position: int | None) -> None:
+        """Keep what the merchant's side needs of a row; all rows are folded.
+
+        Args:
+            row: the next row.
+            is_compared: whether its values are compared.
+            position: of the row in the result of the recomputation; None if it is not there.
+        """
         transaction = row.transaction
         self._visits[transaction.merchant_id].append(
             _Visit(
@@ -77,6 +84,7 @@ class MerchantFolds:
                 event_time_ms=transaction.event_time_ms,
                 computed_at_ms=row.computed_at_ms,
                 is_compared=is_compared,
+                position=position,
                 logged=logged_values(row, _NAMES) if is_compared else (),
                 approximate=frozenset(row.approximate) if row.approximate else frozenset(),
             )
@@ -133,16 +141,16 @@ class MerchantFolds:
             self._report.late_labels += different
         else:
             self._report.mismatched += different
-        if self._recomputed is None:
+        if self._recomputed is None or visit.position is None:
             return
         if met_late_label:
             # The copies of this row must say what the row says, not what is known now.
             features = _served_features(visit, values)
             marks = visit.approximate & features.keys()
-            self._recomputed.complete(visit.transaction_id, features, marks)
+            self._recomputed.complete(visit.position, features, marks)
         else:
             marks = frozenset(values.approximate)
-            self._recomputed.complete(visit.transaction_id, values.features, marks)
+            self._recomputed.complete(visit.position, values.features, marks)
 
 
 def _served_features(visit: _Visit, values: Values) -> dict[str, Value]:

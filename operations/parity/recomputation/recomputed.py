@@ -1,7 +1,8 @@
-"""The result of the recomputation: the features of every transaction, the last values of entities.
+"""The result of the recomputation: the features of every row, the last values of entities.
 
 Filled by `audit`, one entry for each compared row, and read by `operations.parity.surfaces`, which
-compares decisions, Redis and training rows with it. Pure. Memory: about 1 kB a transaction.
+compares decisions, Redis and training rows with it. Of a transaction with several rows its first
+row counts (`schemas.first_row`). Pure. Memory: about 1 kB a row.
 """
 
 from array import array
@@ -13,6 +14,7 @@ from typing import Final
 from features.definitions import FEATURE_NAMES, MERCHANT_FEATURES, USER_FEATURES, Entity
 from features.engine.state import MerchantState, UserState, Values
 from operations.parity.report import Value
+from schemas.first_row import RowPlace, first_of
 from schemas.transaction import Transaction
 
 _WIDTH: Final = len(FEATURE_NAMES)
@@ -36,35 +38,37 @@ class EntityValues:
 
 @dataclass(slots=True)
 class Recomputed:
-    """Features by transaction id, and the last values of users and merchants.
+    """Features by row, and the last values of users and merchants.
+
+    A position is the index of a row in the order in which rows were added, from 0.
 
     Attributes:
         entities: last values by entity and id.
-        flat: the features of all transactions, one after the other in the order of
-            ``FEATURE_NAMES``; NaN is null. `position` says where each transaction is.
-        old: transactions whose row is of other definitions; the values are of the present ones.
-        places: partition and offset of a transaction's row in the feature log, where the reader
-            noted it.
+        flat: the features of all rows, one after the other in the order of ``FEATURE_NAMES``; NaN
+            is null.
+        old: positions of rows of other definitions; the values are of the present ones.
+        places: by position, where the row lies in the feature log.
     """
 
     flat: "array[float]" = field(default_factory=lambda: array("d"))
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    old: set[str] = field(default_factory=set)
+    places: list[RowPlace] = field(default_factory=list)
+    old: set[int] = field(default_factory=set)
 
     entities: dict[Entity, dict[str, EntityValues]] = field(
         default_factory=lambda: {"user": {}, "merchant": {}}
     )
-    _at: dict[str, int] = field(default_factory=dict)
+    _first: dict[str, int] = field(default_factory=dict)
+    _several: dict[str, list[int]] = field(default_factory=dict)
     _marks: dict[int, frozenset[str]] = field(default_factory=dict)
     _texts: list[tuple[int, str | None, str | None]] = field(default_factory=list)
 
     def __len__(self) -> int:
         """How many transactions."""
-        return len(self._at)
+        return len(self._first)
 
     def __contains__(self, transaction_id: str) -> bool:
         """Whether a transaction was recomputed."""
-        return transaction_id in self._at
+        return transaction_id in self._first
 
     def add(
         self,
@@ -72,12 +76,18 @@ class Recomputed:
         of_user: Values,
         on_demand: Mapping[str, Value],
         *,
+        place: RowPlace,
         is_old: bool = False,
-    ) -> None:
-        """Add a transaction and its user and on-demand features; `complete` adds the rest."""
-        at = self._at[transaction.transaction_id] = len(self._at)
+    ) -> int:
+        """Add a row and its user and on-demand features; `complete` adds the rest.
+
+        Returns:
+            The position of the row.
+        """
+        at = len(self.places)
+        self.places.append(place)
         if is_old:
-            self.old.add(transaction.transaction_id)
+            self.old.add(at)
         self.flat.extend([nan] * _WIDTH)
         self._put(at, 0, of_user.features)
         self._put(at, _ON_DEMAND_FIRST, on_demand)
@@ -85,12 +95,11 @@ class Recomputed:
         self._texts.append(
             (transaction.amount_minor, transaction.device_type, transaction.ip_country)
         )
+        self._note(transaction.transaction_id, at)
+        return at
 
-    def complete(
-        self, transaction_id: str, of_merchant: Mapping[str, Value], marks: frozenset[str]
-    ) -> None:
-        """Add the merchant features of a transaction that was added."""
-        at = self._at[transaction_id]
+    def complete(self, at: int, of_merchant: Mapping[str, Value], marks: frozenset[str]) -> None:
+        """Add the merchant features of the row at a position."""
         self._put(at, _MERCHANT_FIRST, of_merchant)
         self._mark(at, marks)
 
@@ -108,39 +117,44 @@ class Recomputed:
 
     def ids(self) -> list[str]:
         """All transaction ids, in the order they were added."""
-        return list(self._at)
+        return list(self._first)
 
     def position(self, transaction_id: str) -> int:
-        """The index of a transaction in the order they were added, from 0."""
-        return self._at[transaction_id]
+        """The position of a transaction's first row."""
+        return self._first[transaction_id]
 
-    def amount_minor(self, transaction_id: str) -> int:
-        """The amount of a transaction, in minor units."""
-        return self._texts[self._at[transaction_id]][0]
+    def position_at(self, transaction_id: str, partition: int, offset: int) -> int | None:
+        """The position of the row of a transaction at a place of the log; None if it is unknown."""
+        for at in self._several.get(transaction_id, (self._first[transaction_id],)):
+            if self.places[at][:2] == (partition, offset):
+                return at
+        return None
 
-    def values(self, transaction_id: str) -> list[float]:
-        """The features of a transaction in the order of ``FEATURE_NAMES``; NaN is null."""
-        first = self._at[transaction_id] * _WIDTH
-        return self.flat[first : first + _WIDTH].tolist()
+    def amount_minor(self, at: int) -> int:
+        """The amount in the row at a position, in minor units."""
+        return self._texts[at][0]
 
-    def features(self, transaction_id: str) -> dict[str, Value]:
-        """The features of a transaction by name, as the vector encoder takes them."""
-        values = self.values(transaction_id)
+    def values(self, at: int) -> list[float]:
+        """The features of the row at a position, as ``FEATURE_NAMES`` orders them; NaN is null."""
+        return self.flat[at * _WIDTH : (at + 1) * _WIDTH].tolist()
+
+    def features(self, at: int) -> dict[str, Value]:
+        """The features of the row at a position by name, as the vector encoder takes them."""
         return {
             # A value that is not itself is NaN.
             name: value if value == value else None  # noqa: PLR0124
-            for name, value in zip(FEATURE_NAMES, values, strict=True)
+            for name, value in zip(FEATURE_NAMES, self.values(at), strict=True)
         }
 
-    def marks(self, transaction_id: str) -> frozenset[str]:
-        """The names of a transaction's features that are approximate."""
-        return self._marks.get(self._at[transaction_id], _NO_MARKS)
+    def marks(self, at: int) -> frozenset[str]:
+        """The names of the approximate features of the row at a position."""
+        return self._marks.get(at, _NO_MARKS)
 
-    def transaction(self, transaction_id: str) -> Transaction:
-        """The fields of a transaction that a vector is encoded from; the others are empty."""
-        amount_minor, device_type, ip_country = self._texts[self._at[transaction_id]]
+    def transaction(self, at: int) -> Transaction:
+        """The fields that a vector is encoded from, of the row at a position; others are empty."""
+        amount_minor, device_type, ip_country = self._texts[at]
         return Transaction(
-            transaction_id=transaction_id,
+            transaction_id="",
             user_id="",
             merchant_id="",
             amount_minor=amount_minor,
@@ -149,6 +163,15 @@ class Recomputed:
             device_type=device_type,
             ip_country=ip_country,
         )
+
+    def _note(self, transaction_id: str, at: int) -> None:
+        """Note a row of a transaction, and decide anew which of its rows is the first."""
+        known = self._first.setdefault(transaction_id, at)
+        if known == at:
+            return
+        rows = self._several.setdefault(transaction_id, [known])
+        rows.append(at)
+        self._first[transaction_id] = rows[first_of([self.places[row] for row in rows])]
 
     def _put(self, at: int, first: int, features: Mapping[str, Value]) -> None:
         for position, value in enumerate(features.values(), start=at * _WIDTH + first):

@@ -6,10 +6,19 @@ failure repeat earlier ones; `user_sequence` says which row is next. Called by `
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from features.engine.state import UserState, Values
-from operations.parity.report import FeatureLogReport
+from operations.parity.report import Difference, FeatureLogReport
 from schemas.feature_row import FeatureRow
+from schemas.first_row import RowPlace
+
+
+class LoggedRow(NamedTuple):
+    """A feature row and where it lies in the feature log."""
+
+    row: FeatureRow
+    place: RowPlace
 
 
 class _User:
@@ -19,14 +28,14 @@ class _User:
 
     def __init__(self) -> None:
         self.state = UserState()
-        self.waiting: dict[int, FeatureRow] = {}
+        self.waiting: dict[int, LoggedRow] = {}
 
 
 class UserFolds:
     """The states of all users while the feature log is read."""
 
     def __init__(
-        self, report: FeatureLogReport, *, on_folded: Callable[[FeatureRow, Values], None]
+        self, report: FeatureLogReport, *, on_folded: Callable[[LoggedRow, Values], None]
     ) -> None:
         """Start without any user.
 
@@ -38,15 +47,16 @@ class UserFolds:
         self._on_folded = on_folded
         self._users: dict[str, _User] = defaultdict(_User)
 
-    def take(self, row: FeatureRow) -> None:
+    def take(self, logged: LoggedRow) -> None:
         """Take the next row of the log; fold it once its user's earlier rows are folded."""
+        row = logged.row
         user = self._users[row.transaction.user_id]
         # After a failure the job repeats rows, with the sequence they had the first time.
         is_known = row.user_sequence <= user.state.sequence or row.user_sequence in user.waiting
         if row.repeat or is_known:
             self._report.repeats += 1
             return
-        user.waiting[row.user_sequence] = row
+        user.waiting[row.user_sequence] = logged
         while (following := user.waiting.pop(user.state.sequence + 1, None)) is not None:
             self._fold(user, following)
 
@@ -59,16 +69,21 @@ class UserFolds:
         for user_id, user in self._users.items():
             for sequence in sorted(user.waiting):
                 self._report.gaps += 1
-                self._fold(user, user.waiting[sequence])
+                logged = user.waiting[sequence]
+                transaction_id = logged.row.transaction.transaction_id
+                self._report.keep(
+                    Difference(transaction_id, "user_sequence", sequence, user.state.sequence + 1)
+                )
+                self._fold(user, logged)
             on_state(user_id, user.state)
         self._users.clear()
 
-    def _fold(self, user: _User, row: FeatureRow) -> None:
-        transaction = row.transaction
+    def _fold(self, user: _User, logged: LoggedRow) -> None:
+        transaction = logged.row.transaction
         values = user.state.fold(
             transaction_id=transaction.transaction_id,
             merchant_id=transaction.merchant_id,
             amount_minor=transaction.amount_minor,
             event_time_ms=transaction.event_time_ms,
         )
-        self._on_folded(row, values)
+        self._on_folded(logged, values)

@@ -4,6 +4,7 @@ Pure; knows neither Kafka nor the registry. `operations.parity.run` hands it the
 """
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from math import isnan
 from typing import TypeAlias
 
@@ -11,7 +12,7 @@ from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from models.encoding.row import encode_row
 from models.encoding.vector import VectorSpec
 from operations.parity.recomputation.recomputed import Recomputed
-from operations.parity.report import SurfaceReport
+from operations.parity.report import DIFFERENCES_KEPT, Difference, SurfaceReport
 from schemas.decision import Decision, ModelRef
 
 FeatureEnds: TypeAlias = Mapping[int, int]
@@ -54,14 +55,13 @@ class DecisionComparison:
         elif transaction_id in self._recomputed:
             self._seen.add(transaction_id)
             self._answered += 1
-            self._compare_features(decision)
-            self._compare_vector(decision)
-            self._on_compared(decision)
+            self._compare(decision)
         elif self._is_newer(decision):
             self._report.newer += 1
         else:
             self._seen.add(transaction_id)
             self._report.extra += 1
+            self._report.keep(Difference(transaction_id, "decision", "a decision", "absent"))
 
     @property
     def undecided(self) -> int:
@@ -71,15 +71,40 @@ class DecisionComparison:
     def finish(self) -> SurfaceReport:
         """Give the report; transactions without a decision are missing."""
         self._report.missing = self.undecided
+        undecided = (each for each in self._recomputed.ids() if each not in self._seen)
+        for transaction_id in islice(undecided, DIFFERENCES_KEPT):
+            self._report.keep(Difference(transaction_id, "decision", "absent", "a decision"))
         return self._report
 
     def _is_newer(self, decision: Decision) -> bool:
         place = decision.features_offset
         return place.offset >= self._ends.get(place.partition, 0)
 
-    def _compare_features(self, decision: Decision) -> None:
-        marks = self._recomputed.marks(decision.transaction_id)
-        wanted = self._recomputed.values(decision.transaction_id)
+    def _compare(self, decision: Decision) -> None:
+        """Compare a decision with its transaction's first row.
+
+        Only where two users have used an id, the scorer may have read the other user's row first;
+        then the decision is compared with the row that it names.
+        """
+        named = decision.features_offset
+        at = self._recomputed.position(decision.transaction_id)
+        if named.partition != self._recomputed.places[at].partition:
+            other = self._recomputed.position_at(
+                decision.transaction_id, named.partition, named.offset
+            )
+            if other is None and self._is_newer(decision):
+                self._report.conflicting += 1
+                return
+            if other is not None:
+                self._report.conflicting += 1
+                at = other
+        self._compare_features(decision, at)
+        self._compare_vector(decision, at)
+        self._on_compared(decision)
+
+    def _compare_features(self, decision: Decision, at: int) -> None:
+        marks = self._recomputed.marks(at)
+        wanted = self._recomputed.values(at)
         is_old = decision.definition_digest != DEFINITION_DIGEST
         for name, value in zip(FEATURE_NAMES, wanted, strict=True):
             # Older definitions did not have all of these features.
@@ -91,19 +116,19 @@ class DecisionComparison:
             if not is_equal or (name in decision.approximate) != (name in marks):
                 self._report.differs(decision.transaction_id, name, found=found, recomputed=value)
 
-    def _compare_vector(self, decision: Decision) -> None:
+    def _compare_vector(self, decision: Decision, at: int) -> None:
         spec = self._spec_of(decision.model) if decision.vector is not None else None
         if spec is None or decision.vector is None:
             return
         report, transaction_id = self._report, decision.transaction_id
-        features = self._recomputed.features(transaction_id)
+        features = self._recomputed.features(at)
         for name in spec.batch_columns:
             # `batch_features` compares these with the snapshots; the vector must only agree with
             # the decision's own values.
             features[name] = decision.features.get(name)
             if name not in decision.features:
                 report.differs(transaction_id, name, found="absent", recomputed="a batch feature")
-        wanted = encode_row(spec, self._recomputed.transaction(transaction_id), features)
+        wanted = encode_row(spec, self._recomputed.transaction(at), features)
         found_length = len(decision.vector)
         report.checked += len(wanted)
         if found_length != len(wanted):

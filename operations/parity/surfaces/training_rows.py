@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.definitions import FEATURE_NAMES
 from operations.parity.recomputation.recomputed import Recomputed
-from operations.parity.report import SurfaceReport
+from operations.parity.report import DIFFERENCES_KEPT, Difference, SurfaceReport
 from operations.parity.surfaces.decisions import FeatureEnds
 
 
@@ -40,14 +40,22 @@ def compare_training_rows(
     report.extra = int((~is_known & ~is_newer).sum())
     known = rows[is_known]
     present = set(known["transaction_id"])
-    present |= set() if has_old else recomputed.old
+    if not has_old:
+        present |= {
+            each for each in recomputed.ids() if recomputed.position(each) in recomputed.old
+        }
     absent = [each for each in recomputed.ids() if each not in present]
-    to_come = sum(_is_beyond(recomputed.places[each], held) for each in absent) if held else 0
-    report.missing = len(absent) - to_come
-    report.newer += to_come
+    lost = [each for each in absent if not _is_to_come(recomputed, each, held)]
+    report.missing = len(lost)
+    for each in rows["transaction_id"][~is_known & ~is_newer][:DIFFERENCES_KEPT]:
+        report.keep(Difference(each, "row", "a row", "absent"))
+    for each in lost[:DIFFERENCES_KEPT]:
+        report.keep(Difference(each, "row", "absent", "a row"))
+    report.newer += len(absent) - len(lost)
     names = ("amount_minor", *FEATURE_NAMES)
     ids = known["transaction_id"].tolist()
-    ours = _recomputed_values(ids, recomputed)
+    positions = _positions(known, recomputed, report, has_old=has_old)
+    ours = _recomputed_values(positions, recomputed)
     theirs = known[list(names)].to_numpy(dtype=np.float64)
     report.checked = ours.size
     is_equal = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
@@ -61,16 +69,37 @@ def compare_training_rows(
     return report
 
 
-def _recomputed_values(ids: list[str], recomputed: Recomputed) -> NDArray[np.float64]:
-    """Give amount and features of some transactions, a row each."""
-    if not ids:
+def _is_to_come(recomputed: Recomputed, transaction_id: str, held: FeatureEnds | None) -> bool:
+    """Whether the copy has not come as far as a transaction's first row."""
+    place = recomputed.places[recomputed.position(transaction_id)]
+    return held is not None and place.offset >= held.get(place.partition, 0)
+
+
+def _positions(
+    known: pd.DataFrame, recomputed: Recomputed, report: SurfaceReport, *, has_old: bool
+) -> list[int]:
+    """Give the recomputed row of each row; a row that is not its transaction's first differs."""
+    positions = []
+    identities = known[["transaction_id", "log_partition", "log_offset"]]
+    for transaction_id, partition, offset in identities.itertuples(index=False):
+        first = recomputed.position(transaction_id)
+        at = recomputed.position_at(transaction_id, partition, offset)
+        if at is not None and at != first and (has_old or first not in recomputed.old):
+            place = recomputed.places[first]
+            report.differs(
+                transaction_id,
+                "row",
+                found=f"{partition}:{offset}",
+                recomputed=f"{place.partition}:{place.offset}",
+            )
+        positions.append(first if at is None else at)
+    return positions
+
+
+def _recomputed_values(positions: list[int], recomputed: Recomputed) -> NDArray[np.float64]:
+    """Give amount and features of some rows, a row each."""
+    if not positions:
         return np.zeros((0, 1 + len(FEATURE_NAMES)))
-    positions = np.fromiter(map(recomputed.position, ids), dtype=np.intp, count=len(ids))
-    amounts = np.fromiter(map(recomputed.amount_minor, ids), dtype=np.float64, count=len(ids))
+    amounts = np.fromiter(map(recomputed.amount_minor, positions), dtype=np.float64)
     features = np.frombuffer(recomputed.flat, dtype=np.float64).reshape(-1, len(FEATURE_NAMES))
     return np.column_stack([amounts, features[positions]])
-
-
-def _is_beyond(place: tuple[int, int], ends: FeatureEnds) -> bool:
-    partition, offset = place
-    return offset >= ends.get(partition, 0)

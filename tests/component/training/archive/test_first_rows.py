@@ -1,4 +1,4 @@
-"""The first row of each transaction: the rule for tables gives what the rule for single rows says."""
+"""The first row of each transaction, in tables and by the rule for single rows."""
 
 from __future__ import annotations
 

@@ -127,11 +127,11 @@ def test_a_row_of_a_transaction_that_came_after_the_listing_is_compared_and_not_
 def test_a_listed_transaction_is_unanswered_until_its_row_comes(events: list[Event]) -> None:
     rows = rows_of(events)
     under_way = FeatureLogAudit(transactions=listed(rows))
-    for row in rows[:-2]:
-        under_way.take(row)
+    for at, row in enumerate(rows[:-2]):
+        under_way.take(row, partition=0, offset=at)
     assert under_way.unanswered == 2
-    for row in rows[-2:]:
-        under_way.take(row)
+    for at, row in enumerate(rows[-2:], start=len(rows) - 2):
+        under_way.take(row, partition=0, offset=at)
     assert under_way.unanswered == 0
 
 
@@ -188,9 +188,10 @@ def test_rows_of_other_definitions_are_compared_in_what_both_have_once_they_are_
     report = audit(rows, labels=labels_of(events), recomputed=recomputed, is_backfilled=True)
     assert report.is_clean
     assert report.checked == len(rows) * FEATURES_PER_ROW - 40 * 2
-    assert recomputed.old == {row.transaction.transaction_id for row in rows[:40]}
-    for row in whole:
-        assert recomputed.features(row.transaction.transaction_id) == row.features
+    positions = [recomputed.position(row.transaction.transaction_id) for row in whole]
+    assert recomputed.old == set(positions[:40])
+    for row, position in zip(whole, positions, strict=True):
+        assert recomputed.features(position) == row.features
     wrong = replace(rows[3], features={**rows[3].features, "user_amount_sum_1h": -1})
     report = audit([*rows[:3], wrong, *rows[4:]], labels=labels_of(events), is_backfilled=True)
     assert report.mismatched == 1

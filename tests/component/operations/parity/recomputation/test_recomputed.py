@@ -6,6 +6,8 @@ def test_the_recomputation_is_the_row_to_the_last_value() -> None:
     system = true_system()
     assert len(system.recomputed) == len(system.rows)
     for row in system.rows:
-        features = system.recomputed.features(row.transaction.transaction_id)
+        features = system.recomputed.features(
+            system.recomputed.position(row.transaction.transaction_id)
+        )
         assert list(features) == list(FEATURE_NAMES)
         assert features == row.features

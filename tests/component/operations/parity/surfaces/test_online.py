@@ -71,7 +71,7 @@ def states_halfway(system: System) -> Hashes:
     twin = VelocityTwin()
     for event in history(per_day=60)[: len(system.rows) // 2]:
         twin.take(event)
-    return {name: stored_hash("user", state) for name, state in twin._users.items()}
+    return {name: stored_hash("user", state) for name, state in twin.states("user").items()}
 
 
 def test_a_state_that_stays_behind_gives_other_values(system: System) -> None:
