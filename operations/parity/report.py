@@ -195,12 +195,9 @@ def describe_parity_failure(report: ParityReport) -> str | None:
     ]
     if report.feature_log.gaps:
         wrong.append(f"{FEATURE_LOG} has {report.feature_log.gaps} gaps")
-    ids = list(
-        dict.fromkeys(
-            difference.transaction_id
-            for each in (report.feature_log, *report.surfaces.values())
-            for difference in each.differences
-        )
-    )
+    differences = list(report.feature_log.differences)
+    for surface_report in report.surfaces.values():
+        differences += surface_report.differences
+    ids = list(dict.fromkeys(difference.transaction_id for difference in differences))
     named = f"; first: {', '.join(ids[:DIFFERENCES_KEPT])}" if ids else ""
     return ", ".join(wrong) + named
