@@ -58,6 +58,19 @@ class ModelVersion:
         return self.tags.get("trees_digest", "")
 
 
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """A registered model, without its versions.
+
+    Attributes:
+        aliases: each alias and the number of the version it points at.
+        tags: of the model itself, key to value.
+    """
+
+    aliases: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
 class MlflowRest:
     """Asks one MLflow server (tested with 3.17). Safe to use from several threads.
 
@@ -101,8 +114,11 @@ class MlflowRest:
         """Give the version an alias points at; None if there is no such model or alias."""
         status, answer = self._call("GET", "registered-models/alias", name=model, alias=alias)
         # MLflow answers 404 for an unknown model, and 400 for an unknown alias of a known model.
-        unknown_alias = status == HTTPStatus.BAD_REQUEST and "alias" in str(answer.get("message"))
-        if status == HTTPStatus.NOT_FOUND or unknown_alias:
+        # Only its own words count: without a champion, the scorer stops using its model.
+        is_unknown_alias = status == HTTPStatus.BAD_REQUEST and f"alias {alias} not found" in str(
+            answer.get("message")
+        )
+        if is_unknown_alias or _says_unknown(status, answer):
             return None
         self._check(status, answer, "registered-models/alias")
         return self._version(answer.get("model_version"))
@@ -120,21 +136,45 @@ class MlflowRest:
         """Give one version; None if the model has no such version."""
         status, answer = self._call("GET", "model-versions/get", name=model, version=version)
         # 400: what was asked for is not even a number.
-        if status in (HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST):
+        if status == HTTPStatus.BAD_REQUEST or _says_unknown(status, answer):
             return None
         self._check(status, answer, "model-versions/get")
         return self._version(answer.get("model_version"))
 
+    def get_model(self, *, model: str) -> RegisteredModel | None:
+        """Give the aliases and tags of a registered model, as of one moment; None if unknown."""
+        status, answer = self._call("GET", "registered-models/get", name=model)
+        if _says_unknown(status, answer):
+            return None
+        self._check(status, answer, "registered-models/get")
+        try:
+            entry = answer["registered_model"]
+            return RegisteredModel(
+                {str(one["alias"]): str(one["version"]) for one in entry.get("aliases", [])},
+                {str(one["key"]): str(one["value"]) for one in entry.get("tags", [])},
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._unreachable(f"its answer names no model: {error!r}") from error
+
+    def set_model_tag(self, *, model: str, key: str, value: str) -> None:
+        """Set one tag of a registered model."""
+        self._post("registered-models/set-tag", name=model, key=key, value=value)
+
+    def delete_model_tag(self, *, model: str, key: str) -> None:
+        """Remove one tag of a registered model; nothing happens if it has no such tag."""
+        what = "registered-models/delete-tag"
+        status, answer = self._call("DELETE", what, name=model, key=key)
+        self._check(status, answer, what)
+
     def search_versions(self, *, model: str) -> list[ModelVersion]:
         """Give the versions of a model with their aliases, newest first, `VERSIONS_MAX` at most."""
-        status, answer = self._call("GET", "registered-models/get", name=model)
-        if status == HTTPStatus.NOT_FOUND:
+        found_model = self.get_model(model=model)
+        if found_model is None:
             return []
-        self._check(status, answer, "registered-models/get")
         # A search does not tell the aliases of a version.
         aliases: dict[str, list[str]] = {}
-        for entry in answer.get("registered_model", {}).get("aliases", []):
-            aliases.setdefault(str(entry["version"]), []).append(str(entry["alias"]))
+        for alias, version in found_model.aliases.items():
+            aliases.setdefault(version, []).append(alias)
         status, answer = self._call(
             "GET",
             "model-versions/search",
@@ -229,3 +269,8 @@ class MlflowRest:
             f"MLflow does not answer at {self._uri} (setting WEIR_MLFLOW_TRACKING_URI): "
             f"{why:.300}; start the stack with `weir up`"
         )
+
+
+def _says_unknown(status: int, answer: Mapping[str, Any]) -> bool:
+    """Whether MLflow says that there is no such thing; a proxy's 404 does not have this code."""
+    return status == HTTPStatus.NOT_FOUND and answer.get("error_code") == "RESOURCE_DOES_NOT_EXIST"

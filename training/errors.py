@@ -49,7 +49,7 @@ class NoSuchVersionError(PromotionError):
 
 
 class NoEarlierChampionError(PromotionError):
-    """The champion has replaced no other version, or there is no champion."""
+    """No version that was champion before can be the champion again; the text says why."""
 
 
 class OtherDefinitionsVersionError(PromotionError):

@@ -68,7 +68,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "archive rebuild": (
         "infra.cli.archive:rebuild",
-        "Empty the archive and fill it again from the logs; a running archiver takes part.",
+        "Make the archive again from the logs; it stays as it is until the new one is complete.",
     ),
     "archive verify": (
         "infra.cli.archive:verify",
@@ -100,7 +100,11 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "models rollback": (
         "infra.cli.models:rollback",
-        "Make the version champion again that the present champion replaced.",
+        "Make the version champion again that was champion before the present one.",
+    ),
+    "models history": (
+        "infra.cli.models:history",
+        "Show which version was champion when, newest first.",
     ),
 }
 """Place and summary by name; a name of two words is a command of a group."""

@@ -1,32 +1,113 @@
-"""`weir models list` and `rollback`: in milliseconds, because MLflow itself is not imported."""
+"""`weir models list`, `history` and `rollback`.
 
+They take milliseconds, because MLflow itself is not imported. `infra.cli.promote` promotes.
+"""
+
+import json
 from datetime import UTC, datetime
+from typing import Annotated
 
-from rich.table import Table
+import typer
+from rich.table import Column, Table
 
+from clients.mlflow_rest import ModelVersion
 from infra.cli.output import out, say
 from schemas.settings import Settings
+from training.registry.champion_log import NO_CHAMPION, Entry
 from training.registry.versions import ModelVersions
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
-def list_models() -> None:
-    """List the versions of the model, newest first."""
+_WHY = Column("why", overflow="fold")
+
+
+def list_models(*, as_json: AsJson = False) -> None:
+    """List the versions of the model, newest first.
+
+    The status is the alias of a version, or its tag `status` if it has none.
+    """
     versions = ModelVersions.from_settings(Settings())
-    names = ("version", "aliases", "status", "average precision", "code", "registered (UTC)", "why")
-    table = Table(*names)
-    for entry in versions.all():
-        created = datetime.fromtimestamp(entry.created_ms / 1_000, UTC)
-        told = (entry.tags.get(tag, "") for tag in ("status", "average_precision", "code_version"))
-        cells = (" ".join(entry.aliases), *told, f"{created:%Y-%m-%d %H:%M:%S}")
-        table.add_row(entry.version, *cells, entry.tags.get("reason", ""))
-    out.print(table)
+    newest = versions.history().newest
+    found = versions.all()
+    if as_json:
+        for entry in found:
+            typer.echo(json.dumps(_version_fields(entry)))
+        return
+    columns = ("version", "status", "average\nprecision", "registered (UTC)", _WHY)
+    table = Table(*columns, box=None)
+    for entry in found:
+        status = " ".join(entry.aliases) or entry.tags.get("status", "")
+        precision = entry.tags.get("average_precision", "")
+        why = entry.tags.get("reason", "")
+        table.add_row(entry.version, status, precision, _minute(entry.created_ms), why)
+    _print(table)
+    if newest is None or newest.version == NO_CHAMPION:
+        say("no version is the champion: the heuristic decides")
+    else:
+        say(f"version {newest.version} is the champion, {newest.how} {_minute(newest.at_ms)} UTC")
+
+
+def history(*, as_json: AsJson = False) -> None:
+    """Show which version was champion when, newest first.
+
+    The column `rollback` numbers the champions that rollbacks would return to, one after the other,
+    unless they cannot return: `weir models rollback` names those it skips.
+    """
+    log = ModelVersions.from_settings(Settings()).history()
+    turns = {entry.number: turn for turn, entry in enumerate(log.earlier(), start=1)}
+    if as_json:
+        for entry in reversed(log.entries):
+            typer.echo(json.dumps(_entry_fields(entry, turns.get(entry.number))))
+        return
+    table = Table("time (UTC)", "champion", "how", "rollback", _WHY, box=None)
+    for entry in reversed(log.entries):
+        champion = entry.version if entry.version != NO_CHAMPION else "none"
+        turn = str(turns.get(entry.number, ""))
+        table.add_row(_minute(entry.at_ms), champion, entry.how, turn, entry.reason)
+    _print(table)
+    if not log.entries:
+        say("there never was a champion")
 
 
 def rollback() -> None:
-    """Make the version champion again that the present champion replaced.
+    """Make the version champion again that was champion before the present one.
 
-    The scorer follows within seconds. Does not ask for parity: that version passed it when it was
-    promoted, and a rollback is the way out when something is wrong.
+    The scorer follows within seconds. Skips versions that cannot return, and says which. Does not
+    ask for parity: the version passed it when it was promoted, and a rollback is the way out when
+    something is wrong.
     """
-    left, now = ModelVersions.from_settings(Settings()).roll_back()
-    say(f"version {now.version} is the champion again, version {left.version} is rolled back")
+    done = ModelVersions.from_settings(Settings()).roll_back()
+    for skipped in done.skipped:
+        say(f"skipped: {skipped}")
+    left = "before, there was none" if done.left is None else f"version {done.left} is rolled back"
+    say(f"version {done.now.version} is the champion again, {left}")
+
+
+def _print(table: Table) -> None:
+    # Folds long texts into the width of the screen; `out` by itself would cut no line.
+    out.print(table, soft_wrap=False, markup=False, highlight=False)
+
+
+def _minute(time_ms: int) -> str:
+    return f"{datetime.fromtimestamp(time_ms / 1_000, UTC):%Y-%m-%d %H:%M}"
+
+
+def _version_fields(version: ModelVersion) -> dict[str, object]:
+    return {
+        "version": version.version,
+        "aliases": list(version.aliases),
+        "created_ms": version.created_ms,
+        "run_id": version.run_id,
+        "tags": dict(version.tags),
+    }
+
+
+def _entry_fields(entry: Entry, turn: int | None) -> dict[str, object]:
+    return {
+        "number": entry.number,
+        "version": entry.version or None,
+        "how": entry.how,
+        "at_ms": entry.at_ms,
+        "rollback": turn,
+        "reason": entry.reason,
+    }

@@ -1,7 +1,8 @@
 """Follows the champion: polls its alias in MLflow, fetches a new version, checks it, swaps.
 
-`ChampionWatcher` is the `ModelSource` of the scorer. It polls in a thread of its own, so neither
-a slow registry nor a broken version ever delays a decision, and it keeps the last good model.
+`ChampionWatcher` is the `ModelSource` of the scorer and of the API. It polls in a thread of its
+own, so neither a slow registry nor a broken version ever delays a decision. A registry that does
+not answer changes nothing; one that says that there is no champion ends the use of the model.
 Knows nothing of HTTP (`clients.mlflow_rest`) nor of what makes a version good (`models.artifact`).
 """
 
@@ -39,7 +40,12 @@ class _Identity(NamedTuple):
 
 
 class ChampionWatcher:
-    """The `ModelSource` of the scorer: the champion, or the last good model, or the heuristic.
+    """The `ModelSource` of scorer and API: the champion, or the last good model, or the heuristic.
+
+    - The alias points at a version that passes its checks: that version.
+    - The registry does not answer, or the version is refused: the model in use stays.
+    - The registry says that no version has the alias, or that the version in use was deleted: the
+      heuristic, from the end of that poll on.
 
     One thread polls every ``poll_ms``; `current` reads one reference, which Python swaps
     atomically. A refused version is reported once (warning and metric) and remembered, so the
@@ -105,16 +111,35 @@ class ChampionWatcher:
         try:
             version = self._registry.get_alias(model=self._model_name, alias=self._alias)
             if version is None:
-                self._note("the alias points at no version; the model in use stays")
+                self._note(f"no version of {self._model_name} has the alias {self._alias}")
+                self._stop_using("there is no champion any more")
                 return
             identity = _identity_of(version)
             if identity != self._in_use and identity not in self._refused:
                 self._swap_to(version)
-            if identity not in self._refused:
+            if identity in self._refused:
+                self._check_that_the_model_in_use_exists()
+            else:
                 self._note(None)
         except ModelRegistryUnreachableError as error:
             self._metrics.registry_failures.inc()
             self._note(f"{error}; the model in use stays")
+
+    def _check_that_the_model_in_use_exists(self) -> None:
+        in_use = self._in_use
+        if in_use is None:
+            return
+        found = self._registry.get_version(model=self._model_name, version=in_use.version)
+        if found is None:
+            self._stop_using("the version in use was deleted, and the champion is refused")
+
+    def _stop_using(self, why: str) -> None:
+        if self._in_use is None:
+            return
+        before, self._model, self._in_use = self._model.ref, HEURISTIC, None
+        logger.warning("scoring with %s, before with %s: %s", HEURISTIC.ref, before, why)
+        self._metrics.model_swaps.inc()
+        self._show_model()
 
     def _swap_to(self, version: ModelVersion) -> None:
         identity = _identity_of(version)

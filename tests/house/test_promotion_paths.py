@@ -129,10 +129,20 @@ def test_the_alias_of_the_champion_moves_by_promotion_and_rollback_alone() -> No
     assert movers == {"promote", "roll_back"}
 
 
-def test_a_rollback_goes_only_where_a_promotion_came_from() -> None:
-    named = where(ast.Name, lambda node: node.id == "TAG_REPLACED")
-    said = where(ast.Constant, lambda node: node.value == "replaced")
+def test_a_rollback_returns_only_to_a_version_that_passed_the_gate() -> None:
+    """The rule reads a tag that says so, and only a promotion, which has the evidence, sets it."""
+    named = where(ast.Name, lambda node: node.id == "TAG_PARITY")
+    said = where(ast.Constant, lambda node: node.value == "parity_values_checked")
     assert named | said == {RULES}
+    writers = {
+        function.name
+        for function in ast.walk(modules()[RULES])
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Dict)
+        and any(isinstance(key, ast.Name) and key.id == "TAG_PARITY" for key in node.keys)
+    }
+    assert writers == {"promote"}
 
 
 def test_no_text_offers_a_way_around_parity() -> None:

@@ -244,25 +244,22 @@ def _fails(*_: object, **__: object) -> None:
 
 def test_a_promotion_archives_the_champion_and_rollbacks_go_back_one_by_one(loop: Loop) -> None:
     first, second, third = (loop.register(trained(seed=seed)) for seed in (7, 8, 9))
-    statuses = {entry.version: entry.tags["status"] for entry in loop.versions.all()}
-    assert statuses == {
+    assert statuses(loop) == {
         first.version: "archived",
         second.version: "archived",
         third.version: "champion",
     }
     for earlier, left in ((second, third), (first, second)):
-        before, now = loop.versions.roll_back()
-        assert (before.version, now.version) == (left.version, earlier.version)
-        champion = loop.versions.champion()
-        assert champion is not None
-        assert champion.version == earlier.version
+        done = loop.versions.roll_back()
+        assert (done.left, done.now.version) == (left.version, earlier.version)
+        assert champion_of(loop) == earlier.version
         assert loop.versions.get(left.version).tags["status"] == "rolled back"
-    with pytest.raises(NoEarlierChampionError, match=f"version {first.version} replaced no"):
+    with pytest.raises(NoEarlierChampionError, match=f"no champion before version {first.version}"):
         loop.versions.roll_back()
 
 
 def test_what_is_not_there_or_would_be_refused_is_not_promoted(loop: Loop) -> None:
-    with pytest.raises(NoEarlierChampionError, match="there is no champion"):
+    with pytest.raises(NoEarlierChampionError, match="no champion in its history"):
         loop.versions.roll_back()
     assert loop.versions.all() == []
     first, second = (loop.register(trained(seed=seed)) for seed in (7, 8))
@@ -271,11 +268,10 @@ def test_what_is_not_there_or_would_be_refused_is_not_promoted(loop: Loop) -> No
     loop.versions.tag(first.version, {"definition_digest": "another"})
     with pytest.raises(OtherDefinitionsVersionError, match="the scorer would refuse it"):
         loop.versions.promote(first.version, gate=GATE, reason="a test")
-    with pytest.raises(OtherDefinitionsVersionError):
+    other = f"version {first.version} was fitted on other feature definitions"
+    with pytest.raises(NoEarlierChampionError, match=other):
         loop.versions.roll_back()
-    champion = loop.versions.champion()
-    assert champion is not None
-    assert champion.version == second.version
+    assert champion_of(loop) == second.version
 
 
 def test_a_challenger_that_is_promoted_is_no_challenger_any_more(loop: Loop) -> None:
@@ -331,3 +327,12 @@ def front_door(uri: str) -> Iterator[tuple[str, threading.Event]]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def champion_of(loop: Loop) -> str:
+    champion = loop.versions.champion()
+    return champion.version if champion else ""
+
+
+def statuses(loop: Loop) -> dict[str, str]:
+    return {entry.version: entry.tags["status"] for entry in loop.versions.all()}

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from clients.errors import ModelRegistryUnreachableError, ResponseTooLargeError
-from clients.mlflow_rest import MlflowRest, ModelVersion
+from clients.mlflow_rest import MlflowRest, ModelVersion, RegisteredModel
 
 ENTRY = {
     "name": "weir-fraud",
@@ -24,6 +24,8 @@ ENTRY = {
     "tags": [{"key": "status", "value": "champion"}],
     "creation_timestamp": 1_700_000_000_000,
 }
+UNKNOWN = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such thing"}
+"""What MLflow answers, with status 404, about something that does not exist."""
 VERSION = ModelVersion(
     "weir-fraud", "3", "r3", ("champion",), {"status": "champion"}, 1_700_000_000_000
 )
@@ -61,7 +63,7 @@ def serving() -> Iterator[FakeServer]:
             if fake.hangs.is_set():
                 end.wait(10)
                 return
-            status, body = fake.answers.get(path, (404, {"message": "no such thing"}))
+            status, body = fake.answers.get(path, (404, UNKNOWN))
             sent = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(sent)))
@@ -106,13 +108,13 @@ def test_an_alias_is_the_version_it_points_at(server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "message"),
-    [(404, "Registered Model with name=m not found"), (400, "Registered model alias x not found.")],
+    ("status", "body"),
+    [(404, UNKNOWN), (400, {"message": "Registered model alias x not found."})],
 )
 def test_an_unknown_model_or_alias_is_no_version(
-    server: FakeServer, status: int, message: str
+    server: FakeServer, status: int, body: dict[str, str]
 ) -> None:
-    server.answer("registered-models/alias", {"message": message}, status=status)
+    server.answer("registered-models/alias", body, status=status)
     assert server.client().get_alias(model="m", alias="x") is None
 
 
@@ -124,6 +126,8 @@ def test_an_unknown_model_or_alias_is_no_version(
         (503, b"<html>away</html>"),
         # Not MLflow: whatever answers there, it does not say that there is no champion.
         (404, b"<html>no such page</html>"),
+        (404, {"message": "no such route"}),
+        (400, {"message": "Invalid alias name"}),
         (200, b"<html>welcome</html>"),
         (200, {}),
         (200, []),
@@ -171,9 +175,39 @@ def test_a_tag_is_set(server: FakeServer) -> None:
 def test_one_version_is_read_and_an_unknown_one_is_none(server: FakeServer) -> None:
     server.answer("model-versions/get", {"model_version": ENTRY})
     assert server.client().get_version(model="weir-fraud", version="3") == VERSION
-    for status in (404, 400):
-        server.answer("model-versions/get", {"message": "no"}, status=status)
+    for status, body in ((404, UNKNOWN), (400, {"message": "no"})):
+        server.answer("model-versions/get", body, status=status)
         assert server.client().get_version(model="weir-fraud", version="x") is None
+    server.answer("model-versions/get", {"message": "no such route"}, status=404)
+    with pytest.raises(ModelRegistryUnreachableError, match="no such route"):
+        server.client().get_version(model="weir-fraud", version="3")
+
+
+def test_a_registered_model_has_aliases_and_tags(server: FakeServer) -> None:
+    assert server.client().get_model(model="m") is None
+    entry = {
+        "aliases": [{"alias": "champion", "version": 9}],
+        "tags": [{"key": "champion.00001", "value": "{}"}],
+    }
+    server.answer("registered-models/get", {"registered_model": entry})
+    found = server.client().get_model(model="m")
+    assert found == RegisteredModel({"champion": "9"}, {"champion.00001": "{}"})
+    server.answer("registered-models/get", {"registered_model": {"name": "m"}})
+    assert server.client().get_model(model="m") == RegisteredModel({}, {})
+    server.answer("registered-models/get", {})
+    with pytest.raises(ModelRegistryUnreachableError, match="names no model"):
+        server.client().get_model(model="m")
+
+
+def test_a_tag_of_a_model_is_set_and_removed(server: FakeServer) -> None:
+    server.answer("registered-models/set-tag", {})
+    server.answer("registered-models/delete-tag", {})
+    server.client().set_model_tag(model="m", key="k", value="v")
+    server.client().delete_model_tag(model="m", key="k")
+    assert server.asked == [
+        ("POST", "registered-models/set-tag", {"name": "m", "key": "k", "value": "v"}),
+        ("DELETE", "registered-models/delete-tag", {"name": "m", "key": "k"}),
+    ]
 
 
 def test_a_search_gives_the_newest_first_with_the_aliases_of_the_model(server: FakeServer) -> None:

@@ -39,6 +39,19 @@ class MemoryRegistry(MlflowRest):
         tags = {"trees_digest": files.trees_digest} if files else {}
         return ModelVersion(MODEL, self.alias, f"run-{self.alias}", (ALIAS,), tags, NOW_MS)
 
+    def get_version(self, *, model: str, version: str) -> ModelVersion | None:
+        assert model == MODEL
+        self._answer()
+        if version not in self.versions:
+            return None
+        return ModelVersion(MODEL, version, f"run-{version}", (), {}, NOW_MS)
+
+    def delete(self, version: str) -> None:
+        """Delete a version; MLflow deletes the aliases that point at it, too."""
+        del self.versions[version]
+        if self.alias == version:
+            self.alias = None
+
     def artifact(self, *, run_id: str, path: str) -> bytes | None:
         self._answer()
         if self.fails_on_artifacts is not None:
@@ -147,14 +160,53 @@ def test_a_registry_that_is_away_changes_nothing_and_is_told_once(
     assert bench.count("scoring_registry_failures_total") == 3
 
 
-def test_a_champion_survives_that_the_registry_goes_away_or_forgets_it(bench: Bench) -> None:
+def test_a_champion_survives_that_the_registry_goes_away(bench: Bench) -> None:
     bench.registry.add("1", GOOD)
     bench.watcher.poll()
     bench.registry.is_away = True
     assert bench.version_after_poll() == "1"
     bench.registry.is_away = False
-    bench.registry.alias = None
     assert bench.version_after_poll() == "1"
+    assert bench.registry.fetched == ["1"]
+
+
+def test_a_champion_whose_alias_is_deleted_is_not_used_after_the_next_poll(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.registry.add("1", GOOD)
+    bench.watcher.poll()
+    bench.registry.alias = None
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            bench.watcher.poll()
+            assert bench.watcher.current() is HEURISTIC
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "no version of weir-fraud has the alias champion" in caplog.text
+    assert "there is no champion any more" in caplog.text
+    assert bench.count("scoring_model_swaps_total") == 2
+    bench.registry.is_away = True
+    assert bench.version_after_poll() == HEURISTIC.ref.version
+    bench.registry.is_away = False
+    bench.registry.alias = "1"
+    assert bench.version_after_poll() == "1"
+
+
+def test_a_champion_that_is_deleted_is_not_used_after_the_next_poll(bench: Bench) -> None:
+    bench.registry.add("1", GOOD)
+    bench.watcher.poll()
+    bench.registry.delete("1")
+    bench.watcher.poll()
+    assert bench.watcher.current() is HEURISTIC
+
+
+def test_the_last_good_model_stays_beside_a_refused_one_until_it_is_deleted(bench: Bench) -> None:
+    bench.registry.add("1", GOOD)
+    bench.watcher.poll()
+    bench.registry.add("2", BAD)
+    assert [bench.version_after_poll() for _ in range(3)] == ["1"] * 3
+    bench.registry.delete("1")
+    bench.watcher.poll()
+    assert bench.watcher.current() is HEURISTIC
 
 
 def test_a_version_whose_files_cannot_be_fetched_now_is_fetched_later(bench: Bench) -> None:
