@@ -1,7 +1,8 @@
 """Transactions and labels: bytes to events and back.
 
 The only place that decides whether an event from outside is valid. Reading is strict: integers are
-JSON integers, a field comes once, nothing is repaired. Every refusal is an ``InvalidEventError``.
+JSON integers, a field comes once, nothing is repaired. Every refusal is an ``InvalidEventError``
+that names every wrong field, the first one as its ``field``.
 Knows no clock: ``now_ms`` is an argument. The velocity job, the API, the archive and parity call
 it; what Weir itself writes is read by ``schemas/output_codec.py``.
 """
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import orjson
 
-from schemas.errors import shown
+from schemas.errors import InvalidEventError, shown, shown_time
+from schemas.faults import error_of_all_fields
 from schemas.field_readers import (
     read_boolean,
     read_code,
@@ -44,7 +47,7 @@ def decode_transaction(
         is_replay: the record says that it is a replay; its time may be ahead of the clock.
 
     Raises:
-        InvalidEventError: any rule is broken; names the field, the value and the limit.
+        InvalidEventError: any rule is broken; names each wrong field, its value and the limit.
     """
     return transaction_from_object(
         parse_object(value), limits=limits, now_ms=now_ms, is_replay=is_replay
@@ -60,25 +63,16 @@ def transaction_from_object(
     Unknown fields are ignored.
 
     Raises:
-        InvalidEventError: any rule is broken; names the field, the value and the limit.
+        InvalidEventError: any rule is broken; names each wrong field, its value and the limit.
     """
-    transaction = read_transaction(obj)
-    if transaction.currency != limits.currency:
-        refuse(
-            "currency",
-            f"is {transaction.currency!r}, this deployment settles in {limits.currency} only "
-            "(WEIR_CURRENCY)",
-        )
-    if transaction.amount_minor > limits.amount_minor_max:
-        refuse(
-            "amount_minor",
-            f"is {shown(transaction.amount_minor)}, limit amount_minor_max="
-            f"{limits.amount_minor_max} minor units",
-        )
-    _check_event_time(transaction.event_time_ms, limits)
-    if not is_replay:
-        _check_not_ahead("event_time_ms", transaction.event_time_ms, limits, now_ms)
-    return transaction
+    try:
+        return _transaction_within_limits(obj, limits, now_ms, is_replay)
+    except InvalidEventError:
+        raise error_of_all_fields(
+            partial(_transaction_within_limits, limits=limits, now_ms=now_ms, is_replay=is_replay),
+            obj,
+            valid=_valid_transaction(limits),
+        ) from None
 
 
 def read_transaction(obj: Mapping[str, object]) -> Transaction:
@@ -120,22 +114,20 @@ def decode_label(value: bytes | None, *, limits: Limits, now_ms: int, is_replay:
             happened, or (not in a replay) its time is ahead of the clock.
     """
     obj = parse_object(value)
-    label = Label(
-        transaction_id=read_text(obj, "transaction_id", ID_LENGTH_MAX),
-        merchant_id=read_text(obj, "merchant_id", ID_LENGTH_MAX),
-        event_time_ms=read_time_ms(obj, "event_time_ms"),
-        observed_time_ms=read_time_ms(obj, "observed_time_ms"),
-        is_fraud=read_boolean(obj, "is_fraud"),
-    )
-    _check_event_time(label.event_time_ms, limits)
+    try:
+        label = _label_within_limits(obj, limits, now_ms, is_replay)
+    except InvalidEventError:
+        raise error_of_all_fields(
+            partial(_label_within_limits, limits=limits, now_ms=now_ms, is_replay=is_replay),
+            obj,
+            valid=_valid_label(limits),
+        ) from None
     if label.observed_time_ms < label.event_time_ms:
         refuse(
             "observed_time_ms",
-            f"is {label.observed_time_ms}, before the transaction itself: "
-            f"event_time_ms={label.event_time_ms}",
+            f"is {shown_time(label.observed_time_ms)}, before the transaction itself: "
+            f"event_time_ms={shown_time(label.event_time_ms)}",
         )
-    if not is_replay:
-        _check_not_ahead("observed_time_ms", label.observed_time_ms, limits, now_ms)
     return label
 
 
@@ -149,11 +141,75 @@ def encode_label(label: Label) -> bytes:
     return orjson.dumps(label)
 
 
+def _transaction_within_limits(
+    obj: Mapping[str, object], limits: Limits, now_ms: int, is_replay: bool
+) -> Transaction:
+    transaction = read_transaction(obj)
+    if transaction.currency != limits.currency:
+        refuse(
+            "currency",
+            f"is {transaction.currency!r}, this deployment settles in {limits.currency} only "
+            "(WEIR_CURRENCY)",
+        )
+    if transaction.amount_minor > limits.amount_minor_max:
+        refuse(
+            "amount_minor",
+            f"is {shown(transaction.amount_minor)}, limit amount_minor_max="
+            f"{limits.amount_minor_max} minor units",
+        )
+    _check_event_time(transaction.event_time_ms, limits)
+    if not is_replay:
+        _check_not_ahead("event_time_ms", transaction.event_time_ms, limits, now_ms)
+    return transaction
+
+
+def _label_within_limits(
+    obj: Mapping[str, object], limits: Limits, now_ms: int, is_replay: bool
+) -> Label:
+    """Read a label and check each field by itself, not yet the order of its two times."""
+    label = Label(
+        transaction_id=read_text(obj, "transaction_id", ID_LENGTH_MAX),
+        merchant_id=read_text(obj, "merchant_id", ID_LENGTH_MAX),
+        event_time_ms=read_time_ms(obj, "event_time_ms"),
+        observed_time_ms=read_time_ms(obj, "observed_time_ms"),
+        is_fraud=read_boolean(obj, "is_fraud"),
+    )
+    _check_event_time(label.event_time_ms, limits)
+    if not is_replay:
+        _check_not_ahead("observed_time_ms", label.observed_time_ms, limits, now_ms)
+    return label
+
+
+def _valid_transaction(limits: Limits) -> dict[str, object]:
+    """Give fields that every deployment with these limits accepts."""
+    return {
+        "transaction_id": "-",
+        "user_id": "-",
+        "merchant_id": "-",
+        "amount_minor": 0,
+        "currency": limits.currency,
+        "event_time_ms": limits.event_time_ms_min,
+        "device_type": None,
+        "ip_country": None,
+    }
+
+
+def _valid_label(limits: Limits) -> dict[str, object]:
+    return {
+        "transaction_id": "-",
+        "merchant_id": "-",
+        "event_time_ms": limits.event_time_ms_min,
+        "observed_time_ms": limits.event_time_ms_min,
+        "is_fraud": False,
+    }
+
+
 def _check_event_time(event_time_ms: int, limits: Limits) -> None:
     if event_time_ms < limits.event_time_ms_min:
         refuse(
             "event_time_ms",
-            f"is {event_time_ms}, limit event_time_ms_min={limits.event_time_ms_min} ms since 1970",
+            f"is {shown_time(event_time_ms)}, limit event_time_ms_min="
+            f"{shown_time(limits.event_time_ms_min)}",
         )
 
 
@@ -162,6 +218,6 @@ def _check_not_ahead(field: str, time_ms: int, limits: Limits, now_ms: int) -> N
     if ahead_ms > limits.event_ahead_ms_max:
         refuse(
             field,
-            f"is {time_ms}, {ahead_ms} ms ahead of the clock, limit event_ahead_ms_max="
+            f"is {shown_time(time_ms)}, {ahead_ms} ms ahead of the clock, limit event_ahead_ms_max="
             f"{limits.event_ahead_ms_max}; only a replay ({HEADER_REPLAY}: 1) may be",
         )

@@ -10,10 +10,13 @@ and the supervisor starts it again. Each package defines its own errors below th
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 SHOWN_CHARACTERS_MAX = 80
 """Longest part of a value that an error message shows."""
 
 _SHOWN_INTEGER_BITS_MAX = 256
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class WeirError(Exception):
@@ -80,3 +83,20 @@ def shown(value: object) -> str:
     else:
         text = "a list" if isinstance(value, list | tuple) else f"a {type(value).__name__}"
     return text if len(text) <= SHOWN_CHARACTERS_MAX else text[: SHOWN_CHARACTERS_MAX - 1] + "…"
+
+
+def shown_time(time_ms: int) -> str:
+    """Give a time as an error message shows it: ms since 1970, and in ISO 8601, UTC.
+
+    A time outside the calendar, the years 1 to 9999, is shown as its number alone.
+
+    Examples:
+        >>> shown_time(1_795_478_400_123)
+        '1795478400123 (2026-11-24T00:00:00.123Z)'
+    """
+    try:
+        moment = _EPOCH + timedelta(milliseconds=time_ms)
+    except OverflowError:
+        return shown(time_ms)
+    # The offset is left out for the shorter Z.
+    return f"{time_ms} ({moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z)"

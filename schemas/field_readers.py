@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
-from schemas.errors import InvalidEventError, shown
+from schemas.errors import InvalidEventError, shown, shown_time
 from schemas.fields import EVENT_TIME_MS_MAX
 
 MISSING: Final = object()
@@ -84,7 +84,7 @@ def read_time_ms(obj: Mapping[str, object], field: str) -> int:
     """
     value = read_not_negative(obj, field)
     if value > EVENT_TIME_MS_MAX:
-        refuse(field, f"is {shown(value)}, limit {EVENT_TIME_MS_MAX} ms, the end of the year 9999")
+        refuse(field, f"is {shown_time(value)}, limit {shown_time(EVENT_TIME_MS_MAX)}")
     return value
 
 

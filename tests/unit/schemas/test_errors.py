@@ -13,7 +13,9 @@ from schemas.errors import (
     RetryableError,
     WeirError,
     shown,
+    shown_time,
 )
+from schemas.fields import EVENT_TIME_MS_MAX
 
 
 def test_invalid_and_retryable_are_the_two_branches_of_the_tree() -> None:
@@ -80,3 +82,10 @@ def test_a_list_that_is_too_deep_to_print_can_be_shown() -> None:
 def test_whatever_is_shown_is_short_and_can_be_encoded(value: object) -> None:
     assert len(shown(value)) <= SHOWN_CHARACTERS_MAX
     shown(value).encode()
+
+
+def test_a_time_outside_the_calendar_is_shown_as_its_number_alone() -> None:
+    assert shown_time(EVENT_TIME_MS_MAX) == f"{EVENT_TIME_MS_MAX} (9999-12-31T23:59:59.999Z)"
+    assert shown_time(EVENT_TIME_MS_MAX + 1) == str(EVENT_TIME_MS_MAX + 1)
+    assert shown_time(-(10**20)) == str(-(10**20))
+    assert shown_time(10**400) == "an integer of 1329 bits"
