@@ -1,5 +1,7 @@
 """Follows topics: from their ends as of now, or from given offsets, for as long as wanted.
 
+Partitions that a topic gets meanwhile are followed as well, from their first record on.
+
 Gives the client's own messages, because the callers (the demo, the benchmarks, `weir decisions`
 and the tests) differ in what they read of them and the benchmarks count every microsecond.
 """
@@ -10,10 +12,11 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
 from clients.kafka import open_consumer, unreachable
 from clients.kafka_log import end_offsets
+from clients.topic_description import NewPartitions
 
 
 class TopicTail:
@@ -32,7 +35,8 @@ class TopicTail:
         Args:
             bootstrap: Kafka's address.
             topics: their names.
-            start: first offsets by topic and partition; a topic not named starts at its end.
+            start: first offsets by topic and partition; a topic not named starts at its end, a
+                partition not named of a named topic at its beginning.
             fetch_wait_ms: see `clients.kafka.open_consumer`.
             fetch_bytes_min: see there; by default a record is given as soon as it arrives.
 
@@ -40,9 +44,10 @@ class TopicTail:
             KafkaUnreachableError: no answer, or a topic is missing.
         """
         self._bootstrap = bootstrap
-        first = {
-            topic: (start or {}).get(topic) or end_offsets(bootstrap, topic) for topic in topics
-        }
+        first = {topic: dict(end_offsets(bootstrap, topic)) for topic in topics}
+        for topic, offsets in (start or {}).items():
+            first[topic] = {**dict.fromkeys(first[topic], OFFSET_BEGINNING), **offsets}
+        self._new_partitions = NewPartitions(bootstrap, first)
         self._consumer = open_consumer(
             bootstrap, fetch_wait_ms=fetch_wait_ms, fetch_bytes_min=fetch_bytes_min
         )
@@ -71,6 +76,7 @@ class TopicTail:
         Raises:
             KafkaUnreachableError: the broker refuses, or a record can no longer be read.
         """
+        self._follow_growth()
         message = self._consumer.poll(timeout_s)
         if message is not None and (error := message.error()) is not None:
             raise unreachable(self._bootstrap, error)
@@ -82,8 +88,16 @@ class TopicTail:
         Raises:
             KafkaUnreachableError: as `poll`.
         """
+        self._follow_growth()
         messages: list[Message] = self._consumer.consume(count_max, timeout_s)
         for message in messages:
             if (error := message.error()) is not None:
                 raise unreachable(self._bootstrap, error)
         return messages
+
+    def _follow_growth(self) -> None:
+        news = self._new_partitions.found()
+        if news:
+            self._consumer.incremental_assign(
+                [TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in news]
+            )

@@ -1,20 +1,19 @@
-"""Work on the archive as a whole: how far it is, rebuilding it, merging its small files.
+"""Work on the archive as a whole: how far it is, and merging its small files.
 
 Bridges Kafka and the archive; `training.archive` has the tables. Called by `weir archive`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from clients.kafka_log import end_offsets, read_log
+from clients.kafka_log import TopicLog
 from schemas.settings import Settings
-from training.archive.archiver import fill_archive
+from training.archive.compare import records_behind
+from training.archive.followed_log import check_followed
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
-
-COUNTED_MAX: Final = 100_000
-"""Offsets up to which the records that a table lacks are counted; beyond, the offsets are."""
+from training.errors import OtherLogError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +25,16 @@ class TableStatus:
         rows: that it holds.
         files: that it consists of.
         version: of the Delta table.
-        behind: records of the log that are not in it yet; if there may be more than `COUNTED_MAX`,
-            the number of their offsets, markers of transactions included.
+        behind: records of the log that are not in it yet, as
+            `training.archive.compare.records_behind` counts them; None if the table follows another
+            log.
     """
 
     name: str
     rows: int
     files: int
     version: int
-    behind: int
+    behind: int | None
 
 
 def table_status(settings: Settings) -> list[TableStatus]:
@@ -59,19 +59,6 @@ def compact_tables(settings: Settings) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def rebuild_archive(settings: Settings) -> None:
-    """Empty every table and fill it again from its log; a running archiver takes part.
-
-    Raises:
-        KafkaUnreachableError: no answer.
-    """
-    for name in TABLES:
-        table = ArchiveTable(settings.archive_url, name)
-        table.open_or_create()
-        table.empty(list(end_offsets(settings.kafka_bootstrap, name)))
-    fill_archive(settings)
-
-
 def _status_of(settings: Settings, name: str) -> TableStatus:
     table = ArchiveTable(settings.archive_url, name)
     return TableStatus(
@@ -79,18 +66,14 @@ def _status_of(settings: Settings, name: str) -> TableStatus:
         rows=table.delta.count(),
         files=len(table.files()),
         version=table.delta.version(),
-        behind=_behind(settings.kafka_bootstrap, table),
+        behind=_behind(settings, table),
     )
 
 
-def _behind(bootstrap: str, table: ArchiveTable) -> int:
-    """Count the records of a log after its table.
-
-    Not by subtracting offsets: a transaction leaves markers, and records that were aborted.
-    """
-    ends = end_offsets(bootstrap, table.name)
-    starts = {partition: table.next_offset(partition) for partition in ends}
-    offsets = sum(end - starts[partition] for partition, end in ends.items())
-    if offsets > COUNTED_MAX:
-        return offsets
-    return sum(1 for _ in read_log(bootstrap, table.name, start=starts, values_only=True))
+def _behind(settings: Settings, table: ArchiveTable) -> int | None:
+    try:
+        check_followed(settings, table.name)
+    except OtherLogError:
+        return None
+    with TopicLog(settings.kafka_bootstrap, table.name) as log:
+        return sum(records_behind(log, table.next_offsets()).values())

@@ -16,7 +16,8 @@
     │   └── OtherDefinitionsVersionError  the scorer would refuse it
     ├── NoArchiveError                    nothing has been archived yet
     ├── BackfillMismatchError             a backfill computed other rows than expected
-    ├── OtherLogError                     the archive goes beyond the end of the log
+    ├── OtherLogError                     the archive follows another log than the present one
+    ├── LostRowsError                     a rebuilt archive would lack rows that the archive has
     └── RetryableError
         ├── ArchiveConflictError          another process committed to the archive first
         ├── ArchiveUnreachableError       the archive's storage failed
@@ -77,7 +78,11 @@ class NoArchiveError(WeirError):
 
 
 class OtherLogError(WeirError):
-    """The archive goes beyond the end of the log: they do not belong together."""
+    """The archive follows another log than the present one, or the log has lost its end."""
+
+
+class LostRowsError(WeirError):
+    """A rebuilt archive would lack rows that the archive has; the archive was not changed."""
 
 
 class BackfillMismatchError(WeirError):

@@ -1,4 +1,4 @@
-"""`weir archive`: what the archive holds, whether it equals the logs, and rebuilding it."""
+"""`weir archive`: what the archive holds, whether it equals the logs, and making it again."""
 
 import json
 from dataclasses import asdict
@@ -11,9 +11,10 @@ from infra.cli.deployment import deployment_settings
 from infra.cli.failures import EXIT_DIFFERENT
 from infra.cli.output import out, say
 from infra.cli.times import shown_moment
-from operations.archive_upkeep import compact_tables, rebuild_archive, table_status
+from operations.archive_upkeep import compact_tables, table_status
 from training.archive.backfill_status import backfill_status
 from training.archive.compare import compare_with_log
+from training.archive.rebuild import rebuild_archive
 from training.archive.tables import BACKFILLED, TABLES
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a table.")]
@@ -32,8 +33,9 @@ def status(*, as_json: AsJson = False) -> None:
         return
     table = Table("table", "rows", "files", "version", "behind the log")
     for one in found:
-        cells = (one.rows, one.files, one.version, one.behind)
-        table.add_row(one.name, *(f"{cell:,}" for cell in cells))
+        cells = (one.rows, one.files, one.version)
+        behind = "follows another log" if one.behind is None else f"{one.behind:,}"
+        table.add_row(one.name, *(f"{cell:,}" for cell in cells), behind)
     out.print(table)
     if backfilled is not None:
         say(
@@ -45,19 +47,42 @@ def status(*, as_json: AsJson = False) -> None:
 
 
 def compact() -> None:
-    """Merge the small files of each day, and delete the files that they replaced."""
+    """Merge the small files of each day, and delete the files that they replaced.
+
+    No row is lost. A file is deleted when it left the table more than WEIR_ARCHIVE_KEEP_H hours
+    ago; after that, the versions of the table that had it cannot be read.
+    """
     for name, figures in compact_tables(deployment_settings()).items():
         say(f"{name}: " + ", ".join(f"{what} {count}" for what, count in figures.items()))
 
 
-def rebuild() -> None:
-    """Empty the archive and fill it again from the logs; a running archiver takes part."""
-    rebuild_archive(deployment_settings())
+def rebuild(
+    *,
+    accept_lost_rows: Annotated[
+        bool,
+        typer.Option(
+            "--accept-lost-rows",
+            help="Give up the archived rows that the logs no longer hold. Copy the archive first.",
+        ),
+    ] = False,
+) -> None:
+    """Make the archive again from the logs; it stays as it is until the new one is complete.
+
+    Changes nothing if the archive has rows that the logs no longer hold, unless you accept that
+    they are lost. May be interrupted. A running archiver goes on.
+    """
+    lost = rebuild_archive(deployment_settings(), accept_lost_rows=accept_lost_rows)
+    for name, count in lost.items():
+        if count:
+            say(f"{name}: {count:,} rows that the logs do not hold were given up")
     status()
 
 
 def verify(*, as_json: AsJson = False) -> None:
-    """Compare the archive with the logs, row by row; exit 1 on a difference."""
+    """Compare the archive with the logs, row by row; exit 1 on a difference.
+
+    Records that a running archiver has yet to take are counted as behind, which is no difference.
+    """
     settings = deployment_settings()
     found = [compare_with_log(settings, name) for name in TABLES]
     for one in found:
@@ -66,7 +91,7 @@ def verify(*, as_json: AsJson = False) -> None:
         else:
             out.print(
                 f"{one.name}: {one.rows:,} rows compared, {one.missing:,} missing, "
-                f"{one.extra:,} extra, {one.different:,} different"
+                f"{one.extra:,} extra, {one.different:,} different, {one.behind:,} behind"
                 + (f", the first at {one.differences}" if one.differences else ""),
                 markup=False,
             )

@@ -10,7 +10,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from clients.kafka import ANSWER_S_MAX, with_retries
-from schemas.topics import DEAD_LETTERS, FEATURES
+from clients.topic_description import NewPartitions
+from schemas.errors import WeirError
+from schemas.topics import DEAD_LETTERS, FEATURES, TRANSACTIONS
+
+
+class TopicGrewError(WeirError):
+    """A topic got partitions during a replay, so its answers can no longer be counted."""
 
 
 class KafkaLogProgress:
@@ -21,7 +27,7 @@ class KafkaLogProgress:
 
     Args:
         bootstrap: Kafka's address.
-        partitions: the partitions of the feature log and of the dead letters.
+        partitions: the partitions of the transactions, of the feature log and of the dead letters.
     """
 
     def __init__(self, bootstrap: str, *, partitions: list[int]) -> None:
@@ -32,13 +38,25 @@ class KafkaLogProgress:
             for topic in (FEATURES, DEAD_LETTERS)
             for partition in partitions
         }
+        self._new_partitions = NewPartitions(
+            bootstrap, dict.fromkeys((TRANSACTIONS, FEATURES, DEAD_LETTERS), partitions)
+        )
 
     def answered(self) -> dict[int, int]:
         """Give the sum of the end offsets of feature log and dead letters, by partition.
 
         Raises:
             KafkaUnreachableError: no answer within `ANSWER_S_MAX`.
+            TopicGrewError: a topic has more partitions than at the start, so a key may have moved
+                to another partition.
         """
+        if news := self._new_partitions.found():
+            grown = ", ".join(f"{topic} got partition {partition}" for topic, partition in news)
+            raise TopicGrewError(
+                f"{grown} during the replay, whose answers can no longer be counted; what was sent "
+                "is processed all the same. Give transactions, features and dead-letters equal "
+                "numbers of partitions before the next replay"
+            )
         return with_retries(self._bootstrap, self._ends)
 
     def _ends(self) -> dict[int, int]:

@@ -131,6 +131,7 @@ def send_replay(
         UnequalPartitionsError: the topics have different numbers of partitions.
         DeliveryError: Kafka did not take an event.
         StalledError: the feature log does not move.
+        TopicGrewError: a topic got partitions meanwhile.
     """
     bootstrap = settings.kafka_bootstrap
     partitions = topic_partitions(bootstrap, _OUR_TOPICS)

@@ -1,8 +1,9 @@
 """The archiver: follows the logs and appends them to the archive.
 
 Run ``python -m training.archive.archiver``. Reads all archived topics from the offsets at which
-the tables end, without a consumer group, and commits at intervals. Nothing waits for it, so it
-runs at a low priority and catches up when the machine is idle.
+the tables end, new partitions included, without a consumer group, and commits at intervals. Refuses
+another log than the one that the archive follows. Nothing waits for it, so it runs at a low
+priority and catches up when the machine is idle.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from dataclasses import dataclass, field
 from typing import Final, cast
 
 import pyarrow as pa
-from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
 from clients.kafka import open_consumer, to_record, unreachable
 from clients.kafka_log import OffsetRange, offset_ranges
 from clients.log_record import Record
+from clients.topic_description import NewPartitions, TopicDescriptions
 from schemas.errors import WeirError
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from training.archive.columns import to_batches
+from training.archive.followed_log import check_identity, follow_log
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
-from training.errors import ArchiveConflictError, OtherLogError
+from training.errors import ArchiveConflictError
 
 logger = logging.getLogger(__name__)
 
@@ -67,25 +70,46 @@ class Archiver:
     Memory: ``settings.archive_rows_max`` rows, and what the client fetches ahead (16 MiB).
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, tables: Mapping[str, ArchiveTable] | None = None
+    ) -> None:
         """Open the tables and continue each log where its table ends.
+
+        Args:
+            settings: where Kafka and the archive are.
+            tables: to fill, by topic; those of the archive if it is None.
 
         Raises:
             KafkaUnreachableError: Kafka does not answer, or a topic is missing.
-            OtherLogError: a table goes beyond the end of its log.
+            OtherLogError: a table follows another log, or goes beyond the end of its log.
+            ArchiveConflictError: another archiver has just opened a new table.
             ArchiveUnreachableError: the storage failed.
         """
         self._limits = Limits.from_settings(settings)
         self._rows_max = settings.archive_rows_max
         self._commit_s = settings.archive_commit_ms / 1_000
         self._bootstrap = settings.kafka_bootstrap
-        self._tables = {name: ArchiveTable(settings.archive_url, name) for name in TABLES}
+        self._url = settings.archive_url
+        self._tables = tables or {name: ArchiveTable(self._url, name) for name in TABLES}
         self._pending = {name: _Pending() for name in TABLES}
+        # By table and partition, the offset up to which this archiver has found or committed rows.
+        self._reached: dict[str, dict[int, int]] = {name: {} for name in TABLES}
         self._due_s: float | None = None
+        self._topics = TopicDescriptions(self._bootstrap, *TABLES)
         for table in self._tables.values():
             table.open_or_create()
+        # After the tables, which another archiver may be filling, so that they cannot be ahead.
+        described = self._topics.ask()
+        ranges = offset_ranges(self._bootstrap, *TABLES)
+        for name, table in self._tables.items():
+            follow_log(settings, table, described[name].identity, ranges[name])
         self._ends: dict[tuple[str, int], int] = {}
-        self._started_at = self._starts()
+        self._started_at: list[TopicPartition] = []
+        for topic, of_topic in ranges.items():
+            for partition, range_ in of_topic.items():
+                self._ends[topic, partition] = range_.end
+                self._started_at.append(self._start(topic, partition, range_))
+        self._new_partitions = NewPartitions(self._bootstrap, self._reached)
         self._consumer = open_consumer(settings.kafka_bootstrap, **FETCH)
         self._consumer.assign(self._started_at)
 
@@ -103,7 +127,9 @@ class Archiver:
 
         Raises:
             KafkaUnreachableError: a log can no longer be read.
+            OtherLogError: as `commit`.
         """
+        self._follow_growth()
         try:
             messages = self._consumer.consume(READ_RECORDS_MAX, READ_S)
         except KafkaException as error:
@@ -118,10 +144,20 @@ class Archiver:
         return len(messages)
 
     def commit(self) -> None:
-        """Make everything taken so far durable, one commit a table."""
+        """Make everything taken so far durable, one commit a table.
+
+        Raises:
+            ArchiveConflictError: another process has archived the same records.
+            OtherLogError: a topic is no longer the one that its table follows; nothing is written.
+            KafkaUnreachableError: no answer to the question whether it is.
+        """
+        if any(pending.rows for pending in self._pending.values()):
+            self._check_logs()
         for name, pending in self._pending.items():
             if pending.rows:
+                self._check_alone(name, pending.next_offsets)
                 self._tables[name].append(pending.batches, next_offsets=pending.next_offsets)
+                self._reached[name].update(pending.next_offsets)
                 logger.debug("%s: %d rows", name, pending.rows)
                 self._pending[name] = _Pending()
         self._due_s = None
@@ -157,23 +193,43 @@ class Archiver:
             records.setdefault(cast(str, message.topic()), []).append(record)
         return records
 
-    def _starts(self) -> list[TopicPartition]:
-        """Where each partition's log is to be continued; keeps where it ends as of now."""
-        starts = []
-        for topic, ranges in offset_ranges(self._bootstrap, *TABLES).items():
-            for partition, range_ in ranges.items():
-                starts.append(self._start(topic, partition, range_))
-                self._ends[topic, partition] = range_.end
-        return starts
+    def _follow_growth(self) -> None:
+        """Follow the partitions that the topics have got since the last call, from the start."""
+        news = self._new_partitions.found()
+        for topic, partition in news:
+            logger.warning("%s: following the new partition %d", topic, partition)
+            self._reached[topic][partition] = 0
+        if news:
+            self._consumer.incremental_assign(
+                [TopicPartition(topic, partition, OFFSET_BEGINNING) for topic, partition in news]
+            )
+
+    def _check_logs(self) -> None:
+        """Refuse if a topic is another log now.
+
+        If it is the same now, all records until now were its own: an id never comes back.
+        """
+        for topic, described in self._topics.ask().items():
+            check_identity(self._url, self._tables[topic], described.identity)
+
+    def _check_alone(self, name: str, partitions: Iterable[int]) -> None:
+        """Refuse to append after rows of another archiver, which are those to be appended.
+
+        Delta refuses it only if the other commit came after our last one: a commit of other
+        partitions does not conflict with it, and brings its offsets into our view.
+        """
+        table, reached = self._tables[name], self._reached[name]
+        for partition in partitions:
+            if table.next_offset(partition) != reached[partition]:
+                raise ArchiveConflictError(
+                    f"another process has archived {name} partition {partition} up to offset "
+                    f"{table.next_offset(partition)}, this one up to {reached[partition]}; nothing "
+                    "was written. Run one archiver alone"
+                )
 
     def _start(self, topic: str, partition: int, range_: OffsetRange) -> TopicPartition:
         start = self._tables[topic].next_offset(partition)
-        if start > range_.end:
-            raise OtherLogError(
-                f"the archive of {topic} partition {partition} goes to offset {start}, the log at "
-                f"{self._bootstrap} ends at {range_.end}: they do not belong together; name "
-                "another archive (WEIR_ARCHIVE_URL) or run `weir archive rebuild`"
-            )
+        self._reached[topic][partition] = start
         if start < range_.first:
             logger.warning(
                 "%s partition %d: offsets %d to %d are no longer in the log and are not archived",
@@ -182,13 +238,18 @@ class Archiver:
         return TopicPartition(topic, partition, max(start, range_.first))
 
 
-def archive_to_end(settings: Settings) -> None:
+def archive_to_end(settings: Settings, *, tables: Mapping[str, ArchiveTable] | None = None) -> None:
     """Archive everything that is in the logs now, and return.
+
+    Args:
+        settings: where Kafka and the archive are.
+        tables: to fill, by topic; those of the archive if it is None.
 
     Raises:
         ArchiveConflictError: another archiver is running; call again.
+        OtherLogError: a table follows another log.
     """
-    archiver = Archiver(settings)
+    archiver = Archiver(settings, tables=tables)
     try:
         while not archiver.is_at_the_end():
             archiver.step()

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.definitions import DEFINITION_DIGEST
+from training.archive.delta_errors import delta_errors, file_errors
 from training.archive.store import ArchiveTable
 from training.archive.tables import BACKFILLED, SCHEMAS
-from training.errors import ArchiveUnreachableError, NoArchiveError
+from training.errors import NoArchiveError
 
 LOG_OFFSET: Final = ("log_partition", "log_offset")
 """The columns that say where in the log a row was."""
@@ -53,7 +54,8 @@ def scan(
         NoArchiveError: there is no such table, or one of its files is missing.
         ArchiveUnreachableError: the storage failed.
     """
-    dataset = ArchiveTable(url, name).dataset()
+    table = ArchiveTable(url, name)
+    dataset = table.dataset()
     # A feature that was added has no column before the first row that has it is archived.
     known = [column for column in columns if column in dataset.schema.names]
     wanted = pc.field("is_readable")
@@ -61,17 +63,8 @@ def scan(
         wanted &= where
     if until is not None:
         wanted &= _before(until)
-    try:
+    with delta_errors(table.url), file_errors(table.url):
         rows = dataset.to_table(columns=known, filter=wanted).sort_by(LOG_ORDER)
-    except FileNotFoundError as error:
-        raise NoArchiveError(
-            f"a file of the archive table {url.rstrip('/')}/{name} is missing: {error!s:.200}; "
-            "`weir archive rebuild` rebuilds the table from the logs"
-        ) from error
-    except OSError as error:
-        raise ArchiveUnreachableError(
-            f"the archive table {url.rstrip('/')}/{name} could not be read: {error!r:.300}"
-        ) from error
     for column in columns:
         if column not in known:
             rows = rows.append_column(column, pa.nulls(len(rows), SCHEMAS[name].field(column).type))
@@ -91,6 +84,28 @@ def scan_backfilled(
     except NoArchiveError:
         return None
     return scan(url, BACKFILLED, columns, until=until, where=IS_PRESENT)
+
+
+def scan_ranges(
+    table: ArchiveTable, columns: Sequence[str] | None, ranges: Mapping[int, tuple[int, int]]
+) -> pa.Table:
+    """Read the rows of a table in ranges of log offsets, also those that could not be decoded.
+
+    Args:
+        table: read as of its last opening.
+        columns: to read; the table has all of them. None: all.
+        ranges: by partition, the first offset and the one after the last.
+
+    Raises:
+        NoArchiveError: there is no such table, or one of its files is missing.
+        ArchiveUnreachableError: the storage failed.
+    """
+    wanted = pc.scalar(value=False)
+    for partition, (first, end) in ranges.items():
+        offset = pc.field("log_offset")
+        wanted |= (pc.field("log_partition") == partition) & (offset >= first) & (offset < end)
+    with delta_errors(table.url), file_errors(table.url):
+        return table.delta.to_pyarrow_dataset().to_table(columns=columns, filter=wanted)
 
 
 def _before(until: NextOffsets) -> Any:

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
 from features.batch import BATCH_NAMES, BATCH_VIEW
-from training.archive.store import delta_errors
+from training.archive.delta_errors import delta_errors
 from training.errors import NoArchiveError
 
 

@@ -1,17 +1,18 @@
 """The Delta adapter of the archive: appends rows and their log offsets in one commit.
 
-Owns exactly-once delivery, compaction, and the mapping of Delta's errors to ours. Called by the
+Owns exactly-once delivery, the ids of the log that a table follows, and compaction. Called by the
 archiver, by the modules that read the archive, and by the commands that maintain it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import (
     CommitProperties,
@@ -20,10 +21,12 @@ from deltalake import (
     WriterProperties,
     write_deltalake,
 )
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 
+from clients.topic_description import LogIdentity
+from training.archive.delta_errors import delta_errors, file_errors
 from training.archive.tables import DAY, SCHEMAS
-from training.errors import ArchiveConflictError, ArchiveUnreachableError, NoArchiveError
+from training.errors import NoArchiveError
 
 CONFIGURATION: Final = {
     # Every opening reads the log of commits; a day of it is kept before the checkpoint.
@@ -32,6 +35,9 @@ CONFIGURATION: Final = {
 }
 FILE_BYTES: Final = 128 * 1024 * 1024
 """Compaction leaves files of this size or larger as they are."""
+_CLUSTER_ID: Final = "weir.clusterId"
+_TOPIC_ID: Final = "weir.topicId"
+"""Properties of a table: the ids of the topic whose records it holds."""
 _WRITER: Final = WriterProperties(compression="ZSTD", compression_level=1)
 
 
@@ -40,6 +46,7 @@ class ArchiveTable:
 
     Attributes:
         name: the topic's name, or `training.archive.tables.BACKFILLED`.
+        url: its address.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -50,7 +57,7 @@ class ArchiveTable:
             name: one of `training.archive.tables.SCHEMAS`.
         """
         self.name = name
-        self._url = f"{url.rstrip('/')}/{name}"
+        self.url = f"{url.rstrip('/')}/{name}"
         self._delta: DeltaTable | None = None
 
     @property
@@ -62,31 +69,70 @@ class ArchiveTable:
             ArchiveUnreachableError: the storage failed.
         """
         if self._delta is None:
-            with delta_errors(self._url):
-                self._delta = DeltaTable(self._url)
+            with delta_errors(self.url):
+                self._delta = DeltaTable(self.url)
         return self._delta
 
     def open_or_create(self) -> None:
-        """Open the newest version; create an empty table if there is none."""
+        """Open the newest version; create an empty table, which follows no log, if there is none.
+
+        Raises:
+            ArchiveUnreachableError: the storage failed.
+        """
         self._delta = None
         try:
             assert self.delta is not None
         except NoArchiveError:
-            with delta_errors(self._url):
-                if "://" not in self._url:
-                    Path(self._url).mkdir(parents=True, exist_ok=True)
+            with delta_errors(self.url):
+                if "://" not in self.url:
+                    Path(self.url).mkdir(parents=True, exist_ok=True)
                 self._delta = DeltaTable.create(
-                    self._url,
+                    self.url,
                     schema=SCHEMAS[self.name],
                     mode="ignore",
                     partition_by=[DAY],
                     configuration=CONFIGURATION,
                 )
 
+    @property
+    def followed(self) -> LogIdentity | None:
+        """The log whose records the table holds; None if it has not been noted."""
+        noted = self.delta.metadata().configuration
+        if _TOPIC_ID not in noted:
+            return None
+        return LogIdentity(noted[_CLUSTER_ID], noted[_TOPIC_ID])
+
+    def follow(self, log: LogIdentity) -> None:
+        """Note the log whose records the table holds, in one commit.
+
+        Raises:
+            ArchiveConflictError: another process is writing the table.
+        """
+        with delta_errors(self.url):
+            self.delta.alter.set_table_properties(
+                {_CLUSTER_ID: log.cluster_id, _TOPIC_ID: log.topic_id},
+                raise_if_not_exists=False,
+                commit_properties=CommitProperties(max_commit_retries=1),
+            )
+
     def next_offset(self, partition: int) -> int:
         """Give the first offset of a partition that is not in the table."""
         version = self.delta.transaction_version(_application(self.name, partition))
         return 0 if version is None else version
+
+    def next_offsets(self) -> dict[int, int]:
+        """Give `next_offset` of every partition of which the table has rows.
+
+        Raises:
+            NoArchiveError: there is no such table, or one of its files is missing.
+            ArchiveUnreachableError: the storage failed.
+        """
+        partitions: set[int] = set()
+        with delta_errors(self.url), file_errors(self.url):
+            rows = self.delta.to_pyarrow_dataset()
+            for batch in rows.to_batches(columns=["log_partition"]):
+                partitions.update(pc.unique(batch["log_partition"]).to_pylist())
+        return {partition: self.next_offset(partition) for partition in sorted(partitions)}
 
     def append(self, batches: Sequence[pa.RecordBatch], *, next_offsets: Mapping[int, int]) -> None:
         """Append rows and the log offsets after them, in one commit.
@@ -110,7 +156,7 @@ class ArchiveTable:
         is_same = {field.name for field in self.delta.schema().fields} == set(
             SCHEMAS[self.name].names
         )
-        with delta_errors(self._url):
+        with delta_errors(self.url):
             write_deltalake(
                 self.delta,
                 pa.Table.from_batches(batches, schema=SCHEMAS[self.name]),
@@ -120,17 +166,40 @@ class ArchiveTable:
                 commit_properties=_offsets(self.name, next_offsets),
             )
 
-    def empty(self, partitions: Sequence[int]) -> None:
-        """Remove all rows and reset the offsets to the beginning of the log, in one commit."""
-        schema = SCHEMAS[self.name]
-        with delta_errors(self._url):
-            write_deltalake(
-                self.delta,
-                schema.empty_table(),
+    def beside(self, label: str) -> ArchiveTable:
+        """Refer to a second table of the same topic, in a directory inside this one's.
+
+        This table does not see it. `replace_by` makes its files this table's.
+        """
+        second = ArchiveTable(self.url, label)
+        second.name = self.name
+        return second
+
+    def replace_by(self, second: ArchiveTable, *, partitions: Iterable[int]) -> None:
+        """Replace all rows, offsets and columns by those of a table `beside`, in one commit.
+
+        Delivery: all or nothing; a crash before the commit leaves this table as it was.
+
+        Args:
+            second: complete, and no longer written to.
+            partitions: all that either table has; the offsets of those that only this one has are
+                reset.
+
+        Raises:
+            ArchiveConflictError: another process wrote this table since it was opened.
+            ArchiveUnreachableError: the storage failed.
+        """
+        with delta_errors(self.url):
+            self.delta.create_write_transaction(
+                second._add_actions(within=self.url),
                 mode="overwrite",
-                schema_mode="overwrite",
-                commit_properties=_offsets(self.name, dict.fromkeys(partitions, 0)),
+                schema=second.delta.schema(),
+                partition_by=[DAY],
+                commit_properties=_offsets(
+                    self.name, {number: second.next_offset(number) for number in partitions}
+                ),
             )
+        self._delta = None
 
     def replace(self, rows: pa.Table, *, metadata: Mapping[str, str]) -> None:
         """Replace all rows of the table in one commit; create the table if there is none.
@@ -146,9 +215,9 @@ class ArchiveTable:
             ArchiveUnreachableError: the storage failed.
         """
         self._delta = None
-        with delta_errors(self._url):
+        with delta_errors(self.url):
             write_deltalake(
-                self._url,
+                self.url,
                 rows,
                 mode="overwrite",
                 schema_mode="overwrite",
@@ -163,15 +232,20 @@ class ArchiveTable:
 
         Args:
             keep_hours: age up to which files that left the table, or were never committed, are
-                kept for readers of an older version.
+                kept: for readers of an older version, and for commits under way. With 0, no other
+                process may write the table meanwhile.
 
         Returns:
             ``files_added``, ``files_removed``, ``files_deleted``.
         """
-        with delta_errors(self._url):
+        with delta_errors(self.url):
             figures = self.delta.optimize.compact(target_size=FILE_BYTES, writer_properties=_WRITER)
             deleted = self.delta.vacuum(
-                retention_hours=keep_hours, dry_run=False, enforce_retention_duration=False
+                retention_hours=keep_hours,
+                dry_run=False,
+                enforce_retention_duration=False,
+                # Also the files that no commit names: those of a writer that was killed.
+                full=True,
             )
         return {
             "files_added": figures["numFilesAdded"],
@@ -182,13 +256,30 @@ class ArchiveTable:
     def dataset(self) -> ds.Dataset:
         """Give the newest version as an Arrow dataset, whose filters prune days and files."""
         self._delta = None
-        with delta_errors(self._url):
+        with delta_errors(self.url):
             return self.delta.to_pyarrow_dataset()
 
     def files(self) -> list[str]:
         """Give the addresses of the Parquet files of the newest version."""
-        with delta_errors(self._url):
+        with delta_errors(self.url):
             return list(self.delta.file_uris())
+
+    def _add_actions(self, *, within: str) -> list[AddAction | RemoveAction]:
+        """Give what a table at an address above this one's needs to know of each file."""
+        directory = self.url.removeprefix(f"{within}/")
+        files = pa.table(self.delta.get_add_actions()).to_pylist()
+        return [
+            AddAction(
+                f"{directory}/{file['path']}",
+                file["size_bytes"],
+                {name: str(value) for name, value in file["partition"].items()},
+                file["modification_time"],
+                # Informational only.
+                data_change=True,
+                stats=json.dumps({"numRecords": file["num_records"]}),
+            )
+            for file in files
+        ]
 
 
 def _application(name: str, partition: int) -> str:
@@ -204,23 +295,3 @@ def _offsets(name: str, next_offsets: Mapping[int, int]) -> CommitProperties:
             for partition, offset in sorted(next_offsets.items())
         ],
     )
-
-
-@contextmanager
-def delta_errors(url: str) -> Iterator[None]:
-    """Map Delta's errors to ours."""
-    try:
-        yield
-    except TableNotFoundError as error:
-        raise NoArchiveError(
-            f"there is no archive table at {url} (setting WEIR_ARCHIVE_URL); start the stack "
-            "with `weir up`, or run `weir archive rebuild`"
-        ) from error
-    except CommitFailedError as error:
-        raise ArchiveConflictError(
-            f"another process wrote {url} at the same time: {error!s:.200}; nothing was written"
-        ) from error
-    except (DeltaError, OSError) as error:
-        raise ArchiveUnreachableError(
-            f"the archive at {url} (setting WEIR_ARCHIVE_URL) failed: {error!r:.300}"
-        ) from error

@@ -52,22 +52,17 @@ class ArchiveVersion:
         )
 
 
-def archive_version(url: str, *, partitions: int) -> ArchiveVersion:
-    """Say how far the tables of feature rows and labels reach now.
+def archive_version(url: str) -> ArchiveVersion:
+    """Say how far the tables of feature rows and labels reach now, in every partition with rows.
 
     Args:
         url: of the archive.
-        partitions: of each topic.
 
     Raises:
         NoArchiveError: nothing has been archived yet.
         ArchiveUnreachableError: the storage failed.
     """
-    tables = [ArchiveTable(url, name) for name in (FEATURES, LABELS)]
-    ends = {
-        table.name: {number: table.next_offset(number) for number in range(partitions)}
-        for table in tables
-    }
+    ends = {name: ArchiveTable(url, name).next_offsets() for name in (FEATURES, LABELS)}
     backfilled = scan_backfilled(url, LOG_OFFSET)
     if backfilled is not None and len(backfilled):
         last = backfilled.group_by("log_partition").aggregate([("log_offset", "max")])

@@ -64,7 +64,7 @@ def build_dataset(
             "give a later end"
         )
     url = settings.archive_url
-    archive = archive or archive_version(url, partitions=settings.topic_partitions)
+    archive = archive or archive_version(url)
     rows, repeats = read_range(url, first_ms=first_ms, end_ms=end_ms, version=archive)
     observations = archived_observations(url, version=archive)
     transactions = archived_transactions(url, version=archive)

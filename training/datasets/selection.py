@@ -37,7 +37,7 @@ def newest_dataset(settings: Settings, *, days: int, maturity_ms: int = MATURITY
         NoArchiveError, ArchiveUnreachableError, NoFeatureRowsError, OneClassError, NullShareError,
         FutureFeaturesError: as `build_dataset` raises them.
     """
-    archive = archive_version(settings.archive_url, partitions=settings.topic_partitions)
+    archive = archive_version(settings.archive_url)
     newest = archived_newest_ms(settings.archive_url, version=archive)
     end_ms = (newest + 1 - maturity_ms) // DAY_MS * DAY_MS
     return build_dataset(

@@ -77,9 +77,9 @@ def test_of_a_logged_and_a_backfilled_row_the_first_by_offset_counts(
 
 def test_a_version_limits_the_backfilled_rows(tmp_path: Path) -> None:
     url = archive(tmp_path, [row(0), row(1), row(2, digest=DEFINITION_DIGEST)])
-    before = archive_version(url, partitions=1)
+    before = archive_version(url)
     store(url, backfilled_rows(recomputed(0, 1), folded_rows(url, until={0: 2}), limits=LIMITS))
-    after = archive_version(url, partitions=1)
+    after = archive_version(url)
     assert after.next_offsets[BACKFILLED] == {0: 2}
     assert len(archived_feature_rows(url, version=before)) == 1
     assert len(archived_feature_rows(url, version=after)) == 3
