@@ -1,31 +1,21 @@
 """Opens the native engine for an operator of a job, by the definitions of this process.
 
-Owns which version of the engine fits this code. The engine decodes records, folds them into states
-and encodes feature rows, a batch at a time; ``native/src/job.rs`` describes it. Called by the
-velocity job and the backfill.
+The engine decodes records, folds them into states and encodes feature rows, a batch at a time;
+``native/src/job.rs`` describes it. Called by the velocity job and the backfill.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
-import weir_engine
 from weir_engine import Job
 
 from features.engine.plan import plan_json
+from features.engine.version import check_engine_version
 from features.engine.wire import wire_json
-from schemas.errors import WeirError
 from schemas.transaction import Limits
 
-__all__ = ["ENGINE_VERSION", "EngineVersionError", "Job", "open_job"]
-
-ENGINE_VERSION: Final = "0.1.0"
-"""The version in native/Cargo.toml. Change both when plan, wire or a format changes."""
-
-
-class EngineVersionError(WeirError):
-    """The installed engine has another version than this code needs."""
+__all__ = ["Job", "open_job"]
 
 
 def open_job(
@@ -51,12 +41,7 @@ def open_job(
     Raises:
         EngineVersionError: the installed engine has another version.
     """
-    if weir_engine.__version__ != ENGINE_VERSION:
-        raise EngineVersionError(
-            f"the installed engine weir_engine has version {weir_engine.__version__}, this code "
-            f"needs {ENGINE_VERSION}; run `make setup`, then restart the stack with `weir down` "
-            "and `weir up`"
-        )
+    check_engine_version()
     return Job(
         plan_json(),
         wire_json(limits),

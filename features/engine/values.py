@@ -1,10 +1,10 @@
-"""The result of a fold. How the values are computed is not known here."""
+"""The features of one entity as of one event: what the engine gives back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from features.engine.aggregates import FeatureValue
+FeatureValue = int | float | None
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
-from features.engine.aggregates import FeatureValue
+from features.engine.values import FeatureValue
 from features.online.feast_values import read_number, read_timestamp
 
 MISSING: Final = "batch_features_missing"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from features.engine.aggregates import FeatureValue
+from features.engine.values import FeatureValue
 
 NULL_VALUE = b""
 """A ``feast.types.Value`` that is null."""

@@ -25,8 +25,7 @@ from features.definitions import (
     Entity,
     ValueType,
 )
-from features.engine.aggregates import FeatureValue
-from features.engine.values import Values
+from features.engine.values import FeatureValue, Values
 from features.online.feast_values import (
     NULL_VALUE,
     bytes_value,

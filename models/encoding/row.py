@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import nan
 
-from features.engine.aggregates import FeatureValue
+from features.engine.values import FeatureValue
 from models.encoding.vector import AMOUNT_COLUMN, UNKNOWN_CODE, VectorSpec
 from schemas.transaction import Transaction
 

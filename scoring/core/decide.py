@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from features.engine.aggregates import FeatureValue
+from features.engine.values import FeatureValue
 from features.online import batch_values
 from features.online.batch_values import BatchValues
 from models.heuristic import HEURISTIC, HEURISTIC_NAME, matched_rule_texts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from features.batch import BATCH_NAMES
 from features.definitions import FEATURE_NAMES
-from features.engine.aggregates import FeatureValue
+from features.engine.values import FeatureValue
 from models.encoding.row import encode_row
 from models.encoding.table import encode_table, vector_spec
 from models.encoding.vector import CATEGORY_COLUMNS, COLUMNS, STREAM_COLUMNS, VectorSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from features.engine.state import MerchantState, UserState, Values
 from schemas.label import Label
-from tests.unit.features.engine.oracle import Payment, Report
+from tests.unit.features.engine.brute_force import Payment, Report
 
 MerchantEvent = tuple[str, int] | Report
 """A transaction, as id and event time, or a label."""

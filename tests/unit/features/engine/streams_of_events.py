@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from features.definitions import Caps
-from tests.unit.features.engine.oracle import D, H, M, Payment, Report
+from tests.unit.features.engine.brute_force import D, H, M, Payment, Report
 
 STREAMS = settings().max_examples // 8
 START = 1_750_000_000_000

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from features.definitions import CAPS, MERCHANT_FEATURES, Caps
 from features.engine.state import MerchantState, StateBytesError, Values
-from tests.unit.features.engine.folds import MerchantEvent, fold_event
-from tests.unit.features.engine.oracle import (
+from tests.unit.features.engine.brute_force import (
     DELAY,
     MERCHANT_WINDOWS,
     Answer,
@@ -18,6 +17,7 @@ from tests.unit.features.engine.oracle import (
     MerchantOracle,
     Report,
 )
+from tests.unit.features.engine.folds import MerchantEvent, fold_event
 from tests.unit.features.engine.streams_of_events import (
     SMALL_CAPS,
     START,

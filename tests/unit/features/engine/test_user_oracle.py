@@ -10,8 +10,16 @@ from hypothesis import strategies as st
 
 from features.definitions import CAPS, USER_FEATURES, Caps
 from features.engine.state import StateBytesError, UserState, Values
+from tests.unit.features.engine.brute_force import (
+    USER_WINDOWS,
+    Answer,
+    D,
+    H,
+    M,
+    Payment,
+    UserOracle,
+)
 from tests.unit.features.engine.folds import fold_payment, peek_payment
-from tests.unit.features.engine.oracle import USER_WINDOWS, Answer, D, H, M, Payment, UserOracle
 from tests.unit.features.engine.streams_of_events import (
     SMALL_CAPS,
     asked,

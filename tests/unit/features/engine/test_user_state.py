@@ -6,9 +6,9 @@ import pytest
 
 from features.definitions import USER_FEATURES, Caps
 from features.engine.state import StateBytesError, UserState
-from features.engine.state_bytes import Form, Header, pack_header, pack_ints, pack_texts
+from tests.oracle.state_bytes import Form, Header, pack_header, pack_ints, pack_texts
+from tests.unit.features.engine.brute_force import USER_WINDOWS, D, H, M, Payment
 from tests.unit.features.engine.folds import fold_payment, peek_payment
-from tests.unit.features.engine.oracle import USER_WINDOWS, D, H, M, Payment
 from tests.unit.features.engine.streams_of_events import AMOUNT_MAX, SMALL_CAPS, START
 
 USER_NAMES = [feature.name for feature in USER_FEATURES]
@@ -177,7 +177,7 @@ def test_more_merchants_than_the_cap_give_a_lower_bound_that_says_so() -> None:
     assert "user_merchant_distinct_5m" not in values.approximate
 
 
-@pytest.mark.parametrize("amount", [AMOUNT_MAX, 2**62, 2**64])
+@pytest.mark.parametrize("amount", [AMOUNT_MAX, 2**53, 2**62, 2**63 - 1])
 def test_sums_are_exact_beyond_64_bits(amount: int) -> None:
     state = UserState()
     for n in range(9):
@@ -186,6 +186,13 @@ def test_sums_are_exact_beyond_64_bits(amount: int) -> None:
     assert values.features["user_amount_sum_1h"] == 9 * amount
     late = fold_payment(state, Payment("late", "m", amount, START + 1))
     assert late.features["user_amount_sum_1h"] == 2 * amount
+
+
+def test_an_amount_beyond_63_bits_is_refused_and_changes_nothing() -> None:
+    state = UserState()
+    with pytest.raises(OverflowError):
+        fold_payment(state, Payment("tx", "m", 2**63, START))
+    assert state.encode() == UserState().encode()
 
 
 def test_a_user_never_seen_has_counts_of_zero_and_no_mean() -> None:
@@ -236,7 +243,7 @@ def test_a_state_of_the_former_online_form_is_exact_as_of_its_newest_event_or_la
     state = UserState()
     for n, merchant in enumerate(("m-a", "m-b")):
         fold_payment(state, Payment(f"tx-{n}", merchant, 5, START + n * M))
-    former = UserState.decode(former_online_bytes(state))
+    former = UserState.decode(former_online_bytes(state, visits=2))
     for later in (0, 1, 4 * M, D):
         assert former.read(as_of_ms=START + M + later) == state.read(as_of_ms=START + M + later)
     assert former.read(as_of_ms=START + M - 1).approximate == tuple(USER_NAMES)
@@ -244,10 +251,13 @@ def test_a_state_of_the_former_online_form_is_exact_as_of_its_newest_event_or_la
         former.encode_online()
 
 
-def former_online_bytes(state: UserState) -> bytes:
-    """The bytes that earlier versions wrote: without the last three sections, the log of visits."""
+def former_online_bytes(state: UserState, *, visits: int) -> bytes:
+    """The bytes that earlier versions wrote: without the last three sections, the log of visits.
+
+    As many visits of as many merchants are in the log.
+    """
     data = state.encode_online()
-    log = pack_texts([]) + pack_ints(range(len(state._merchants._visit_merchants))) + pack_ints([])
+    log = pack_texts([]) + pack_ints(range(visits)) + pack_ints([])
     header = Header(b"u", Form.ONLINE_AT_NEWEST, state.sequence, state.newest_ms)
     header_bytes = pack_header(header)
     return header_bytes + data[len(header_bytes) : -len(log)]

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from features.definitions import CAPS, USER_FEATURES, Aggregate, Caps
-from features.engine.aggregates import Plan
-from features.engine.distinct import DistinctMerchants
-from features.engine.identity import IdMemory
-from features.engine.state_bytes import Form, Header, StateReader, pack_header
-from features.engine.timeline import Timeline
 from features.engine.values import Values
-from features.engine.windows import spans_of
+from tests.oracle.aggregates import Plan
+from tests.oracle.distinct import DistinctMerchants
+from tests.oracle.identity import IdMemory
+from tests.oracle.state_bytes import Form, Header, StateReader, pack_header
+from tests.oracle.timeline import Timeline
+from tests.oracle.windows import spans_of
 
 _KIND = b"u"
 _SPANS = spans_of(f for f in USER_FEATURES if f.aggregate != "distinct")

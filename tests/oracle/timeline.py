@@ -23,9 +23,9 @@ from itertools import accumulate, pairwise
 from types import MappingProxyType
 
 from features.definitions import EVENTS_MAX, LATENESS_MS, TILES_PER_WINDOW
-from features.engine.state_bytes import StateReader, pack_ints
-from features.engine.tiles import Run, TileGrid
-from features.engine.windows import NEVER_MS, Edges, Span
+from tests.oracle.state_bytes import StateReader, pack_ints
+from tests.oracle.tiles import Run, TileGrid
+from tests.oracle.windows import NEVER_MS, Edges, Span
 
 NOT_MOVED: Mapping[int, Edges] = MappingProxyType({})
 _RUNNING_MAX = (1 << 63) - 1

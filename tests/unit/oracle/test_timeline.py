@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.definitions import DAY_MS, HOUR_MS
-from features.engine.state_bytes import Form, Header, StateReader, pack_header
-from features.engine.timeline import Timeline
-from features.engine.windows import Edges, Span
+from tests.oracle.state_bytes import Form, Header, StateReader, pack_header
+from tests.oracle.timeline import Timeline
+from tests.oracle.windows import Edges, Span
 from tests.unit.features.engine.streams_of_events import START, on_many_streams, on_streams
 
 MINUTE = Span(60_000, 0)

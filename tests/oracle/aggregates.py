@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from features.definitions import Aggregate, Velocity
-from features.engine.windows import Span
-
-FeatureValue = int | float | None
+from features.engine.values import FeatureValue
+from tests.oracle.windows import Span
 
 
 def read_count(count: int, _total: int) -> int:

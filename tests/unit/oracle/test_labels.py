@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from features.definitions import DAY_MS
-from features.engine.labels import FraudLabels, Labelled
-from features.engine.windows import BEFORE_ALL_MS, Span
+from tests.oracle.labels import FraudLabels, Labelled
+from tests.oracle.windows import BEFORE_ALL_MS, Span
 from tests.unit.features.engine.streams_of_events import START
 
 SPANS = (Span(DAY_MS, 7 * DAY_MS),)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.engine import state_bytes
-from features.engine.state_bytes import (
+from tests.oracle import state_bytes
+from tests.oracle.state_bytes import (
     Form,
     Header,
     StateBytesError,
