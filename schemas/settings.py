@@ -154,8 +154,8 @@ class Settings(BaseSettings):
     batching_delay_ms: Annotated[int, Field(ge=0, le=1_000)] = Field(
         default=20,
         description="Longest time, in ms, that events wait to form a batch before the velocity job "
-        "reads them, and that finished rows wait for the rest of their batch. Less lowers the "
-        "latency, more lowers CPU use; 0 turns batching off.",
+        "reads them, and again before it computes them while more arrive. Less lowers the latency, "
+        "more lowers CPU use; 0 turns batching off.",
     )
     online_flush_ms: PositiveInt = Field(
         default=200,
@@ -172,6 +172,11 @@ class Settings(BaseSettings):
     )
     feast_project: Name = Field(
         default="weir", description="Feast project; part of every online store key."
+    )
+
+    label_check_s: PositiveInt = Field(
+        default=30,
+        description="How often, in seconds, the label checker looks for new labels.",
     )
 
     materialize_poll_s: PositiveInt = Field(

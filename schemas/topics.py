@@ -31,6 +31,11 @@ HEADER_REPLAY = "weir-replay"
 REPLAY_HEADER = (HEADER_REPLAY, b"1")
 """Header of each record of a replay; its event time may be ahead of the clock."""
 
+HEADER_CORRECTS = "weir-corrects"
+"""Header of a label that the label checker sent: which label named the wrong merchant."""
+HEADER_LABELLED_BY = "weir-labelled-by"
+"""Header of a label that a person sent with `weir label`: who it was, UTF-8."""
+
 HEADER_TYPE = "ce_type"
 OWN_TYPES_START = "weir."
 """What the types of Weir's own records begin with."""

@@ -58,6 +58,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.decisions:predict",
         "Score a transaction without sending it. Nothing is stored.",
     ),
+    "label": (
+        "infra.cli.label:label",
+        "Report that a transaction was fraud, or was not; looks up its merchant and its time.",
+    ),
     "archive status": (
         "infra.cli.archive:status",
         "Show how many rows and files the archive has, and how far it is behind the logs.",

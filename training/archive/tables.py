@@ -20,6 +20,11 @@ BACKFILLED: Final = "backfilled_features"
 """Feature rows of the present definitions that `weir backfill` computed to replace rows of other
 definitions. They are in no log; each has the log offset and the times of the row it replaces."""
 
+LABEL_CORRECTIONS: Final = "label_corrections"
+"""Labels that named another merchant than their transaction's, with the right one. The label
+checker (`operations.labels`) has sent the right label to the topic. The offsets are the wrong
+label's."""
+
 DAY: Final = "event_date"
 """The column by which tables are partitioned: the day of the event time, UTC. For a record that
 cannot be decoded it is the day of Kafka's timestamp."""
@@ -115,6 +120,16 @@ SCHEMAS: Final = {
     FEATURES: pa.schema([*_FEATURE_ROW, *_PLACE]),
     DECISIONS: pa.schema([*_DECISION, *_PLACE]),
     BACKFILLED: pa.schema([*_FEATURE_ROW, *_PLACE]),
+    LABEL_CORRECTIONS: pa.schema(
+        [
+            *_LABEL,
+            pa.field("reported_merchant_id", pa.string()),
+            pa.field("log_partition", pa.int32()),
+            pa.field("log_offset", pa.int64()),
+            pa.field("corrected_at_ms", pa.int64()),
+            pa.field(DAY, pa.date32()),
+        ]
+    ),
 }
 """The columns of each table. Times are ms since 1970 UTC, money is in minor units."""
 

@@ -1,0 +1,1 @@
+"""Labels that people report, and labels that name the wrong merchant."""
