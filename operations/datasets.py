@@ -19,6 +19,7 @@ def build_and_log(
     *,
     first_ms: int,
     end_ms: int,
+    as_of_ms: int,
     same_archive_as: str | None,
     is_logged: bool,
     on_built: Callable[[Dataset], None],
@@ -29,6 +30,7 @@ def build_and_log(
         settings: where archive and MLflow are.
         first_ms: earliest event time, ms since 1970 UTC, included.
         end_ms: first event time that is not included any more.
+        as_of_ms: the clock, or an earlier time, ms since 1970 UTC.
         same_archive_as: text of an earlier data set's report; no more of the archive is read than
             that one did. None: all of it.
         is_logged: whether it goes to MLflow.
@@ -47,6 +49,8 @@ def build_and_log(
     archive = None
     if same_archive_as is not None:
         archive = ArchiveVersion.from_json(json.loads(same_archive_as)["version"]["archive"])
-    dataset = build_dataset(settings, first_ms=first_ms, end_ms=end_ms, archive=archive)
+    dataset = build_dataset(
+        settings, first_ms=first_ms, end_ms=end_ms, as_of_ms=as_of_ms, archive=archive
+    )
     on_built(dataset)
     return log_dataset(settings, dataset) if is_logged else None

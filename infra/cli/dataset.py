@@ -8,7 +8,8 @@ import typer
 
 from infra.cli.deployment import deployment_settings
 from infra.cli.output import say
-from infra.cli.times import DAY_FORMATS, day_ms
+from infra.cli.times import DAY_FORMATS, AsOf, as_of_ms, day_ms
+from infra.simulation.clock import WallClock
 from operations.datasets import build_and_log
 from training.datasets.dataset import Dataset
 
@@ -22,6 +23,7 @@ def build(
         datetime,
         typer.Option("--until", formats=DAY_FORMATS, help="First day no longer included, UTC."),
     ],
+    as_of: AsOf = None,
     out: Annotated[Path | None, typer.Option(help="Write the rows here, as Parquet.")] = None,
     version_of: Annotated[
         Path | None,
@@ -46,6 +48,7 @@ def build(
         deployment_settings(),
         first_ms=day_ms(from_day),
         end_ms=day_ms(until_day),
+        as_of_ms=as_of_ms(as_of, now_ms=WallClock().now_ms()),
         same_archive_as=None if version_of is None else version_of.read_text(encoding="utf-8"),
         is_logged=log,
         on_built=on_built,

@@ -5,12 +5,21 @@ All are UTC; the rest of the code knows only ms since 1970.
 
 import re
 from datetime import UTC, datetime
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from features.definitions import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from infra.cli.failures import UsageError
 
 DAY_FORMATS: Final = ["%Y-%m-%d"]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        help="Look at the history as it was known then: a day or a moment, UTC; now by default.",
+    ),
+]
 
 _UNITS_MS: Final = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
@@ -34,6 +43,28 @@ def parse_moment_ms(option: str, text: str | None) -> int | None:
         raise UsageError(f"{option} {text!r} is not a date such as 2018-05-01: {error}") from error
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(aware.timestamp() * 1_000)
+
+
+def as_of_ms(text: str | None, *, now_ms: int) -> int:
+    """Give the time that ``--as-of`` names, in ms since 1970 UTC; the clock if it is not given.
+
+    Raises:
+        UsageError: it is not ISO 8601, or after the clock.
+
+    Examples:
+        >>> as_of_ms("2018-10-01", now_ms=1_795_392_000_123)
+        1538352000000
+        >>> as_of_ms(None, now_ms=1_795_392_000_123)
+        1795392000123
+    """
+    named_ms = parse_moment_ms("--as-of", text)
+    if named_ms is None:
+        return now_ms
+    if named_ms > now_ms:
+        raise UsageError(
+            f"--as-of {text} is after the clock, {shown_moment(now_ms)}; give an earlier time"
+        )
+    return named_ms
 
 
 def parse_duration_ms(text: str) -> int:

@@ -9,7 +9,7 @@ import typer
 from infra.cli.deployment import deployment_settings
 from infra.cli.failures import EXIT_DIFFERENT
 from infra.cli.output import out, say
-from infra.cli.times import DAY_FORMATS, day_ms, parse_duration_ms
+from infra.cli.times import DAY_FORMATS, AsOf, as_of_ms, day_ms, parse_duration_ms
 from infra.cli.training_options import TrainingOptions
 from infra.simulation.clock import WallClock
 from infra.simulation.interrupt import clock_until_interrupted
@@ -57,6 +57,7 @@ def train(
     until_day: Until = None,
     report: Report = None,
     days: Days = None,
+    as_of: AsOf = None,
     source: Read = Source.DATASET,
     choose: Annotated[
         bool, typer.Option("--choose", help="Choose the forest's parameters first: nine fits more.")
@@ -79,6 +80,7 @@ def train(
         end_ms=None if until_day is None else day_ms(until_day),
         days=days,
         report=report,
+        as_of_ms=None if as_of is None else as_of_ms(as_of, now_ms=WallClock().now_ms()),
         keep_immature=keep_immature,
         is_repeated=every is not None,
     )

@@ -12,11 +12,12 @@ class TrainingOptions:
     """The options as they were given; None: not given.
 
     Attributes:
-        source: where to read; all but ``keep_immature`` and ``is_repeated`` describe a data set.
+        source: where to read; ``first_ms`` to ``report`` describe a data set.
         first_ms: earliest event time, ms since 1970 UTC, included.
         end_ms: first event time that is not included any more.
         days: how many of the most recent days whose labels are mature.
         report: file with the report of a data set to make again.
+        as_of_ms: look at the history as it was known then, ms since 1970 UTC.
         keep_immature: count young rows as legitimate unless reported; log and archive only.
         is_repeated: the training runs again and again.
     """
@@ -26,6 +27,7 @@ class TrainingOptions:
     end_ms: int | None = None
     days: int | None = None
     report: Path | None = None
+    as_of_ms: int | None = None
     keep_immature: bool = False
     is_repeated: bool = False
 
@@ -45,6 +47,7 @@ class TrainingOptions:
             end_ms=self.end_ms,
             days=self.days or DAYS,
             report=report,
+            as_of_ms=self.as_of_ms,
             keep_immature=self.keep_immature,
         )
 
@@ -66,6 +69,10 @@ class TrainingOptions:
             raise UsageError(
                 "a data set has no young rows; --keep-immature goes with --source log or archive"
             )
+        if self.as_of_ms is not None and self.report is not None:
+            raise UsageError("--dataset has an as-of of its own; leave --as-of out")
+        if self.as_of_ms is not None and self.is_repeated:
+            raise UsageError("--as-of names the same time each time; leave it out with --every")
         if self.is_repeated and named and named != ["--days"]:
             raise UsageError(
                 f"{named[0]} name the same rows each time; with --every give --days, which moves on"

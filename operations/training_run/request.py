@@ -33,6 +33,8 @@ class Rows:
         first_ms: earliest event time of the data set, ms since 1970 UTC, included; None: `days`.
         end_ms: first event time that is not included any more; None: `days`.
         days: how many of the most recent days whose labels are mature.
+        as_of_ms: look at the history as it was known then, ms since 1970 UTC; None: the clock. Not
+            for a report, which has its own.
         report: text of an earlier data set's report, to make the same rows again; None: not given.
         maturity_ms: age, ms, from which on a row without a label counts as legitimate; log and
             archive only.
@@ -43,6 +45,7 @@ class Rows:
     first_ms: int | None = None
     end_ms: int | None = None
     days: int = DAYS
+    as_of_ms: int | None = None
     report: str | None = None
     maturity_ms: int = MATURITY_MS
     keep_immature: bool = False

@@ -17,12 +17,13 @@ from training.datasets.read_log import read_feature_rows, read_labels
 from training.datasets.selection import newest_dataset, rebuild_dataset
 
 
-def make_dataset(settings: Settings, rows: Rows) -> Dataset:
+def make_dataset(settings: Settings, rows: Rows, *, now_ms: int) -> Dataset:
     """Make the data set that was asked for.
 
     Args:
         settings: where the archive is.
         rows: a report wins over a range, a range over days.
+        now_ms: the clock, ms since 1970 UTC.
 
     Raises:
         TrainingDataError: there are no such rows, or they cannot become a model.
@@ -30,17 +31,21 @@ def make_dataset(settings: Settings, rows: Rows) -> Dataset:
     """
     if rows.report is not None:
         return rebuild_dataset(settings, rows.report)
+    as_of_ms = _as_of_ms(rows, now_ms)
     if rows.first_ms is not None and rows.end_ms is not None:
-        return build_dataset(settings, first_ms=rows.first_ms, end_ms=rows.end_ms)
-    return newest_dataset(settings, days=rows.days)
+        return build_dataset(
+            settings, first_ms=rows.first_ms, end_ms=rows.end_ms, as_of_ms=as_of_ms
+        )
+    return newest_dataset(settings, days=rows.days, as_of_ms=as_of_ms)
 
 
-def read_labelled_rows(settings: Settings, rows: Rows) -> pd.DataFrame:
+def read_labelled_rows(settings: Settings, rows: Rows, *, now_ms: int) -> pd.DataFrame:
     """Read everything in the log or in the archive, with labels but without batch features.
 
     Args:
         settings: where Kafka and the archive are.
         rows: the log is up to the minute; the archive needs no Kafka.
+        now_ms: the clock, ms since 1970 UTC.
 
     Raises:
         NoFeatureRowsError: there is nothing to learn from.
@@ -48,12 +53,23 @@ def read_labelled_rows(settings: Settings, rows: Rows) -> pd.DataFrame:
         KafkaUnreachableError: Kafka does not answer.
         NoArchiveError: nothing has been archived yet.
     """
+    as_of_ms = _as_of_ms(rows, now_ms)
     if rows.source is Source.ARCHIVE:
         url = settings.archive_url
-        features, labels = archived_feature_rows(url), archived_labels(url)
+        features, labels = archived_feature_rows(url), archived_labels(url, as_of_ms=as_of_ms)
     else:
-        labels = read_labels(settings.kafka_bootstrap, limits=Limits.from_settings(settings))
+        limits = Limits.from_settings(settings)
+        labels = read_labels(settings.kafka_bootstrap, limits=limits, as_of_ms=as_of_ms)
         features = read_feature_rows(settings.kafka_bootstrap)
     return join_labels(
-        features, labels, maturity_ms=rows.maturity_ms, keep_immature=rows.keep_immature
+        features,
+        labels,
+        as_of_ms=as_of_ms,
+        maturity_ms=rows.maturity_ms,
+        keep_immature=rows.keep_immature,
     )
+
+
+def _as_of_ms(rows: Rows, now_ms: int) -> int:
+    """The time to look from; never after the clock, which would make young rows mature."""
+    return now_ms if rows.as_of_ms is None else min(rows.as_of_ms, now_ms)

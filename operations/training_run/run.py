@@ -66,7 +66,8 @@ def train(
     Args:
         settings: where Kafka, archive, Redis and MLflow are, and the names of model and aliases.
         rows: which rows.
-        now_ms: the clock, ms since 1970 UTC.
+        now_ms: the clock, ms since 1970 UTC; rows are mature as of it, unless `rows` name an
+            earlier time.
         plan: how to train; None for the defaults.
         say: takes a sentence about what happens besides.
 
@@ -83,10 +84,10 @@ def train(
         say(f"deleted run {run_id} of a training that was not finished")
     plan = plan or Plan()
     if rows.source is Source.DATASET:
-        dataset = make_dataset(settings, rows)
+        dataset = make_dataset(settings, rows, now_ms=now_ms)
         about: dict[str, object] = {"maturity_ms": dataset.version.maturity_ms}
         return train_on(dataset.table, settings, plan=plan, about=about, dataset=dataset)
-    table = read_labelled_rows(settings, rows)
+    table = read_labelled_rows(settings, rows, now_ms=now_ms)
     about = {"maturity_ms": rows.maturity_ms, "keep_immature": rows.keep_immature}
     return train_on(table, settings, plan=plan, about=about)
 

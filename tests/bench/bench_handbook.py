@@ -155,7 +155,12 @@ def exported(path: Path, transactions: pd.DataFrame) -> pd.DataFrame:
 def archived(url: str) -> pd.DataFrame:
     """Read rows and labels from the archive, joined as a training joins them."""
     # The newest rows have no later ones to be mature by; all reports are there.
-    return join_labels(archived_feature_rows(url), archived_labels(url), keep_immature=True)
+    return join_labels(
+        archived_feature_rows(url),
+        archived_labels(url),
+        as_of_ms=time.time_ns() // 1_000_000,
+        keep_immature=True,
+    )
 
 
 def built(url: str, transactions: pd.DataFrame) -> pd.DataFrame:
@@ -167,6 +172,7 @@ def built(url: str, transactions: pd.DataFrame) -> pd.DataFrame:
         first_ms=first_day * DAY_MS,
         # So late that every report is known; and no row is too young, as for an archive.
         end_ms=(last_day + 1 + WEEK_DAYS) * DAY_MS,
+        as_of_ms=time.time_ns() // 1_000_000,
         maturity_ms=0,
     )
     print(json.dumps(json.loads(dataset.report())), flush=True)

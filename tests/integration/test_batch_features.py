@@ -169,7 +169,11 @@ def of_batch(decision: Decision) -> dict[str, int | float | None]:
 
 def test_a_decision_sees_what_the_data_set_of_its_day_has(settings: Settings) -> None:
     table = build_dataset(
-        settings, first_ms=DAY_START_MS, end_ms=DAY_START_MS + DAY_MS, maturity_ms=DAY_MS
+        settings,
+        first_ms=DAY_START_MS,
+        end_ms=DAY_START_MS + DAY_MS,
+        as_of_ms=DAY_START_MS + 2 * DAY_MS,
+        maturity_ms=DAY_MS,
     ).table
     decisions = decide_in_batches(settings, of_the_day())
     assert [d.transaction_id for d in decisions] == table["transaction_id"].tolist()

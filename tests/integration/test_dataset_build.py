@@ -15,7 +15,7 @@ from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS
 from schemas.codec import encode_label
 from schemas.label import Label
-from schemas.output_codec import encode_feature_row
+from schemas.output_codec import decode_feature_row, encode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURES, LABELS
 from tests.archives import append_values
@@ -28,6 +28,7 @@ from training.archive.version import ArchiveVersion
 from training.datasets.build import build_dataset
 from training.datasets.dataset import COLUMNS, Dataset
 from training.datasets.labelled_rows import MATURITY_MS, join_labels
+from training.datasets.selection import newest_dataset
 from training.errors import (
     EmptyRangeError,
     FutureFeaturesError,
@@ -40,6 +41,9 @@ from training.errors import (
 START_MS = 20_500 * DAY_MS
 DAYS = 18
 END_MS = START_MS + 10 * DAY_MS
+CLOCK_MS = START_MS + DAYS * DAY_MS
+FAR_MS = 253_402_300_799_000
+"""A time in the year 9999."""
 HOUR_MS = 3_600_000
 PER_DAY = 6
 
@@ -78,7 +82,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def build(settings: Settings, **changes: object) -> Dataset:
-    arguments = {"first_ms": START_MS, "end_ms": END_MS, **changes}
+    arguments = {"first_ms": START_MS, "end_ms": END_MS, "as_of_ms": CLOCK_MS, **changes}
     return build_dataset(settings, **arguments)  # type: ignore[arg-type]
 
 
@@ -157,10 +161,33 @@ def test_labels_observed_after_all_rows_were_mature_are_left_out(settings: Setti
 
 def test_young_rows_are_left_out_and_counted(settings: Settings) -> None:
     dataset = build(settings, end_ms=START_MS + DAYS * DAY_MS)
-    newest_ms = START_MS + (DAYS * PER_DAY - 1) * (DAY_MS // PER_DAY)
-    assert dataset.version.as_of_ms == newest_ms
-    assert dataset.table["event_time_ms"].max() == newest_ms - MATURITY_MS
-    assert dataset.immature == 7 * PER_DAY
+    assert dataset.version.as_of_ms == CLOCK_MS
+    assert dataset.table["event_time_ms"].max() == CLOCK_MS - MATURITY_MS
+    assert dataset.immature == 7 * PER_DAY - 1
+
+
+def test_an_event_or_report_of_the_far_future_makes_no_row_mature(settings: Settings) -> None:
+    whole = {"end_ms": START_MS + DAYS * DAY_MS}
+    before, newest = build(settings, **whole), newest_dataset(settings, days=5, as_of_ms=CLOCK_MS)
+    row = decode_feature_row(ROWS[0])
+    far = replace(row.transaction, transaction_id="far", event_time_ms=FAR_MS)
+    far_row = encode_feature_row(replace(row, transaction=far))
+    append_values(settings.archive_url, FEATURES, [far_row], start=len(ROWS))
+    report = encode_label(Label("far", "m-1", FAR_MS, FAR_MS, is_fraud=True))
+    append_values(settings.archive_url, LABELS, [report], start=len(LABELLED))
+    after = build(settings, **whole)
+    assert after.version.as_of_ms == CLOCK_MS
+    pd.testing.assert_frame_equal(after.table, before.table)
+    again = newest_dataset(settings, days=5, as_of_ms=CLOCK_MS)
+    assert again.version.end_ms == newest.version.end_ms == CLOCK_MS - MATURITY_MS
+    pd.testing.assert_frame_equal(again.table, newest.table)
+
+
+def test_an_old_history_has_a_newest_data_set_with_an_as_of(settings: Settings) -> None:
+    years_later_ms = CLOCK_MS + 3_000 * DAY_MS
+    with pytest.raises(NoFeatureRowsError, match="--as-of"):
+        newest_dataset(settings, days=5, as_of_ms=years_later_ms)
+    assert len(newest_dataset(settings, days=5, as_of_ms=CLOCK_MS).table) == 5 * PER_DAY
 
 
 def test_repeats_are_left_out_and_counted(settings: Settings) -> None:

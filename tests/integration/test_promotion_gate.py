@@ -45,6 +45,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning",
 )
 
+AS_OF = "2026-03-27"
+"""The last day of the history."""
 REASON = "parity is not 0: feature_log has 1 mismatched"
 COMMAND_S_MAX = 120
 
@@ -133,14 +135,14 @@ def test_the_gate_itself_is_closed(deployment: Deployment) -> None:
     # The archive, the decisions and the rows of training copy the wrong value.
     assert gate.reason == (
         f"{REASON}, decisions has 1 mismatched, training_rows has 1 mismatched, "
-        "archived_rows has 1 mismatched"
+        "archived_rows has 1 mismatched; first: t77"
     )
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        (),
+        ("--as-of", AS_OF),
         ("--source", "log", "--keep-immature"),
         ("--source", "archive", "--keep-immature"),
     ],
@@ -155,7 +157,7 @@ def test_weir_train(deployment: Deployment, options: tuple[str, ...]) -> None:
 
 def test_weir_train_every(deployment: Deployment) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "infra.cli.main", "train", "--every", "1d"],
+        [sys.executable, "-m", "infra.cli.main", "train", "--every", "1d", "--days", "9999"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -124,11 +124,11 @@ def test_batch_features_are_columns_of_its_vectors(trained: Trained) -> None:
 def test_of_the_newest_days_those_that_are_old_enough_and_what_was_chosen_is_in_the_report(
     settings: Settings,
 ) -> None:
-    done = train(settings, "--days", "20", "--choose")
+    done = train(settings, "--days", "20", "--as-of", "2026-03-27", "--choose")
     assert done.exit_code == 0, done.output
     (version,) = versions_of(settings)
     made_of = json.loads(version.tags["dataset_version"])
-    # The archive ends within its last day; seven days before that, whole days begin to count.
+    # As of the first moment of the last day: whole days count that ended seven days before.
     assert made_of["end_ms"] == START_MS + (DAYS - 8) * DAY_MS
     assert made_of["first_ms"] == made_of["end_ms"] - 20 * DAY_MS
     assert int(version.tags["dataset_rows"]) == 20 * PER_DAY

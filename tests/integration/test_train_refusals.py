@@ -79,7 +79,11 @@ def test_a_missing_label_table_is_named_and_leaves_nothing(
     url = str(tmp_path / "archive")
     write_archive(url, FEATURES, true_system.features[:400])
     settings = settings.model_copy(update={"archive_url": url})
-    for options in (("--from", FROM, "--until", UNTIL), ("--days", "9"), ("--source", "archive")):
+    for options in (
+        ("--from", FROM, "--until", UNTIL),
+        ("--days", "9", "--as-of", "2026-03-08"),
+        ("--source", "archive"),
+    ):
         fails(train(settings, *options), f"{url}/labels", "weir archive rebuild")
     nothing_is_left(settings)
 

@@ -80,7 +80,8 @@ def read_range(
         raise NoFeatureRowsError(
             f"the archive at {url} holds {(~is_repeat).sum()} feature rows of the definitions "
             f"{DEFINITION_DIGEST}, none of them from {first_ms} ms up to {end_ms} ms; see how far "
-            "it reaches with `weir archive status`"
+            "it reaches with `weir archive status`, and name older days, or a time to look from, "
+            "with --as-of"
         )
     types = {"log_partition": "int64", **dict.fromkeys(FEATURE_NAMES, "float64")}
     return FeatureRows(table.astype(types), int((is_inside & is_repeat).sum()))

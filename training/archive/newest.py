@@ -1,49 +1,33 @@
 """How far the archive reaches in event time.
 
 Separate from the modules that use pandas, whose import costs a second and a hundred megabytes: the
-materializer asks often. Called by the materializer and by the data sets.
+materializer asks often. Called by the materializer.
 """
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pyarrow.compute as pc
 
-from schemas.topics import FEATURES, LABELS
-from training.archive.scan import LOG_OFFSET, scan
+from schemas.topics import FEATURES
 from training.archive.store import ArchiveTable
 from training.archive.tables import DAY
-from training.archive.version import ArchiveVersion
 from training.errors import NoArchiveError
 
 
-def archived_newest_ms(url: str, *, version: ArchiveVersion | None = None) -> int:
-    """Give the newest time in feature rows and labels, ms since 1970 UTC; 0 if there are none.
+def newest_event_ms(url: str, *, now_ms: int) -> int | None:
+    """Give the newest event time of the archived feature rows that is not after the clock.
+
+    Reads the newest day alone. A replay may contain events of any later time; they say nothing
+    about how far the archive reaches.
 
     Args:
         url: of the archive.
-        version: leave out what was archived later than this; None: read everything.
-
-    Raises:
-        NoArchiveError: nothing has been archived yet.
-        ArchiveUnreachableError: the storage failed.
-    """
-    newest_ms = 0
-    for name, column in ((FEATURES, "event_time_ms"), (LABELS, "observed_time_ms")):
-        until = None if version is None else version.next_offsets[name]
-        times = scan(url, name, [column, *LOG_OFFSET], until=until)[column]
-        newest_ms = max(newest_ms, pc.max(times).as_py() or 0)
-    return newest_ms
-
-
-def newest_event_ms(url: str) -> int | None:
-    """Give the newest event time of the archived feature rows, ms since 1970 UTC.
-
-    Reads the newest day alone.
+        now_ms: the clock, ms since 1970 UTC.
 
     Returns:
-        None if no row has been archived yet.
+        ms since 1970 UTC; None if no such row has been archived yet.
 
     Raises:
         ArchiveUnreachableError: the storage failed.
@@ -54,9 +38,13 @@ def newest_event_ms(url: str) -> int | None:
     except NoArchiveError:
         return None
     rows = table.dataset()
+    today = datetime.fromtimestamp(now_ms / 1_000, UTC).date()
+    known = pc.field("is_readable") & (pc.field("event_time_ms") <= now_ms)
     # Records that could not be decoded have a day, too, so the newest day may have no event.
     for day in sorted(map(date.fromisoformat, days), reverse=True):
-        wanted = pc.field("is_readable") & (pc.field(DAY) == pc.scalar(day))
+        if day > today:
+            continue
+        wanted = known & (pc.field(DAY) == pc.scalar(day))
         times = rows.to_table(columns=["event_time_ms"], filter=wanted)["event_time_ms"]
         if len(times):
             newest_ms: int = pc.max(times).as_py()

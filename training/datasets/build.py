@@ -6,8 +6,6 @@ Owns the promise that the same version gives the same bytes. Asks no server. Cal
 
 from __future__ import annotations
 
-import pyarrow.compute as pc
-
 from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS, DEFINITION_DIGEST
 from schemas.settings import Settings
@@ -21,7 +19,6 @@ from training.datasets.labelled_rows import (
     MATURITY_MS,
     check_null_share,
     join_labels,
-    newest_ms,
 )
 from training.datasets.lineage import code_version
 from training.datasets.version import DatasetVersion
@@ -33,19 +30,22 @@ def build_dataset(
     *,
     first_ms: int,
     end_ms: int,
+    as_of_ms: int,
     archive: ArchiveVersion | None = None,
     maturity_ms: int = MATURITY_MS,
 ) -> Dataset:
     """Build the data set of a range of event time.
 
-    Labels count as of the time at which the last row of the range is mature, or as of the newest
-    time in the archive if that is earlier. Batch features are computed here, from the same version
+    Labels count as of the time at which the last row of the range is mature, or as of `as_of_ms`
+    if that is earlier. Batch features are computed here, from the same version
     of the archive; the snapshots that `weir materialize` stored are not used.
 
     Args:
         settings: where the archive is.
         first_ms: earliest event time, included, ms since 1970 UTC.
         end_ms: end of the range, excluded, ms since 1970 UTC.
+        as_of_ms: the clock, or an earlier time, ms since 1970 UTC; what happened or was observed
+            later is not known.
         archive: how much of the archive to read; None: all of it.
         maturity_ms: age, ms, from which on a row is included.
 
@@ -68,8 +68,7 @@ def build_dataset(
     rows, repeats = read_range(url, first_ms=first_ms, end_ms=end_ms, version=archive)
     observations = archived_observations(url, version=archive)
     transactions = archived_transactions(url, version=archive)
-    newest = max(newest_ms(rows, observations), pc.max(transactions["event_time_ms"]).as_py())
-    as_of_ms = min(end_ms - 1 + maturity_ms, newest)
+    as_of_ms = min(end_ms - 1 + maturity_ms, as_of_ms)
     labels = latest_as_of(observations, as_of_ms)
     table = join_labels(rows, labels, maturity_ms=maturity_ms, as_of_ms=as_of_ms)
     days = range(first_ms // DAY_MS, (end_ms - 1) // DAY_MS + 1)

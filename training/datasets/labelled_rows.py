@@ -1,6 +1,7 @@
 """Joins labels to feature rows: which rows a model may learn from, and which tables are refused.
 
-Pure: the newest time in the log serves as the clock. A fraud report takes time to arrive, so
+Pure: the time as of which rows are mature is an argument, never taken from the data, because one
+event with a wrong time would move it. A fraud report takes time to arrive, so
 transactions younger than the maturity are left out, labelled or not: the few of them that have been
 reported already are not a fair sample. Called by `training.datasets.build` and by training.
 """
@@ -29,9 +30,9 @@ def join_labels(
     rows: pd.DataFrame,
     labels: pd.DataFrame,
     *,
+    as_of_ms: int,
     maturity_ms: int = MATURITY_MS,
     keep_immature: bool = False,
-    as_of_ms: int | None = None,
 ) -> pd.DataFrame:
     """Add to each mature row whether it is fraud.
 
@@ -43,12 +44,13 @@ def join_labels(
 
     Args:
         rows: as `training.datasets.read_log.feature_table` gives them.
-        labels: as `training.datasets.read_log.label_table` gives them, one row a transaction.
+        labels: as `training.datasets.read_log.label_table` gives them as of ``as_of_ms``, one row
+            a transaction.
+        as_of_ms: ages are counted from here, ms since 1970 UTC: the clock, or an earlier time.
+            Rows of a later time are left out.
         maturity_ms: age, ms, from which on a row is included; without a label it is legitimate.
         keep_immature: include younger rows, too, as the cell in brackets says. Some of them are
             labelled wrongly; meant for a demo, whose whole history is young.
-        as_of_ms: ages are counted from here, ms since 1970 UTC; None: the newest time in the
-            tables.
 
     Returns:
         The included rows with ``is_fraud`` (bool), ordered by event time; ties keep the order of
@@ -60,16 +62,15 @@ def join_labels(
         NullShareError: a column has too many nulls.
         FutureFeaturesError: a row's event time is after the observation of its label.
     """
-    if as_of_ms is None:
-        as_of_ms = newest_ms(rows, labels)
     known = labels.set_index("transaction_id")["is_fraud"]
     fraud = rows["transaction_id"].map(known)
-    is_included = (as_of_ms - rows["event_time_ms"] >= maturity_ms) | keep_immature
+    age_ms = as_of_ms - rows["event_time_ms"]
+    is_included = age_ms >= (0 if keep_immature else maturity_ms)
     table = rows[is_included].assign(is_fraud=fraud[is_included].eq(other=True))
     if table.empty:
         raise NoFeatureRowsError(
             f"none of {len(rows)} feature rows is {maturity_ms} ms old (maturity_ms) at "
-            f"{as_of_ms} ms; wait, or keep young rows"
+            f"{as_of_ms} ms; wait, keep young rows, or give a later as-of"
         )
     frauds = int(table["is_fraud"].sum())
     if frauds in (0, len(table)):
@@ -80,12 +81,6 @@ def join_labels(
     check_null_share(table)
     check_label_times(table, labels)
     return table.sort_values("event_time_ms", kind="stable").reset_index(drop=True)
-
-
-def newest_ms(rows: pd.DataFrame, labels: pd.DataFrame) -> int:
-    """Give the newest event or observation time, ms since 1970 UTC."""
-    observed_ms = int(labels["observed_time_ms"].max()) if len(labels) else 0
-    return max(int(rows["event_time_ms"].max()), observed_ms)
 
 
 def check_null_share(table: pd.DataFrame) -> None:

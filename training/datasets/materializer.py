@@ -50,7 +50,8 @@ def due_snapshot_ms(*, now_ms: int, newest_event_ms: int, delay_ms: int) -> int:
 
     Args:
         now_ms: the clock, ms since 1970 UTC.
-        newest_event_ms: newest event time in the archive, ms since 1970 UTC.
+        newest_event_ms: newest event time in the archive that is not after the clock, ms since
+            1970 UTC.
         delay_ms: time to wait for late events.
 
     Examples:
@@ -114,7 +115,7 @@ def materialize_what_is_due(settings: Settings, *, now_ms: int) -> bool:
     # Imported here: the process that stays does not need it.
     from training.archive.newest import newest_event_ms  # noqa: PLC0415
 
-    newest_ms = newest_event_ms(settings.archive_url)
+    newest_ms = newest_event_ms(settings.archive_url, now_ms=now_ms)
     if newest_ms is None:
         return False
     due_ms = due_snapshot_ms(

@@ -41,13 +41,14 @@ def read_feature_rows(bootstrap: str) -> pd.DataFrame:
     return feature_table(read_log(bootstrap, FEATURES, values_only=True))
 
 
-def read_labels(bootstrap: str, *, limits: Limits) -> pd.DataFrame:
+def read_labels(bootstrap: str, *, limits: Limits, as_of_ms: int | None = None) -> pd.DataFrame:
     """Read the labels; see `label_table` for what comes back.
 
     Raises:
         KafkaUnreachableError: Kafka does not answer, or the topic is missing.
     """
-    return label_table(read_log(bootstrap, LABELS, values_only=True), limits=limits)
+    records = read_log(bootstrap, LABELS, values_only=True)
+    return label_table(records, limits=limits, as_of_ms=as_of_ms)
 
 
 def feature_table(records: Iterable[Record]) -> pd.DataFrame:
@@ -105,7 +106,9 @@ def _usable_row(value: bytes | None) -> FeatureRow | None:
     return row
 
 
-def label_table(records: Iterable[Record], *, limits: Limits) -> pd.DataFrame:
+def label_table(
+    records: Iterable[Record], *, limits: Limits, as_of_ms: int | None = None
+) -> pd.DataFrame:
     """Make the table of labels: the latest observation of each transaction.
 
     `training.archive.labels` says which observation that is. Labels that the stream refused as
@@ -114,6 +117,7 @@ def label_table(records: Iterable[Record], *, limits: Limits) -> pd.DataFrame:
     Args:
         records: of the labels, each partition in offset order.
         limits: the stream's.
+        as_of_ms: leave out what was observed later, ms since 1970 UTC; None: read everything.
 
     Returns:
         Columns `LABEL_COLUMNS`, one row a transaction.
@@ -136,4 +140,4 @@ def label_table(records: Iterable[Record], *, limits: Limits) -> pd.DataFrame:
             )
         )
     observations = with_intervals(pd.DataFrame(rows, columns=list(LABEL_COLUMNS)))
-    return latest_as_of(observations, None)
+    return latest_as_of(observations, as_of_ms)

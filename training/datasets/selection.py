@@ -9,7 +9,6 @@ import json
 
 from features.definitions import DAY_MS, DEFINITION_DIGEST
 from schemas.settings import Settings
-from training.archive.newest import archived_newest_ms
 from training.archive.version import ArchiveVersion, archive_version
 from training.datasets.build import build_dataset
 from training.datasets.dataset import Dataset
@@ -18,12 +17,14 @@ from training.datasets.version import DatasetVersion
 from training.errors import DatasetReportError
 
 
-def newest_dataset(settings: Settings, *, days: int, maturity_ms: int = MATURITY_MS) -> Dataset:
+def newest_dataset(
+    settings: Settings, *, days: int, as_of_ms: int, maturity_ms: int = MATURITY_MS
+) -> Dataset:
     """Build the data set of the most recent days whose labels are mature.
 
     ::
 
-        archive   ------------------------------------------------->|  newest time
+        time      ------------------------------------------------->|  as_of_ms
         range          [ day | day | ... | day )<---- maturity ---->|
 
     The days are whole (UTC), so the data set stays the same until the next day is mature.
@@ -31,6 +32,7 @@ def newest_dataset(settings: Settings, *, days: int, maturity_ms: int = MATURITY
     Args:
         settings: where the archive is.
         days: how many, at least 1.
+        as_of_ms: the clock, or an earlier time, ms since 1970 UTC.
         maturity_ms: as for `build_dataset`.
 
     Raises:
@@ -38,12 +40,12 @@ def newest_dataset(settings: Settings, *, days: int, maturity_ms: int = MATURITY
         FutureFeaturesError: as `build_dataset` raises them.
     """
     archive = archive_version(settings.archive_url)
-    newest = archived_newest_ms(settings.archive_url, version=archive)
-    end_ms = (newest + 1 - maturity_ms) // DAY_MS * DAY_MS
+    end_ms = (as_of_ms + 1 - maturity_ms) // DAY_MS * DAY_MS
     return build_dataset(
         settings,
         first_ms=end_ms - days * DAY_MS,
         end_ms=end_ms,
+        as_of_ms=as_of_ms,
         archive=archive,
         maturity_ms=maturity_ms,
     )
@@ -75,6 +77,7 @@ def rebuild_dataset(settings: Settings, report: str) -> Dataset:
         settings,
         first_ms=version.first_ms,
         end_ms=version.end_ms,
+        as_of_ms=version.as_of_ms,
         archive=ArchiveVersion.from_json(version.archive),
         maturity_ms=version.maturity_ms,
     )

@@ -26,9 +26,15 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
 def test_a_report_wins_over_a_range_and_a_range_over_days(made: list[tuple[str, Any]]) -> None:
     for rows in (Rows(days=7), Rows(first_ms=1, end_ms=9), Rows(first_ms=1, end_ms=9, report="{}")):
-        make_dataset(Settings(), rows)
+        make_dataset(Settings(), rows, now_ms=100)
     assert made == [
-        ("newest_dataset", {"days": 7}),
-        ("build_dataset", {"first_ms": 1, "end_ms": 9}),
+        ("newest_dataset", {"days": 7, "as_of_ms": 100}),
+        ("build_dataset", {"first_ms": 1, "end_ms": 9, "as_of_ms": 100}),
         ("rebuild_dataset", ("{}",)),
     ]
+
+
+def test_an_as_of_is_taken_if_it_is_not_after_the_clock(made: list[tuple[str, Any]]) -> None:
+    for as_of_ms in (99, 101):
+        make_dataset(Settings(), Rows(days=7, as_of_ms=as_of_ms), now_ms=100)
+    assert [named["as_of_ms"] for _, named in made] == [99, 100]
