@@ -1,6 +1,6 @@
-"""The graph of the backfill: the two stages of the velocity job over files, in batch mode.
+"""The graph of the backfill: the engine of the velocity job over files, in batch mode.
 
-    transactions -> by user: fold -----> by merchant: fold, finish row -> rows as JSON lines
+    transactions -> by user: fold -----> by merchant: fold, row -> rows as JSON lines
     labels ------------------------------^
                       |                  |
                       states of users    states of merchants -> savepoint, Redis
@@ -11,16 +11,18 @@ Wiring only; ``operators.py`` opens the stages. ``weir backfill`` writes the inp
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
+from features.engine.plan import ENTITIES
 from schemas.settings import Settings
 from streams.backfill.frames import MERCHANT_ORDER_AT, USER_ORDER_AT
 from streams.backfill.plan import BackfillPlan
-from streams.velocity.cluster import BACKFILL_JOB_NAME, MERCHANT_UID, USER_UID
+from streams.velocity.cluster import BACKFILL_JOB_NAME, engine_operators
 from streams.velocity.job import remote_environment
 
 
@@ -43,26 +45,31 @@ def environment(settings: Settings) -> StreamExecutionEnvironment:
 
 def build(env: StreamExecutionEnvironment, settings: Settings, plan: BackfillPlan) -> None:
     """Add the graph to ``env``."""
-    glue = get_gateway().jvm.weir
-    seeds = bool(plan.savepoint)
-    arguments = settings.model_dump_json(), sys.executable, plan.definition_digest, seeds
     transactions = _source(env, plan.transactions, "transactions", order_at=USER_ORDER_AT)
-    unfinished = _keyed(transactions).process(
-        glue.BackfillFold("user", *arguments), glue.KeyedFrames.TYPE
-    )
-    unfinished.name("user velocity")
+    events = _fold(transactions, settings, plan, entity=0)
     labels = _source(env, plan.labels, "labels", order_at=MERCHANT_ORDER_AT)
-    by_merchant = unfinished.assignTimestampsAndWatermarks(_ordered(MERCHANT_ORDER_AT))
-    rows = _keyed(by_merchant.union(_java_streams(labels))).process(
-        glue.BackfillFold("merchant", *arguments), glue.KeyedFrames.TYPE
-    )
-    rows.name("merchant risk")
+    by_merchant = events.assignTimestampsAndWatermarks(_ordered(MERCHANT_ORDER_AT))
+    rows = _fold(by_merchant.union(_java_streams(labels)), settings, plan, entity=1)
     file_sink = get_gateway().jvm.org.apache.flink.connector.file.sink.FileSink
     path = get_gateway().jvm.org.apache.flink.core.fs.Path
-    sink = file_sink.forRowFormat(path(Path(plan.rows).as_uri()), glue.LineEncoder()).build()
-    rows.sinkTo(sink).name("rows")
-    if seeds:
-        _savepoint(env, settings, plan, unfinished=unfinished, rows=rows)
+    encoder = get_gateway().jvm.weir.LineEncoder()
+    rows.sinkTo(file_sink.forRowFormat(path(Path(plan.rows).as_uri()), encoder).build())
+    if plan.savepoint:
+        _savepoint(env, settings, plan, folds=(events, rows))
+
+
+def _fold(stream: Any, settings: Settings, plan: BackfillPlan, *, entity: int) -> Any:
+    """Fold a stream for the entity at a position of the plan of features."""
+    glue = get_gateway().jvm.weir
+    fold = glue.BackfillFold(
+        settings.model_dump_json(),
+        sys.executable,
+        plan.definition_digest,
+        entity,
+        bool(plan.savepoint),
+    )
+    name = f"fold by {ENTITIES[entity].entity}"
+    return _keyed(stream).process(fold, glue.KeyedFrames.TYPE).name(name)
 
 
 def _savepoint(
@@ -70,10 +77,16 @@ def _savepoint(
     settings: Settings,
     plan: BackfillPlan,
     *,
-    unfinished: Any,
-    rows: Any,
+    folds: Sequence[Any],
 ) -> None:
-    """Write the states to a savepoint, under the ids of the velocity job's stages."""
+    """Write the states to a savepoint, for the operators of the velocity job.
+
+    Args:
+        env: the execution environment.
+        settings: of the deployment.
+        plan: says where the savepoint goes.
+        folds: the fold of each entity, in the order of the entities.
+    """
     jvm = get_gateway().jvm
     api = jvm.org.apache.flink.state.api
     groups = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment
@@ -83,14 +96,16 @@ def _savepoint(
         groups.computeDefaultMaxParallelism(settings.flink_parallelism),
     )
     keys = jvm.weir.KeyedFrames
-    for uid, entity, stage in ((USER_UID, "user", unfinished), (MERCHANT_UID, "merchant", rows)):
-        states = stage.getSideOutput(jvm.weir.BackfillFold.STATES)
+    states = [fold.getSideOutput(jvm.weir.BackfillFold.STATES) for fold in folds]
+    for operator in engine_operators(settings):
+        first, *others = states[operator.first : operator.end]
+        of_operator = first.union(_java_streams(*others)) if others else first
         journals = (
-            api.OperatorTransformation.bootstrapWith(states)
+            api.OperatorTransformation.bootstrapWith(of_operator)
             .keyBy(keys(), keys.KEY_TYPE)
-            .transform(jvm.weir.JournalBootstrap(entity))
+            .transform(jvm.weir.JournalBootstrap(operator.first, operator.end))
         )
-        writer = writer.withOperator(api.OperatorIdentifier.forUid(uid), journals)
+        writer = writer.withOperator(api.OperatorIdentifier.forUid(operator.uid), journals)
     writer.write(Path(plan.savepoint).as_uri())
 
 

@@ -1,19 +1,15 @@
-"""The user stage of the backfill: transactions to unfinished feature rows.
+"""The user stage of the backfill: transactions to events with the values of their users.
 
-Folds with the velocity job's `UserStage`; adds the position that each frame carries. Opened by
-``operators.py``.
+Adds to each event the position that its frame carries. Opened by ``operators.py``.
 """
 
 from streams.backfill.frames import PLACE_BYTES
-from streams.backfill.stage import NO_JOURNAL, BackfillStage, refused
-from streams.velocity.keyed_frame import NO_KEY, frame_position
-from streams.velocity.user_stage import UserStage
+from streams.backfill.keyed_frame import encode_keyed
+from streams.backfill.stage import BackfillStage, refused
 
 
-class UserBackfill(BackfillStage[UserStage]):
-    """Turns transactions into unfinished rows and keeps the position in front of each."""
-
-    stage_type = UserStage
+class UserBackfill(BackfillStage):
+    """Folds transactions by user and keeps the position in front of each."""
 
     def process(self, key: str, frame: bytes) -> bytes:  # noqa: ARG002 - the merchant stage uses it
         """Fold one transaction.
@@ -22,8 +18,7 @@ class UserBackfill(BackfillStage[UserStage]):
             RefusedRecordError: the transaction is not valid by the present limits.
         """
         place, record = frame[:PLACE_BYTES], frame[PLACE_BYTES:]
-        answer = self._stage.process(record, NO_JOURNAL)
-        if answer.startswith(NO_KEY):
+        ((merchant_id, event),) = self._fold(record)
+        if not merchant_id:
             raise refused(record)
-        at = frame_position(answer)
-        return answer[:at] + place + answer[at:]
+        return encode_keyed(merchant_id, place + event)

@@ -1,9 +1,9 @@
 """The velocity job on the session cluster and in the data directory.
 
 Owns the job's names, whether it is running, from which state it starts (a checkpoint or the
-savepoint of a backfill), and whether that state was made by the present definitions. Asks Flink's
-REST interface and reads files; starts no JVM, so polling is cheap. Called by ``keep_running.py``,
-``submit.py`` and ``weir backfill``.
+savepoint of a backfill), and whether that state has the present definitions and layout. Asks
+Flink's REST interface and reads files; starts no JVM, so polling is cheap. Called by
+``keep_running.py``, ``submit.py`` and ``weir backfill``.
 """
 
 import json
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from features.definitions import DEFINITION_DIGEST
+from features.engine.plan import ENTITIES
 from schemas.errors import WeirError
 from schemas.settings import Settings
 
@@ -21,15 +22,34 @@ BACKFILL_JOB_NAME = "weir-backfill"
 GROUP_ID = "weir-velocity"
 """Consumer group of the job. Its offsets are those of the newest checkpoint; only a backfill reads
 them, the job itself restores its offsets from the checkpoint."""
-USER_UID = "user-velocity"
-MERCHANT_UID = "merchant-risk"
-"""Flink's ids of the two stages in checkpoints and savepoints."""
+_UID = "engine"
+_JOURNAL_FORMAT = 2
+"""Format of the journals' entries. Format 1 was text, and its layout was not noted."""
 _REQUEST_S_MAX = 5.0
 _GONE = frozenset({"FAILED", "CANCELED", "FINISHED", "SUSPENDED"})
 
 
 class DefinitionsChangedError(WeirError):
     """The state was made by other definitions. The message says what the operator can do."""
+
+
+class StateLayoutError(WeirError):
+    """The state has another layout than the job needs. The message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOperator:
+    """An operator of the job that has state.
+
+    Attributes:
+        uid: Flink's id of the operator in checkpoints and savepoints.
+        first: position of its first entity.
+        end: position after its last entity.
+    """
+
+    uid: str
+    first: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +64,20 @@ class Start:
 
     restore_from: str | None = None
     next_offsets: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+
+def engine_operators(settings: Settings) -> tuple[EngineOperator, ...]:
+    """Give the operators that have state: one for all entities, or one for each of them.
+
+    One operator needs one call for a batch, and nothing is encoded between the entities. But its
+    task must own the keys of all entities, so with a parallelism above 1 it is split.
+    """
+    if settings.flink_parallelism == 1:
+        return (EngineOperator(_UID, 0, len(ENTITIES)),)
+    return tuple(
+        EngineOperator(f"{_UID}-{position}", position, position + 1)
+        for position in range(len(ENTITIES))
+    )
 
 
 def checkpoints_dir(settings: Settings) -> Path:
@@ -98,7 +132,7 @@ def install_seed(
 
     Args:
         settings: of the deployment.
-        savepoint: directory of the savepoint.
+        savepoint: directory of the savepoint, with the operators of ``engine_operators``.
         next_offsets: first offset to read by topic and partition.
     """
     checkpoints = checkpoints_dir(settings)
@@ -116,15 +150,25 @@ def install_seed(
         "next_offsets": next_offsets,
     }
     _seed_file(settings).write_text(json.dumps(seed, indent=1) + "\n", encoding="utf-8")
+    _layout_file(settings).write_text(_layout(settings) + "\n", encoding="utf-8")
     _digest_file(settings).write_text(DEFINITION_DIGEST + "\n", encoding="utf-8")
 
 
-def check_definitions(settings: Settings) -> None:
-    """Refuse state that other definitions made; store the present digest for the next start.
+def check_state(settings: Settings) -> None:
+    """Refuse state that the job cannot continue; note digest and layout for the next start.
 
     Raises:
         DefinitionsChangedError: the stored state has another definition digest.
+        StateLayoutError: the stored state has another layout.
     """
+    _check_definitions(settings)
+    _check_layout(settings)
+    _digest_file(settings).parent.mkdir(parents=True, exist_ok=True)
+    _layout_file(settings).write_text(_layout(settings) + "\n", encoding="utf-8")
+    _digest_file(settings).write_text(DEFINITION_DIGEST + "\n", encoding="utf-8")
+
+
+def _check_definitions(settings: Settings) -> None:
     stored = stored_digest(settings)
     if stored not in (None, DEFINITION_DIGEST):
         directory = _digest_file(settings).parent
@@ -134,8 +178,25 @@ def check_definitions(settings: Settings) -> None:
             f"archive, or go back to the old code, or remove {directory} to recompute every row "
             "from the topics"
         )
-    _digest_file(settings).parent.mkdir(parents=True, exist_ok=True)
-    _digest_file(settings).write_text(DEFINITION_DIGEST + "\n", encoding="utf-8")
+
+
+def _check_layout(settings: Settings) -> None:
+    if choose_start(settings).restore_from is None:
+        return
+    file, needed = _layout_file(settings), _layout(settings)
+    found = file.read_text(encoding="utf-8").strip() if file.exists() else "of an earlier version"
+    if found != needed:
+        raise StateLayoutError(
+            f"the job's state in {file.parent} is {found}, the job needs state {needed}; set "
+            f"WEIR_FLINK_PARALLELISM or the code back to continue with it, or remove {file.parent} "
+            "to recompute every row from the topics"
+        )
+
+
+def _layout(settings: Settings) -> str:
+    if settings.flink_parallelism == 1:
+        return f"of format {_JOURNAL_FORMAT} in one operator (parallelism 1)"
+    return f"of format {_JOURNAL_FORMAT} in an operator for each entity (parallelism above 1)"
 
 
 def job_state(flink_rest_url: str) -> str | None:
@@ -154,6 +215,10 @@ def job_state(flink_rest_url: str) -> str | None:
 
 def _digest_file(settings: Settings) -> Path:
     return checkpoints_dir(settings).parent / "definition-digest"
+
+
+def _layout_file(settings: Settings) -> Path:
+    return checkpoints_dir(settings).parent / "state-layout"
 
 
 def _seed_file(settings: Settings) -> Path:

@@ -1,11 +1,14 @@
 """The graph of the velocity job, from source to sink. Wiring only.
 
-    transactions -> by user: validate, fold -> by merchant: fold, finish row -> features
-    labels -------> forward ------------------------^                       -> dead-letters
+    parallelism 1:    transactions -> engine: decode, fold by user and by merchant -> features
+                      labels -------^                                               -> dead-letters
 
-Source and sink are Flink's Kafka connectors; records are keyed and framed in the JVM
-(``streams/jvm``). The JVM calls the two stages in Python (``operators.py``) and batches their
-output (``OutputBatching.java``). Submitted by ``submit.py``.
+    parallelism > 1:  transactions -> engine: decode -> by user: fold -> by merchant: fold -> ...
+                      labels -------^
+
+Source and sink are Flink's Kafka connectors; records are framed in the JVM (``streams/jvm``). Every
+engine operator is an ``EngineOperator.java``, which calls Python (``operators.py``) once for a
+batch. Submitted by ``submit.py``.
 """
 
 import sys
@@ -16,19 +19,21 @@ from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
+from features.definitions import DEFINITION_DIGEST
+from features.engine.plan import ENTITIES
 from schemas import topics
 from schemas.settings import Settings
-from streams.velocity.cluster import GROUP_ID, JOB_NAME, MERCHANT_UID, USER_UID
+from streams.velocity.cluster import GROUP_ID, JOB_NAME, engine_operators
 
 _DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 _FETCH_MIN_BYTES = 65_536
 """Batching at the source, bytes: the broker answers a fetch when this much is waiting, or after
 ``batching_delay_ms``."""
 _LINGER_MS = 1
-"""Linger time of the sink's producer, ms. It is short, because `OutputBatching` flushes whole
-batches."""
+"""Linger time of the sink's producer, ms; short, because the rows of a batch come together."""
 _BATCH_BYTES_MAX = 131_072
-"""Batch size of the sink's producer, bytes: large enough to send a flushed batch in one request."""
+"""Batch size of the sink's producer, bytes for each partition: large enough to send the rows of a
+batch in one request."""
 
 
 def environment(settings: Settings, *, restore_from: str | None) -> StreamExecutionEnvironment:
@@ -93,22 +98,34 @@ def build(
         next_offsets: first offset to read by topic and partition, unless the restored state has
             offsets; other partitions are read from the beginning.
     """
+    elements = _source(env, settings, next_offsets)
+    if settings.flink_parallelism == 1:
+        (operator,) = engine_operators(settings)
+        keyed = _keyed_in_place(elements)
+        elements = _engine(keyed, settings, "engine", operator.first, operator.end)
+        elements.uid(operator.uid)
+    else:
+        elements = _engine(elements, settings, "decode and route", 0, 0).uid("route")
+        for operator in engine_operators(settings):
+            name = f"engine: {ENTITIES[operator.first].entity}"
+            elements = _engine(_keyed(elements), settings, name, operator.first, operator.end)
+            elements.uid(operator.uid)
+    _sink(elements, settings)
+
+
+def _engine(elements: Any, settings: Settings, name: str, first: int, end: int) -> Any:
+    """An engine operator for the entities from ``first`` up to ``end``; none: it only decodes."""
     glue = get_gateway().jvm.weir
     # PEMJA starts this Python inside the TaskManager; its default is the first one on the PATH.
-    arguments = settings.model_dump_json(), sys.executable
-    keyed = _keyed_in_place if settings.flink_parallelism == 1 else _keyed
-    by_merchant = keyed(_source(env, settings, next_offsets)).process(
-        glue.UserFold(*arguments, topics.LABELS), glue.KeyedFrames.TYPE
+    operator = glue.EngineOperator(
+        settings.model_dump_json(),
+        sys.executable,
+        DEFINITION_DIGEST,
+        first,
+        end,
+        settings.batching_delay_ms,
     )
-    by_merchant.name("user velocity").uid(USER_UID)
-    records = keyed(by_merchant).process(glue.MerchantFold(*arguments), glue.KeyedFrames.FRAME_TYPE)
-    records.name("merchant risk").uid(MERCHANT_UID)
-    batched = records.transform(
-        "output batching",
-        glue.KeyedFrames.FRAME_TYPE,
-        glue.OutputBatching(settings.batching_delay_ms),
-    )
-    _sink(batched.uid("output-batching"), settings)
+    return elements.transform(name, glue.KeyedFrames.TYPE, operator)
 
 
 def _source(
@@ -116,7 +133,7 @@ def _source(
     settings: Settings,
     next_offsets: Mapping[str, Mapping[int, int]],
 ) -> Any:
-    """Transactions and labels as ``(key, frame)``; one source, so that one thread reads both."""
+    """Transactions and labels as ``("", frame)``; one source, so that one thread reads both."""
     jvm = get_gateway().jvm
     kafka = jvm.org.apache.flink.connector.kafka.source
     starts = {
@@ -124,14 +141,13 @@ def _source(
         for topic, of_topic in next_offsets.items()
         for partition, offset in of_topic.items()
     }
-    key_fields = {topics.TRANSACTIONS: "user_id", topics.LABELS: "merchant_id"}
     builder = (
         kafka.KafkaSource.builder()
         .setBootstrapServers(settings.kafka_bootstrap)
         .setGroupId(GROUP_ID)
-        .setTopics(_java_strings(*key_fields))
+        .setTopics(_java_strings(topics.TRANSACTIONS, topics.LABELS))
         .setStartingOffsets(jvm.weir.StartOffsets.of(starts))
-        .setDeserializer(jvm.weir.KeyedRecordDeserializer(key_fields))
+        .setDeserializer(jvm.weir.RecordFrameDeserializer())
         .setProperty("partition.discovery.interval.ms", "10000")
         .setProperty("commit.offsets.on.checkpoint", "true")
         # Records of an aborted transaction never happened.
@@ -147,7 +163,7 @@ def _source(
 
 
 def _keyed(stream: Any) -> Any:
-    """Partition ``(key, frame)`` by key: each element is sent to the subtask that owns its key.
+    """Partition ``(key, element)`` by key: each is sent to the subtask that owns its key.
 
     PyFlink's ``key_by`` would add a Python operator that every element passes.
     """
@@ -158,7 +174,7 @@ def _keyed(stream: Any) -> Any:
 def _keyed_in_place(stream: Any) -> Any:
     """The same for a parallelism of 1: one subtask owns all keys, so no element is sent.
 
-    Source, both stages and sink then form one chain in one thread: no serialisation, no hand-over
+    Source, engine and sink then form one chain in one thread: no serialisation, no hand-over
     between threads, and no two threads that compete for one interpreter.
     """
     jvm = get_gateway().jvm

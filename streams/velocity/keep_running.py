@@ -13,7 +13,12 @@ import sys
 import threading
 
 from schemas.settings import Settings
-from streams.velocity.cluster import DefinitionsChangedError, check_definitions, job_state
+from streams.velocity.cluster import (
+    DefinitionsChangedError,
+    StateLayoutError,
+    check_state,
+    job_state,
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +57,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     settings = Settings()
     try:
-        check_definitions(settings)
-    except DefinitionsChangedError as error:
+        check_state(settings)
+    except (DefinitionsChangedError, StateLayoutError) as error:
         sys.exit(f"error: {error}")
     stop = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):

@@ -1,82 +1,142 @@
-"""Opens a stage for a Flink task, with its journal in the JVM and its sink to Redis.
+"""Opens the engine for an operator of the velocity job, with its clock and its writers to Redis.
 
-Decides nothing about a record; ``user_stage.py`` and ``merchant_stage.py`` do. Runs inside the
-TaskManager: ``streams/jvm/weir/PythonFold.java`` opens a stage in the thread of its task and calls
-it for every element. ``job.py`` puts the operators into the graph.
+Decides nothing about a record; ``engine.py`` computes. Runs inside the TaskManager:
+``streams/jvm/weir/EngineOperator.java`` opens a stage in the thread of its task and calls it once
+for a batch, or twice if journals have to be read. ``job.py`` puts the operators into the graph.
 """
 
-import gc
 import sys
 import time
+from collections.abc import Callable, Sequence
 
-from features.definitions import Entity
+from features.definitions import DEFINITION_DIGEST
+from features.engine.job import Job, open_job
+from features.engine.plan import ENTITIES
+from features.online.layout import layout_json
+from schemas.errors import WeirError
 from schemas.settings import Settings
 from schemas.transaction import Limits
-from streams.velocity.journal import JournalStore
-from streams.velocity.merchant_stage import MerchantStage
-from streams.velocity.redis_sink import open_sink
-from streams.velocity.user_stage import UserStage
+from streams.velocity.engine import Engine
+from streams.velocity.engine_frames import JOURNALS_NEEDED, OUTCOME
+from streams.velocity.online_writer import OnlineWriter, open_writer
 
 _LIVE_KEYS_MAX = 200_000
-"""States in memory for each operator; about 2 kB each for a user with 80 events."""
+"""States in memory for each entity of an operator; about 2 kB each for a user with 80 events."""
 _REDIS_S_MAX = 1.0
-"""How long the sink's thread waits for Redis, s; no decision waits for it."""
+"""How long a writer waits for Redis, s; no decision waits for it."""
 _THREAD_SWITCH_S = 0.000_5
-"""How long a thread may hold the interpreter lock while another thread waits, s. The default is
-5 ms: the sink's threads would delay an event by that much."""
-_GC_THRESHOLDS = (20_000, 20, 1_000_000)
-"""Collect young objects only. The states are a million objects without cycles; a full collection
-would stop the job while it scans them."""
-_STAGES: dict[Entity, type[UserStage] | type[MerchantStage]] = {
-    "user": UserStage,
-    "merchant": MerchantStage,
-}
+"""How long a thread may hold the interpreter while another thread waits for it, s. The engine gives
+the interpreter away and takes it back for every batch; with the default of 5 ms it could wait that
+long for a writer's thread. The states are outside of the interpreter, so its garbage collector has
+nothing to scan and keeps its defaults."""
 
 
-class StageOperator:
-    """A stage, its journal and its sink.
+class OtherDefinitionsRunningError(WeirError):
+    """The TaskManager has loaded other definitions than the job is for; restart it."""
+
+
+class EngineStage:
+    """An engine, its clock and its writers.
 
     **Delivery:** at least once. State and Kafka offsets come from the same checkpoint, so an event
     that is read again after a failure meets the same state and gives the same values.
     **Blocks:** no. **On failure:** raises, and the job restarts from the last checkpoint.
 
     Args:
-        entity: the entity whose states the stage keeps.
-        settings: of the deployment.
-        journal: the journal of the current key.
+        engine: the engine.
+        clock_ms: the wall clock, ms since 1970 UTC.
+        writers: write the changed states to Redis; started here.
     """
 
-    def __init__(self, entity: Entity, settings: Settings, journal: JournalStore) -> None:
-        self._journal = journal
-        self._sink = open_sink(entity, settings, redis_s_max=_REDIS_S_MAX)
-        self._stage = _STAGES[entity](
-            limits=Limits.from_settings(settings),
-            live_keys_max=_LIVE_KEYS_MAX,
-            clock_ms=_now_ms,
-            sink=self._sink,
-        )
-        self._sink.start(resync=self._stage.states.items)
+    def __init__(
+        self, engine: Engine, *, clock_ms: Callable[[], int], writers: Sequence[OnlineWriter]
+    ) -> None:
+        self._engine = engine
+        self._clock_ms = clock_ms
+        self._writers = writers
+        for writer in writers:
+            writer.start()
 
-    def process(self, frame: bytes) -> bytes | None:
-        """Process one element; the operator emits the result if it is not None."""
-        return self._stage.process(frame, self._journal)
+    def process(self, batch: bytes) -> bytes:
+        """Compute a batch, or say which journals it needs; see ``engine_frames``."""
+        missing = self._engine.begin(batch, now_ms=self._clock_ms())
+        return JOURNALS_NEEDED + missing if missing else self._finish()
+
+    def resume(self, journals: bytes) -> bytes:
+        """Compute the batch that waited for these journals."""
+        self._engine.restore(journals)
+        return self._finish()
 
     def close(self) -> None:
-        """Stop the sink; the operator calls this when its task ends."""
-        self._sink.close()
+        """Stop the writers; the operator calls this when its task ends."""
+        for writer in self._writers:
+            writer.close()
+
+    def _finish(self) -> bytes:
+        return OUTCOME + self._engine.finish(now_ms=self._clock_ms())
 
 
-def open_stage(entity: Entity, settings: str, journal: JournalStore) -> StageOperator:
-    """Open the stage of an entity; each task calls this once, in its thread.
+def open_stage(settings: str, definition_digest: str, first: int, end: int) -> EngineStage:
+    """Open the engine for some of the entities; each task calls this once, in its thread.
 
     Args:
-        entity: ``user`` or ``merchant``.
         settings: of the deployment, as JSON.
-        journal: the object of ``Journal.java``.
+        definition_digest: digest of the definitions that the job was submitted with.
+        first: position of the first entity.
+        end: position after the last entity.
+
+    Raises:
+        OtherDefinitionsRunningError: this process has loaded other definitions.
+        EngineVersionError: this process has loaded another version of the engine.
     """
+    check_digest(definition_digest)
     sys.setswitchinterval(_THREAD_SWITCH_S)
-    gc.set_threshold(*_GC_THRESHOLDS)
-    return StageOperator(entity, Settings.model_validate_json(settings), journal)
+    parsed = Settings.model_validate_json(settings)
+    limits = Limits.from_settings(parsed)
+    keys_max = parsed.online_buffer_keys_max
+    job = open_entities(
+        limits, parsed, first, end, live_keys_max=_LIVE_KEYS_MAX, changed_keys_max=keys_max
+    )
+    writers = [
+        open_writer(job, position, parsed, keys_max=keys_max, redis_s_max=_REDIS_S_MAX)
+        for position in range(first, end)
+    ]
+    return EngineStage(Engine(job, limits=limits), clock_ms=_now_ms, writers=writers)
+
+
+def open_entities(
+    limits: Limits,
+    settings: Settings,
+    first: int,
+    end: int,
+    *,
+    live_keys_max: int,
+    changed_keys_max: int,
+) -> Job:
+    """Open the native engine for some entities whose changed states go to Redis."""
+    return open_job(
+        limits,
+        first=first,
+        end=end,
+        live_keys_max=live_keys_max,
+        changed_keys_max=changed_keys_max,
+        layouts=[
+            layout_json(planned.entity, settings.feast_project) for planned in ENTITIES[first:end]
+        ],
+    )
+
+
+def check_digest(definition_digest: str) -> None:
+    """Refuse to compute by other definitions than the job was submitted with.
+
+    Raises:
+        OtherDefinitionsRunningError: this process has loaded other definitions.
+    """
+    if definition_digest != DEFINITION_DIGEST:
+        raise OtherDefinitionsRunningError(
+            f"the TaskManager has loaded definitions {DEFINITION_DIGEST}, the job is for "
+            f"{definition_digest}; restart it: `weir down`, `weir up`"
+        )
 
 
 def _now_ms() -> int:

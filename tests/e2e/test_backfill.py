@@ -39,10 +39,13 @@ from schemas.settings import Settings, environment_of
 from streams.velocity.cluster import GROUP_ID
 from tests.topic_tail import tail
 from tests.traffic import now_ms
-from tests.unit.features.engine import oracle
-from tests.unit.features.engine.oracle import D, MerchantOracle, Payment, Report, UserOracle
+from tests.unit.features.engine import brute_force
+from tests.unit.features.engine.brute_force import D, MerchantOracle, Payment, Report, UserOracle
 
-ROOMS = ("features", "infra", "schemas", "scoring", "streams", "training", "pyproject.toml")
+ROOMS = (
+    *("clients", "features", "infra", "models", "operations", "schemas", "scoring", "streams"),
+    *("training", "pyproject.toml"),
+)
 INSTALLED = (".venv", ".venv-streams", ".cache", ".tools")
 SERVICES = ("kafka", "redis", "jobmanager", "taskmanager", "archiver")
 ANSWER_S_MAX = 120.0
@@ -238,7 +241,7 @@ def stored(stack: Stack, user_id: str) -> dict[str, int]:
 def test_a_new_window_is_complete_in_archive_redis_and_stream_after_a_backfill(
     stack: Stack, checkout: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config
 ) -> None:
-    monkeypatch.setitem(oracle.USER_WINDOWS, "3d", 3 * D)
+    monkeypatch.setitem(brute_force.USER_WINDOWS, "3d", 3 * D)
     now = now_ms()
     start_ms = now - DAYS * D
     told = Told(random.Random(pytestconfig.option.hypothesis_seed), start_ms)

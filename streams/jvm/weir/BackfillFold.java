@@ -9,11 +9,11 @@ import org.apache.flink.util.Collector;
 import org.apache.flink.util.OutputTag;
 
 /**
- * A stage of the velocity job over bounded input: all frames of one key, then of the next key.
+ * Folds bounded input for one entity: all frames of one key, then of the next key.
  *
  * It keeps no durable state, because a failed backfill starts again from the beginning. After the
- * last frame of a key it emits the state of the key to {@link #STATES}, as the journal from which
- * the velocity job starts.
+ * last frame of a key it emits the state of the key to {@link #STATES}: the position of the entity
+ * in one byte, then the journal from which the velocity job starts.
  */
 public final class BackfillFold
         extends KeyedProcessFunction<String, Tuple2<String, byte[]>, Tuple2<String, byte[]>> {
@@ -22,24 +22,31 @@ public final class BackfillFold
     public static final OutputTag<Tuple2<String, byte[]>> STATES =
             new OutputTag<>("states", KeyedFrames.TYPE);
 
-    private final String entity;
     private final String settings;
     private final String pythonExecutable;
     private final String definitionDigest;
+    private final int entity;
     private final boolean seedsOnlineState;
 
     private transient PythonStage stage;
 
+    /**
+     * @param settings of the deployment, as JSON
+     * @param pythonExecutable path of the Python to start
+     * @param definitionDigest digest of the definitions that the backfill is for
+     * @param entity position of the entity
+     * @param seedsOnlineState whether the last states are written to Redis
+     */
     public BackfillFold(
-            String entity,
             String settings,
             String pythonExecutable,
             String definitionDigest,
+            int entity,
             boolean seedsOnlineState) {
-        this.entity = Objects.requireNonNull(entity);
         this.settings = Objects.requireNonNull(settings);
         this.pythonExecutable = Objects.requireNonNull(pythonExecutable);
         this.definitionDigest = Objects.requireNonNull(definitionDigest);
+        this.entity = entity;
         this.seedsOnlineState = seedsOnlineState;
     }
 
@@ -48,9 +55,9 @@ public final class BackfillFold
         stage = new PythonStage(
                 pythonExecutable,
                 "streams.backfill.operators",
-                entity,
                 settings,
                 definitionDigest,
+                entity,
                 seedsOnlineState);
     }
 

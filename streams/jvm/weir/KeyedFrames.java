@@ -29,9 +29,9 @@ public final class KeyedFrames implements KeySelector<Tuple2<String, byte[]>, St
     }
 
     /**
-     * Reads what a Python stage returns: length of the key as a big-endian u16, key, frame.
+     * Reads what a stage of the backfill returns: length of the key as a big-endian u16, key, frame.
      *
-     * Written by {@code encode_keyed} in streams/velocity/record_frame.py.
+     * Written by {@code encode_keyed} in streams/backfill/keyed_frame.py.
      */
     static Tuple2<String, byte[]> decode(byte[] keyed) {
         int keyLength = (keyed[0] & 0xFF) << 8 | keyed[1] & 0xFF;

@@ -8,7 +8,7 @@ import pemja.core.object.PyObject;
  * A Python object inside the task's thread: opened, called and closed through PEMJA.
  *
  * The stage is what {@code open_stage} of a Python module returns. Used by the operators of the
- * velocity job ({@link PythonFold}) and of the backfill ({@link BackfillFold}).
+ * velocity job ({@link EngineOperator}) and of the backfill ({@link BackfillFold}).
  */
 final class PythonStage {
     private final PythonInterpreter python;

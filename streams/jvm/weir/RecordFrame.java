@@ -2,7 +2,6 @@ package weir;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
 
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.producer.ProducerRecord;
@@ -48,12 +47,6 @@ final class RecordFrame {
         }
         put(frame, record.value());
         return frame.array();
-    }
-
-    static boolean isOfTopic(byte[] frame, byte[] topic) {
-        int length = ByteBuffer.wrap(frame).getInt(1 + 4 + 8 + 8);
-        return length == topic.length
-                && Arrays.equals(frame, HEAD_BYTES, HEAD_BYTES + length, topic, 0, length);
     }
 
     static ProducerRecord<byte[], byte[]> decode(byte[] bytes) {

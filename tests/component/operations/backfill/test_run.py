@@ -19,7 +19,7 @@ from operations.backfill.run import run_backfill
 from operations.backfill.velocity_job import FlinkUnreachableError, VelocityJobRunningError
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
-from streams.velocity.cluster import Start, check_definitions, choose_start, stored_digest
+from streams.velocity.cluster import Start, check_state, choose_start, stored_digest
 from tests.backfill_archives import archive, recomputed, row
 from training.archive.feature_rows import archived_feature_rows
 from training.errors import NoArchiveError, NoFeatureRowsError
@@ -81,7 +81,7 @@ def test_where_all_rows_are_of_the_present_definitions_there_is_nothing_to_do(
     stack: Stack,
 ) -> None:
     archived(stack, row(0, digest=DEFINITION_DIGEST))
-    check_definitions(stack.settings)
+    check_state(stack.settings)
     report = run_on(stack)
     assert (report.rows, report.folded, report.is_seeded) == (0, 0, False)
 
@@ -122,7 +122,7 @@ def test_where_the_job_has_state_of_its_own_only_the_rows_are_made(
     stack: Stack, folds: list[Any]
 ) -> None:
     archived(stack, row(0), row(1), row(2, digest=DEFINITION_DIGEST))
-    check_definitions(stack.settings)
+    check_state(stack.settings)
     report = run_on(stack)
     assert (report.rows, report.folded, report.is_seeded) == (2, 3, False)
     assert folds == [None]

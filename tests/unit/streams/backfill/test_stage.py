@@ -13,19 +13,17 @@ from features.definitions import DEFINITION_DIGEST
 from features.engine.state import MerchantState
 from schemas import topics
 from schemas.settings import Settings
-from schemas.transaction import Limits
-from streams.backfill.frames import PLACE_BYTES, FoldPlace
-from streams.backfill.merchant_stage import MerchantBackfill
-from streams.backfill.operators import OtherDefinitionsRunningError, open_stage
+from streams.backfill.frames import FoldPlace
+from streams.backfill.operators import open_stage
 from streams.backfill.stage import RefusedRecordError
-from streams.backfill.user_stage import UserBackfill
-from streams.velocity.journal import SNAPSHOT
-from tests.builders import LIMITS, label_object, transaction_object, wire
+from streams.velocity.operators import OtherDefinitionsRunningError
+from tests.builders import label_object, transaction_object, wire
+from tests.unit.streams.velocity.story import Story, row_of
 from tests.unit.streams.velocity.test_record_frame import framed
-from tests.unit.streams.velocity.test_stage import Job
 
 DAY_MS = 86_400_000
 START_MS = 1_790_000_000_000
+USER, MERCHANT = 0, 1
 
 
 def frame_of(topic: str, obj: dict[str, Any]) -> bytes:
@@ -40,14 +38,19 @@ def frame_of(topic: str, obj: dict[str, Any]) -> bytes:
     )
 
 
+def opened(entity: int, **changes: Any) -> Any:
+    """A stage that writes nothing to Redis."""
+    return open_stage(Settings(**changes).model_dump_json(), DEFINITION_DIGEST, entity, False)
+
+
 class Batch:
     """Both stages as batch mode calls them: frames sorted by key, then by position."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
-        self.user = UserBackfill(limits=limits, online=None)
-        self.merchant = MerchantBackfill(limits=limits, online=None)
+    def __init__(self, **changes: Any) -> None:
+        self.user = opened(USER, **changes)
+        self.merchant = opened(MERCHANT, **changes)
         self.rows: dict[tuple[str, bool], dict[str, Any]] = {}
-        self.states: dict[tuple[str, str], bytes] = {}
+        self.states: dict[tuple[int, str], bytes] = {}
 
     def run(
         self, transactions: list[tuple[FoldPlace, dict[str, Any]]], labels: list[dict[str, Any]]
@@ -66,23 +69,23 @@ class Batch:
                 rest_at = 2 + int.from_bytes(answer[:2], "big")
                 order = FoldPlace.unpack(answer[rest_at:]).merchant_order
                 by_merchant[answer[2:rest_at].decode()].append((order, answer[rest_at:]))
-            self._finish("user", user_id, self.user.finish_key(user_id))
+            self._finish(USER, user_id, self.user.finish_key(user_id))
         for merchant_id, frames in by_merchant.items():
             for _, frame in sorted(frames):
                 answer_or_none = self.merchant.process(merchant_id, frame)
                 if answer_or_none is not None:
                     row = orjson.loads(answer_or_none[2:])
                     self.rows[row["transaction"]["transaction_id"], row["repeat"]] = row
-            self._finish("merchant", merchant_id, self.merchant.finish_key(merchant_id))
+            self._finish(MERCHANT, merchant_id, self.merchant.finish_key(merchant_id))
 
-    def _finish(self, entity: str, key: str, snapshot: bytes | None) -> None:
+    def _finish(self, entity: int, key: str, snapshot: bytes | None) -> None:
         assert snapshot is not None
-        assert snapshot.startswith(SNAPSHOT)
+        assert snapshot[0] == entity
         self.states[entity, key] = snapshot[1:]
 
 
 def place_of(row: dict[str, Any], number: int) -> FoldPlace:
-    """The position that `training.archive.backfill_input` gives a row; rows are in the job's order."""
+    """The position that `training.archive.backfill_input` gives a row, in the job's order."""
     return FoldPlace(
         user_order=number,
         merchant_order=(1 << 40) + number,
@@ -92,7 +95,7 @@ def place_of(row: dict[str, Any], number: int) -> FoldPlace:
 
 def test_batch_gives_the_rows_and_states_of_the_stream_late_labels_and_repeats_included() -> None:
     rng = random.Random(5)
-    stream = Job()
+    stream = Story(live_keys_max=100)
     rows: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     sent: list[dict[str, Any]] = []
@@ -106,8 +109,8 @@ def test_batch_gives_the_rows_and_states_of_the_stream_late_labels_and_repeats_i
         )
         if number % 40 == 39:
             obj = sent[-1]
-        stream.feed(wire(obj), key=obj["user_id"], headers=[topics.REPLAY_HEADER])
-        rows.append(stream.last_row())
+        (record,) = stream.feed(stream.frame(wire(obj), headers=[topics.REPLAY_HEADER]))
+        rows.append(row_of(record))
         sent.append(obj)
         if number % 3 == 0:
             of = rng.choice(sent)
@@ -120,12 +123,10 @@ def test_batch_gives_the_rows_and_states_of_the_stream_late_labels_and_repeats_i
                     is_fraud=rng.random() < 0.8,
                 )
             )
-            stream.feed(
-                wire(labels[-1]),
-                topic=topics.LABELS,
-                key=of["merchant_id"],
-                headers=[topics.REPLAY_HEADER],
+            frame = stream.frame(
+                wire(labels[-1]), topic=topics.LABELS, headers=[topics.REPLAY_HEADER]
             )
+            assert stream.feed(frame) == []
     batch = Batch()
     batch.run(
         [(place_of(row, at), obj) for at, (row, obj) in enumerate(zip(rows, sent, strict=True))],
@@ -137,22 +138,18 @@ def test_batch_gives_the_rows_and_states_of_the_stream_late_labels_and_repeats_i
         for name in ("transaction", "features", "approximate", "user_sequence"):
             assert again[name] == row[name], name
         assert again["merchant_sequence"] == row["merchant_sequence"]
-    for user_id, state in stream.user.states.items():
-        assert batch.states["user", user_id] == state.encode()
-    for merchant_id, of_merchant in stream.merchant.states.items():
-        assert batch.states["merchant", merchant_id] == of_merchant.encode()
-        assert MerchantState.decode(batch.states["merchant", merchant_id])
+    assert batch.states == stream.job.snapshots()
 
 
 def test_a_merchant_of_labels_alone_has_a_state_and_no_row() -> None:
     batch = Batch()
     batch.run([], [label_object(merchant_id="m-1")])
     assert batch.rows == {}
-    assert MerchantState.decode(batch.states["merchant", "m-1"]).sequence == 1
+    assert MerchantState.decode(batch.states[MERCHANT, "m-1"][1:]).sequence == 1
 
 
 def test_a_key_without_state_does_not_get_the_state_of_the_previous_key() -> None:
-    stage = UserBackfill(limits=LIMITS, online=None)
+    stage = opened(USER)
     place = FoldPlace(0, 0, 0).pack()
     stage.process("u-1", place + frame_of(topics.TRANSACTIONS, transaction_object(user_id="u-1")))
     assert stage.finish_key("u-1") is not None
@@ -160,17 +157,18 @@ def test_a_key_without_state_does_not_get_the_state_of_the_previous_key() -> Non
 
 
 def test_the_user_stage_keeps_the_position_in_front_of_its_output() -> None:
-    stage = UserBackfill(limits=LIMITS, online=None)
+    stage = opened(USER)
     place = FoldPlace(3, 4, 5)
     answer = stage.process("u", place.pack() + frame_of(topics.TRANSACTIONS, transaction_object()))
     rest_at = 2 + int.from_bytes(answer[:2], "big")
     assert FoldPlace.unpack(answer[rest_at:]) == place
-    assert answer[rest_at + PLACE_BYTES :].startswith(b"{")
+    assert opened(MERCHANT).process("m-1", answer[rest_at:]) is not None
+    assert answer[2:rest_at] == b"m-1"
 
 
 def test_a_record_that_is_no_longer_valid_ends_the_backfill() -> None:
     with pytest.raises(RefusedRecordError, match=r"offset 7 of transactions partition 1"):
-        Batch(Limits(currency="USD")).run([(FoldPlace(0, 0, 0), transaction_object())], [])
+        Batch(currency="USD").run([(FoldPlace(0, 0, 0), transaction_object())], [])
     wrong = {**label_object(), "is_fraud": "yes"}
     with pytest.raises(RefusedRecordError, match="of labels"):
         Batch().run([], [wrong])
@@ -178,6 +176,5 @@ def test_a_record_that_is_no_longer_valid_ends_the_backfill() -> None:
 
 def test_a_process_with_other_definitions_refuses_to_compute() -> None:
     settings = Settings().model_dump_json()
-    open_stage("user", settings, DEFINITION_DIGEST, False).close()
     with pytest.raises(OtherDefinitionsRunningError, match="restart"):
-        open_stage("merchant", settings, "of-next-year", False)
+        open_stage(settings, "of-next-year", MERCHANT, False)

@@ -1,4 +1,4 @@
-"""A key and a frame as one byte array: how a stage tells the JVM under which key to emit.
+"""A key and a frame as one byte array: how a stage of the backfill tells the JVM a frame's key.
 
 The layout is the key's length as a big-endian u16, the key in UTF-8, then the frame;
 ``streams/jvm/weir/KeyedFrames.java`` reads it. Pure; called by the stages.
@@ -20,9 +20,3 @@ def encode_keyed(key: str, frame: bytes) -> bytes:
     """
     key_bytes = key.encode()
     return _KEY_LENGTH.pack(len(key_bytes)) + key_bytes + frame
-
-
-def frame_position(keyed: bytes) -> int:
-    """Index of the first byte of the frame, behind the key."""
-    length: int = _KEY_LENGTH.unpack_from(keyed)[0]
-    return _KEY_LENGTH.size + length

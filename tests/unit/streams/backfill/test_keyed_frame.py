@@ -3,14 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.velocity.keyed_frame import NO_KEY, encode_keyed, frame_position
+from streams.backfill.keyed_frame import NO_KEY, encode_keyed
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=128), st.binary(max_size=64))
 def test_key_and_frame_are_found_where_the_layout_says(key: str, frame: bytes) -> None:
     keyed = encode_keyed(key, frame)
-    at = frame_position(keyed)
-    assert int.from_bytes(keyed[:2], "big") == at - 2
+    at = 2 + int.from_bytes(keyed[:2], "big")
     assert keyed[2:at].decode() == key
     assert keyed[at:] == frame
     assert keyed.startswith(NO_KEY) == (key == "")

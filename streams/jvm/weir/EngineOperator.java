@@ -1,0 +1,225 @@
+package weir;
+
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+
+import org.apache.flink.api.common.state.ListState;
+import org.apache.flink.api.java.tuple.Tuple2;
+import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
+import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
+import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
+import org.apache.flink.streaming.api.operators.OneInputStreamOperatorFactory;
+import org.apache.flink.streaming.api.operators.StreamOperator;
+import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
+import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.runtime.tasks.mailbox.MailboxExecutorImpl;
+
+/**
+ * Computes batches of elements in Python, where the native engine is: one call for a batch.
+ *
+ * Elements wait until the task has no more input, which Flink's mailbox knows, but not longer than
+ * {@code delayMs}, and not beyond {@link #ELEMENTS_MAX} or {@link #BYTES_MAX}. The operator flushes
+ * before each checkpoint barrier and so keeps nothing across a checkpoint. The answer contains the
+ * changes of journals, which are stored key by key in Flink's list state, and the elements to emit.
+ * If the engine needs journals of keys that are not in its memory, it says so first; they are read
+ * and given to it in a second call. streams/velocity/engine_frames.py describes the bytes.
+ *
+ * Entities have only positions here. An operator without entities has no state; it decodes and
+ * routes, and its input need not be keyed. docs/adr/0027 has the measurements.
+ */
+public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<String, byte[]>>
+        implements OneInputStreamOperatorFactory<Tuple2<String, byte[]>, Tuple2<String, byte[]>> {
+    private static final long serialVersionUID = 1L;
+    private static final int ELEMENTS_MAX = 512;
+    private static final int BYTES_MAX = 1024 * 1024;
+    private static final int BATCH_BYTES = 64 * 1024;
+
+    private final String settings;
+    private final String pythonExecutable;
+    private final String definitionDigest;
+    private final int first;
+    private final int end;
+    private final long delayNs;
+
+    /**
+     * @param settings of the deployment, as JSON
+     * @param pythonExecutable path of the Python to start
+     * @param definitionDigest digest of the definitions that the job is submitted with
+     * @param first position of the first entity
+     * @param end position after the last entity; equal to {@code first} for none
+     * @param delayMs longest time that an element waits for its batch, ms; 0 turns batching off
+     */
+    public EngineOperator(
+            String settings,
+            String pythonExecutable,
+            String definitionDigest,
+            int first,
+            int end,
+            int delayMs) {
+        this.settings = Objects.requireNonNull(settings);
+        this.pythonExecutable = Objects.requireNonNull(pythonExecutable);
+        this.definitionDigest = Objects.requireNonNull(definitionDigest);
+        this.first = first;
+        this.end = end;
+        this.delayNs = delayMs * 1_000_000L;
+    }
+
+    @Override
+    @SuppressWarnings("unchecked")
+    public <T extends StreamOperator<Tuple2<String, byte[]>>> T createStreamOperator(
+            StreamOperatorParameters<Tuple2<String, byte[]>> parameters) {
+        MailboxExecutorImpl mailbox = (MailboxExecutorImpl) parameters.getMailboxExecutor();
+        return (T) new Operator(parameters, mailbox, this);
+    }
+
+    @Override
+    @SuppressWarnings("rawtypes")
+    public Class<? extends StreamOperator> getStreamOperatorClass(ClassLoader classLoader) {
+        return Operator.class;
+    }
+
+    private static final class Operator extends AbstractStreamOperator<Tuple2<String, byte[]>>
+            implements OneInputStreamOperator<Tuple2<String, byte[]>, Tuple2<String, byte[]>> {
+        private static final long serialVersionUID = 1L;
+        private static final byte JOURNALS_NEEDED = 'J';
+        private static final byte APPEND = 'A';
+
+        private final transient MailboxExecutorImpl mailbox;
+        private final EngineOperator factory;
+        private final transient Batch batch = new Batch(BATCH_BYTES);
+        private final transient List<Journals> journals = new ArrayList<>();
+        private transient PythonStage stage;
+        private long batchStartedNs;
+        private boolean isCheckQueued;
+
+        Operator(
+                StreamOperatorParameters<Tuple2<String, byte[]>> parameters,
+                MailboxExecutorImpl mailbox,
+                EngineOperator factory) {
+            super(parameters);
+            this.mailbox = mailbox;
+            this.factory = factory;
+        }
+
+        @Override
+        public void open() throws Exception {
+            super.open();
+            for (int entity = factory.first; entity < factory.end; entity++) {
+                journals.add(new Journals(getRuntimeContext().getListState(Journals.descriptor(entity))));
+            }
+            stage = new PythonStage(
+                    factory.pythonExecutable,
+                    "streams.velocity.operators",
+                    factory.settings,
+                    factory.definitionDigest,
+                    factory.first,
+                    factory.end);
+        }
+
+        @Override
+        public void processElement(StreamRecord<Tuple2<String, byte[]>> element) throws Exception {
+            if (batch.isEmpty()) {
+                batchStartedNs = System.nanoTime();
+            }
+            batch.add(element.getValue().f1);
+            if (batch.elements() >= ELEMENTS_MAX || batch.bytes() >= BYTES_MAX) {
+                flush();
+            } else if (!isCheckQueued) {
+                isCheckQueued = true;
+                queueCheck();
+            }
+        }
+
+        /** The mailbox runs the check after the next element, or at once when there is no input. */
+        private void queueCheck() {
+            mailbox.execute(this::flushIfDue, "flush the batch if it is due");
+        }
+
+        private void flushIfDue() throws Exception {
+            if (mailbox.isIdle() || System.nanoTime() - batchStartedNs >= factory.delayNs) {
+                flush();
+            }
+            isCheckQueued = !batch.isEmpty();
+            if (isCheckQueued) {
+                queueCheck();
+            }
+        }
+
+        private void flush() throws Exception {
+            if (batch.isEmpty()) {
+                return;
+            }
+            ByteBuffer answer = ByteBuffer.wrap(stage.call("process", batch.take()));
+            if (answer.get() == JOURNALS_NEEDED) {
+                answer = ByteBuffer.wrap(stage.call("resume", readJournals(answer)));
+                answer.get();
+            }
+            for (int changes = answer.getInt(); changes > 0; changes--) {
+                store(answer);
+            }
+            StreamRecord<Tuple2<String, byte[]>> record = new StreamRecord<>(null);
+            for (int emitted = answer.getInt(); emitted > 0; emitted--) {
+                output.collect(record.replace(Tuple2.of(key(answer), element(answer))));
+            }
+        }
+
+        /** Returns the journals that the engine asks for, in their order. */
+        private byte[] readJournals(ByteBuffer missing) throws Exception {
+            Batch read = new Batch(BATCH_BYTES);
+            for (int count = missing.getInt(); count > 0; count--) {
+                Journals ofEntity = journals.get(missing.get() - factory.first);
+                setCurrentKey(key(missing));
+                read.add(ofEntity.read());
+            }
+            return read.take();
+        }
+
+        /** Setting a key that belongs to another subtask fails, so no key gets another's entries. */
+        private void store(ByteBuffer answer) throws Exception {
+            Journals ofEntity = journals.get(answer.get() - factory.first);
+            boolean isAppended = answer.get() == APPEND;
+            setCurrentKey(key(answer));
+            byte[] entry = element(answer);
+            if (isAppended) {
+                ofEntity.append(entry);
+            } else {
+                ofEntity.replace(entry);
+            }
+        }
+
+        private static String key(ByteBuffer answer) {
+            byte[] key = new byte[answer.getShort() & 0xFFFF];
+            answer.get(key);
+            return new String(key, StandardCharsets.UTF_8);
+        }
+
+        private static byte[] element(ByteBuffer answer) {
+            byte[] element = new byte[answer.getInt()];
+            answer.get(element);
+            return element;
+        }
+
+        @Override
+        public void prepareSnapshotPreBarrier(long checkpointId) throws Exception {
+            flush();
+        }
+
+        @Override
+        public void finish() throws Exception {
+            flush();
+            super.finish();
+        }
+
+        @Override
+        public void close() throws Exception {
+            if (stage != null) {
+                stage.close();
+                stage = null;
+            }
+            super.close();
+        }
+    }
+}

@@ -1,0 +1,228 @@
+"""The writer of online states with a real Redis that is killed and restarted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from features.definitions import Entity
+from features.engine.plan import ENTITIES
+from features.engine.state import MerchantState, UserState
+from features.online import layout as online_store
+from features.online.layout import OnlineEntity
+from streams.velocity.online_writer import BATCH_KEYS_MAX, OnlineWriter
+from tests.builders import LIMITS, NOW_MS, label_object, transaction_object, wire
+from tests.journaled_stage import JournaledStage
+from tests.parity_world import stored_hash
+from tests.services import Services, unique_name
+from tests.unit.streams.velocity.test_record_frame import framed
+
+FLUSH_MS = 20
+USER, MERCHANT = range(len(ENTITIES))
+
+
+class Watched:
+    """An engine, a writer of its users, and access to what it wrote to Redis."""
+
+    def __init__(self, services: Services, *, keys_max: int = 1_000, position: int = USER) -> None:
+        self.project = unique_name("writer")
+        self.entity: Entity = ENTITIES[position].entity
+        self.client = redis.Redis.from_url(services.redis_url, socket_timeout=1)
+        self.stage = JournaledStage(
+            0,
+            len(ENTITIES),
+            limits=LIMITS,
+            clock_ms=lambda: NOW_MS,
+            live_keys_max=10_000,
+            changed_keys_max=keys_max,
+            project=self.project,
+        )
+        self._events = 0
+        self.writer = OnlineWriter(
+            self.stage.job,
+            position,
+            connect=lambda: redis.Redis.from_url(services.redis_url, socket_timeout=1),
+            flush_ms=FLUSH_MS,
+            keys_max=keys_max,
+        )
+
+    def fold(self, *users: str, **changes: Any) -> None:
+        """Fold one event of each user, as one batch."""
+        frames = []
+        for user_id in users:
+            self._events += 1
+            obj = transaction_object(
+                user_id=user_id,
+                transaction_id=f"t-{self._events}",
+                event_time_ms=NOW_MS - 1_000 + self._events,
+                **changes,
+            )
+            frames.append(framed(value=wire(obj)))
+        self.stage.run(frames)
+
+    def key(self, key: str) -> bytes:
+        return online_store.entity_key(self.entity, key, self.project)
+
+    def stored(self, key: str) -> OnlineEntity | None:
+        """The entity that a reader finds."""
+        values = self.client.hmget(self.key(key), online_store.state_fields(self.entity))
+        return online_store.decode_values(self.entity, values)
+
+    def has_sequence(self, key: str, sequence: int) -> bool:
+        """Whether the stored state has this sequence; False while Redis is down."""
+        try:
+            entity = self.stored(key)
+        except redis.RedisError:
+            return False
+        return entity is not None and entity.sequence == sequence
+
+
+def eventually(claim: Callable[[], bool], *, within_ms: int = 30_000) -> None:
+    deadline_s = time.monotonic() + within_ms / 1_000
+    while not claim():
+        assert time.monotonic() < deadline_s, f"not within {within_ms} ms"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def watched(redis_server: Services) -> Iterator[Watched]:
+    watch = Watched(redis_server)
+    watch.writer.start()
+    yield watch
+    watch.writer.close()
+    watch.client.close()
+
+
+def test_the_newest_state_of_a_changed_key_is_stored_and_reads_the_same(watched: Watched) -> None:
+    watched.fold("u-1", "u-1", "u-1")
+    watched.fold("u-1", "u-1")
+    eventually(lambda: watched.has_sequence("u-1", 5))
+    entity = watched.stored("u-1")
+    assert entity is not None
+    stored = UserState.decode(entity.state)
+    snapshot = watched.stage.job.snapshot(USER, "u-1")
+    assert snapshot is not None
+    state = UserState.decode(snapshot[1:])
+    as_of_ms = NOW_MS + 60_000
+    assert stored.read(as_of_ms=as_of_ms) == state.read(as_of_ms=as_of_ms)
+
+
+@pytest.mark.parametrize("position", [USER, MERCHANT])
+def test_a_stored_hash_is_the_one_that_the_layout_describes(
+    redis_server: Services, position: int
+) -> None:
+    watch = Watched(redis_server, position=position)
+    for number in range(30):
+        watch.fold("u-1", merchant_id="m-1", amount_minor=number)
+        label = label_object(transaction_id=f"t-{number}", merchant_id="m-1")
+        watch.stage.run([framed(topic=b"labels", value=wire(label))])
+    watch.writer.write_all()
+    key, state_type = (("u-1", UserState), ("m-1", MerchantState))[position]
+    snapshot = watch.stage.job.snapshot(position, key)
+    assert snapshot is not None
+    state = state_type.decode(snapshot[1:])
+    assert watch.client.hgetall(watch.key(key)) == stored_hash(watch.entity, state)
+    watch.client.close()
+
+
+def test_more_keys_than_one_write_takes_are_all_written(redis_server: Services) -> None:
+    watch = Watched(redis_server)
+    keys = [f"u-{number}" for number in range(2 * BATCH_KEYS_MAX + 1)]
+    watch.fold(*keys)
+    watch.writer.write_all()
+    assert all(watch.has_sequence(key, 1) for key in keys)
+    assert watch.stage.job.changed_len(USER) == 0
+    watch.client.close()
+
+
+def test_an_older_state_changes_nothing(watched: Watched, redis_server: Services) -> None:
+    watched.fold("u-1", "u-1", "u-1")
+    eventually(lambda: watched.has_sequence("u-1", 3))
+    behind = Watched(redis_server)  # as after a restart from an earlier checkpoint
+    behind.stage, behind.project = watched.stage, watched.project
+    behind.stage.journals.clear()
+    behind.stage.crash()
+    late = OnlineWriter(
+        behind.stage.job, USER, connect=lambda: behind.client, flush_ms=1, keys_max=9
+    )
+    behind.fold("u-1", "u-2")
+    late.write_all()
+    assert watched.has_sequence("u-1", 3)
+    assert watched.has_sequence("u-2", 1)
+    behind.client.close()
+
+
+def test_closing_writes_the_changed_keys(redis_server: Services) -> None:
+    watch = Watched(redis_server)
+    watch.writer.start()
+    watch.fold("u-1", "u-1")
+    watch.writer.close()
+    assert watch.has_sequence("u-1", 2)
+    watch.client.close()
+
+
+def test_more_changed_keys_than_the_limit_drop_the_oldest_and_say_so(
+    redis_server: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch = Watched(redis_server, keys_max=2)
+    watch.fold("u-1", "u-2", "u-3")
+    with caplog.at_level(logging.WARNING):
+        watch.writer.start()
+        watch.writer.close()
+    assert watch.stage.job.dropped_total(USER) == 1
+    assert "1 changed user states were not written" in caplog.text
+    assert watch.stored("u-1") is None
+    assert watch.has_sequence("u-3", 1)
+    watch.client.close()
+
+
+def test_all_states_are_written_again_after_redis_was_killed_and_lost_data(
+    local_services: Services,
+) -> None:
+    stack = local_services.stack
+    assert stack is not None
+    stack.up(programs=["redis"])
+    watch = Watched(local_services)
+    watch.writer.start()
+    watch.fold("u-idle", "u-idle", "u-idle", "u-idle")
+    eventually(lambda: watch.has_sequence("u-idle", 4))
+    # Simulates lost data: the key is deleted before Redis is killed.
+    watch.client.delete(watch.key("u-idle"))
+    os.kill(stack.pid("redis"), signal.SIGKILL)
+    eventually(lambda: not answers(watch))
+    watch.fold("u-busy")
+    eventually(lambda: watch.has_sequence("u-busy", 1))
+    eventually(lambda: watch.has_sequence("u-idle", 4))
+    watch.writer.close()
+    watch.client.close()
+
+
+def test_a_write_that_fails_keeps_its_keys(redis_server: Services) -> None:
+    watch = Watched(redis_server)
+    watch.fold("u-1")
+    nowhere = OnlineWriter(
+        watch.stage.job,
+        USER,
+        connect=lambda: redis.Redis.from_url("redis://127.0.0.1:1/0"),
+        flush_ms=1,
+        keys_max=9,
+    )
+    with pytest.raises(redis.RedisError):
+        nowhere.write_all()
+    watch.writer.write_all()
+    assert watch.has_sequence("u-1", 1)
+    watch.client.close()
+
+
+def answers(watch: Watched) -> bool:
+    try:
+        return bool(watch.client.ping())
+    except redis.RedisError:
+        return False
