@@ -91,7 +91,7 @@ class OnlineWriter:
         """Write all changed keys and wait for Redis; only for a writer that was not started.
 
         Raises:
-            redis.RedisError: Redis did not confirm all writes.
+            redis.RedisError: Redis did not confirm a write; its keys stay changed.
         """
         while self._job.changed_len(self._position):
             self._write_batch()
@@ -107,7 +107,6 @@ class OnlineWriter:
             try:
                 self._write_batch()
             except redis.RedisError as error:
-                self._job.give_back(self._position)
                 self._on_failure(error)
                 self._stop.wait(_RETRY_S)
                 return
@@ -120,7 +119,11 @@ class OnlineWriter:
         client = self._client or self._open()
         keys, values = self._job.take_changed(self._position, BATCH_KEYS_MAX)
         arguments = online_store.write_arguments(self._entity, keys, values)
-        client.execute_command("EVALSHA", self._script_sha, *arguments)
+        try:
+            client.execute_command("EVALSHA", self._script_sha, *arguments)
+        except redis.RedisError:
+            self._job.give_back(self._position)
+            raise
         self._job.confirm(self._position)
 
     def _open(self) -> redis.Redis:

@@ -204,23 +204,6 @@ def test_all_states_are_written_again_after_redis_was_killed_and_lost_data(
     watch.client.close()
 
 
-def test_a_write_that_fails_keeps_its_keys(redis_server: Services) -> None:
-    watch = Watched(redis_server)
-    watch.fold("u-1")
-    nowhere = OnlineWriter(
-        watch.stage.job,
-        USER,
-        connect=lambda: redis.Redis.from_url("redis://127.0.0.1:1/0"),
-        flush_ms=1,
-        keys_max=9,
-    )
-    with pytest.raises(redis.RedisError):
-        nowhere.write_all()
-    watch.writer.write_all()
-    assert watch.has_sequence("u-1", 1)
-    watch.client.close()
-
-
 def answers(watch: Watched) -> bool:
     try:
         return bool(watch.client.ping())
