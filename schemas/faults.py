@@ -37,10 +37,11 @@ def error_of_all_fields(
     reasons: dict[str, str] = {}
     mended = dict(obj)
     while (error := _first_error(read, mended)) is not None:
-        if error.field not in valid or error.field in reasons:
+        field = error.field
+        if field is None or field not in valid or field in reasons:
             break
-        reasons[error.field] = error.reason
-        mended[error.field] = valid[error.field]
+        reasons[field] = error.reason
+        mended[field] = valid[field]
     if not reasons:
         assert error is not None, "the event is valid"
         return error

@@ -12,6 +12,7 @@ from features.engine.job import Job
 from schemas import codec, topics
 from schemas.errors import InvalidEventError
 from schemas.label import Label
+from schemas.shortened_dead_letter import check_value_is_there
 from schemas.transaction import Limits, Transaction
 from streams.velocity.dead_letter import dead_letter
 from streams.velocity.record_frame import InboundRecord
@@ -86,6 +87,7 @@ class Engine:
         is_label = record.topic == _LABELS
         event_type = topics.LABEL_TYPE if is_label else topics.TRANSACTION_TYPE
         topics.check_event_type(record.headers, expected=event_type)
+        check_value_is_there(record.value, record.headers)
         decode = codec.decode_label if is_label else codec.decode_transaction
         event = decode(record.value, limits=self._limits, now_ms=now_ms, is_replay=is_replay)
         return [

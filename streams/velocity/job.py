@@ -25,7 +25,6 @@ from schemas import topics
 from schemas.settings import Settings
 from streams.velocity.cluster import GROUP_ID, JOB_NAME, engine_operators
 
-_DEAD_LETTER_BYTES_MAX = 2 * 1024 * 1024
 _FETCH_MIN_BYTES = 65_536
 """Batching at the source, bytes: the broker answers a fetch when this much is waiting, or after
 ``batching_delay_ms``."""
@@ -186,16 +185,22 @@ def _keyed_in_place(stream: Any) -> Any:
 def _sink(records: Any, settings: Settings) -> None:
     jvm = get_gateway().jvm
     guarantee = jvm.org.apache.flink.connector.base.DeliveryGuarantee.AT_LEAST_ONCE
+    serializer = jvm.weir.RecordFrameSerializer(
+        settings.kafka_bootstrap,
+        topics.TRANSACTIONS,
+        topics.FEATURES,
+        topics.DEAD_LETTERS,
+        topics.RECORD_BYTES_MAX,
+    )
     sink = (
         jvm.org.apache.flink.connector.kafka.sink.KafkaSink.builder()
         .setBootstrapServers(settings.kafka_bootstrap)
-        .setRecordSerializer(jvm.weir.RecordFrameSerializer())
+        .setRecordSerializer(serializer)
         .setDeliveryGuarantee(guarantee)
         .setProperty("acks", "all")
         .setProperty("linger.ms", str(_LINGER_MS))
         .setProperty("batch.size", str(_BATCH_BYTES_MAX))
-        # A dead letter is a record of the maximal size plus headers.
-        .setProperty("max.request.size", str(_DEAD_LETTER_BYTES_MAX))
+        .setProperty("max.request.size", str(topics.RECORD_BYTES_MAX))
         .build()
     )
     records.sinkTo(sink).name("features, dead-letters").uid("sink")

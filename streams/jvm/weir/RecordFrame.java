@@ -64,7 +64,8 @@ final class RecordFrame {
         String topic = new String(take(frame, topicLength), StandardCharsets.UTF_8);
         byte[] key = take(frame, keyLength);
         int valueAt = frame.position() + headersLength;
-        Long timestampOrNull = timestamp == NULL ? null : Long.valueOf(timestamp);
+        // A record may have any negative timestamp, but a producer sends none.
+        Long timestampOrNull = timestamp < 0 ? null : Long.valueOf(timestamp);
         byte[] value = valueLength == NULL ? null : new byte[valueLength];
         if (value != null) {
             System.arraycopy(bytes, valueAt, value, 0, valueLength);

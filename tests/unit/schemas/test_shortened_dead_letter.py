@@ -16,6 +16,7 @@ from schemas.shortened_dead_letter import (
     SHORTENED_HEADERS,
     DeadLetterParts,
     Header,
+    check_value_is_there,
     encoded_headers,
     record_size,
     shortened,
@@ -107,3 +108,11 @@ def test_every_record_fits_a_topic_for_small_ones(
 ) -> None:
     short = shortened(letter(key, value, tuple(headers)), bytes_max=2_500)
     assert record_size(short) <= 2_500
+
+
+def test_a_record_whose_value_was_left_out_is_refused_with_its_length() -> None:
+    left_out = [("weir-value-length", b"20000000")]
+    with pytest.raises(InvalidEventError, match="the value has 20000000 bytes, limit 16777216"):
+        check_value_is_there(None, left_out)
+    check_value_is_there(b"{}", left_out)
+    check_value_is_there(None, [("trace", b"1")])
