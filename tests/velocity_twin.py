@@ -1,4 +1,4 @@
-"""An in-memory substitute for the velocity job: the same folds, without Flink.
+"""An in-memory substitute for the velocity job: the same engine, without Flink.
 
 For tests of the components around the job. `VelocityTwin` folds events directly, `TwinOnKafka` runs
 in a thread between the topics of a broker. `broken` changes the rows, as a job with a wrong
@@ -9,24 +9,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from confluent_kafka import Consumer, Producer
 
-from features.definitions import DEFINITION_DIGEST
+from features.definitions import Entity
+from features.engine.plan import ENTITIES
 from features.engine.state import MerchantState, UserState
-from features.on_demand import on_demand_features
 from infra.simulation.event import Event
-from schemas.codec import decode_label, decode_transaction
 from schemas.feature_row import FeatureRow, Origin
-from schemas.output_codec import encode_feature_row
-from schemas.topics import FEATURES, LABELS, LIBRDKAFKA_PARTITIONER, TRANSACTIONS
+from schemas.output_codec import decode_feature_row, encode_feature_row
+from schemas.topics import (
+    FEATURES,
+    LABELS,
+    LIBRDKAFKA_PARTITIONER,
+    REPLAY_HEADER,
+    TRANSACTIONS,
+)
 from schemas.transaction import Limits
+from streams.velocity.record_frame import InboundRecord, encode_headers, encode_record
+from tests.journaled_stage import InMemoryJob
 
 PARTITIONS = 4
 _COMPUTED_AT_MS = 4_000_000_000_000
+_LIVE_KEYS_MAX = 1_000_000
+_STATES = {"user": UserState, "merchant": MerchantState}
 
 Broken = Callable[[FeatureRow], FeatureRow]
 
@@ -35,44 +44,43 @@ class VelocityTwin:
     """Folds events one at a time."""
 
     def __init__(self, *, broken: Broken = lambda row: row) -> None:
-        self._users: dict[str, UserState] = defaultdict(UserState)
-        self._merchants: dict[str, MerchantState] = defaultdict(MerchantState)
+        self._job = InMemoryJob(
+            limits=Limits(), clock_ms=lambda: _COMPUTED_AT_MS, live_keys_max=_LIVE_KEYS_MAX
+        )
         self._offsets: Counter[int] = Counter()
         self.broken = broken
 
     def row(self, value: bytes, *, origin: Origin) -> FeatureRow:
         """Fold a transaction; gives its feature row."""
-        transaction = decode_transaction(value, limits=Limits(), now_ms=0, is_replay=True)
-        of_user = self._users[transaction.user_id].fold(
-            transaction_id=transaction.transaction_id,
-            merchant_id=transaction.merchant_id,
-            amount_minor=transaction.amount_minor,
-            event_time_ms=transaction.event_time_ms,
-        )
-        of_merchant = self._merchants[transaction.merchant_id].fold_transaction(
-            transaction_id=transaction.transaction_id,
-            event_time_ms=transaction.event_time_ms,
-            is_repeat=of_user.repeat,
-        )
-        calendar = on_demand_features(transaction.event_time_ms)
-        return self.broken(
-            FeatureRow(
-                transaction=transaction,
-                features={**of_user.features, **of_merchant.features, **calendar},
-                approximate=(*of_user.approximate, *of_merchant.approximate),
-                definition_digest=DEFINITION_DIGEST,
-                repeat=of_user.repeat,
-                user_sequence=of_user.sequence,
-                merchant_sequence=of_merchant.sequence,
-                origin=origin,
-                computed_at_ms=_COMPUTED_AT_MS,
-            )
-        )
+        (produced,) = self._run(TRANSACTIONS, value, origin)
+        assert produced.topic == FEATURES.encode(), produced
+        return self.broken(decode_feature_row(produced.value))
 
     def label(self, value: bytes) -> None:
         """Fold a label."""
-        label = decode_label(value, limits=Limits(), now_ms=0, is_replay=True)
-        self._merchants[label.merchant_id].fold_label(label)
+        produced = self._run(LABELS, value, Origin(0, 0, -1))
+        assert not produced, produced
+
+    def states(self, entity: Entity) -> Mapping[str, UserState | MerchantState]:
+        """The state of each key of an entity."""
+        position = [planned.entity for planned in ENTITIES].index(entity)
+        return {
+            key: _STATES[entity].decode(snapshot[1:])
+            for (at, key), snapshot in self._job.snapshots().items()
+            if at == position
+        }
+
+    def _run(self, topic: str, value: bytes, origin: Origin) -> list[InboundRecord]:
+        frame = encode_record(
+            topic.encode(),
+            key=None,
+            value=value,
+            headers_bytes=encode_headers([REPLAY_HEADER]),
+            timestamp_ms=origin.timestamp_ms,
+            partition=origin.partition,
+            offset=origin.offset,
+        )
+        return [InboundRecord.parse(produced) for produced in self._job.run([frame])]
 
     def take(self, event: Event) -> list[FeatureRow]:
         """Fold an event of either kind; gives the row of a transaction."""
@@ -131,6 +139,10 @@ class TwinOnKafka:
         self._thread.join()
         self._consumer.commit(asynchronous=False)
         self._consumer.close()
+
+    def states(self, entity: Entity) -> Mapping[str, UserState | MerchantState]:
+        """The state of each key of an entity."""
+        return self._twin.states(entity)
 
     def until_answered(self, transactions: int, *, within_s: float = 60.0) -> None:
         """Wait until this many transactions have rows."""
