@@ -20,8 +20,6 @@ from typing import Any
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from infra.local.jvm import java
-from infra.local.layout import Layout
 from infra.local.topics import create_topics
 from schemas import codec, output_codec, topics
 from schemas.dead_letter import dead_letter_headers
@@ -35,12 +33,6 @@ from tests.traffic import live_transaction, now_ms
 EXAMPLES = REPO / "docs" / "examples"
 ANSWER_MS_MAX = 30_000
 PROGRAM_S_MAX = 60
-
-TOOLS = {
-    "kafka-console-producer.sh": "org.apache.kafka.tools.ConsoleProducer",
-    "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
-}
-"""The Kafka distribution's scripts, which only start these classes."""
 
 
 @pytest.fixture
@@ -57,27 +49,15 @@ def producer(bootstrap: str) -> Iterator[KafkaProducer]:
     client.close()
 
 
-@pytest.fixture
-def console_tools(tmp_path: Path) -> Path:
-    """A directory with the console tools of Kafka, for the path."""
-    libraries = Layout(repo=REPO, data_dir=tmp_path).kafka_libs
-    for name, main_class in TOOLS.items():
-        script = tmp_path / name
-        script.write_text(f'#!/bin/sh\nexec {java()} -cp "{libraries}/*" {main_class} "$@"\n')
-        script.chmod(0o755)
-    return tmp_path
-
-
-def run(command: list[str], bootstrap: str, *, tools: Path | None = None) -> str:
+def run(command: list[str], bootstrap: str) -> str:
     """Run a program and give what it printed; a program that fails shows why."""
-    path = os.environ["PATH"] if tools is None else f"{tools}:{os.environ['PATH']}"
     done = subprocess.run(
         command,
         check=False,
         capture_output=True,
         text=True,
         timeout=PROGRAM_S_MAX,
-        env={**os.environ, "WEIR_KAFKA_BOOTSTRAP": bootstrap, "PATH": path},
+        env={**os.environ, "WEIR_KAFKA_BOOTSTRAP": bootstrap},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -225,12 +205,12 @@ def test_the_quickstart_prints_the_decision_of_its_own_transaction(
 
 
 def test_the_console_tools_send_a_valid_transaction_and_show_decisions(
-    bootstrap: str, producer: KafkaProducer, console_tools: Path
+    bootstrap: str, producer: KafkaProducer
 ) -> None:
     transaction_id = new_id()
     producer.send(topics.DECISIONS, key=b"u-7", value=decision_about(new_id())).get(30)
     with tail(bootstrap, topics.TRANSACTIONS) as transactions:
-        printed = run(example("console.sh", transaction_id), bootstrap, tools=console_tools)
+        printed = run(example("console.sh", transaction_id), bootstrap)
         (record,) = seen(transactions, transaction_id)
     transaction = codec.decode_transaction(
         record.value, limits=LIMITS, now_ms=now_ms(), is_replay=False
@@ -241,7 +221,7 @@ def test_the_console_tools_send_a_valid_transaction_and_show_decisions(
 
 
 def test_the_console_tools_show_why_a_record_was_refused(
-    bootstrap: str, producer: KafkaProducer, console_tools: Path
+    bootstrap: str, producer: KafkaProducer
 ) -> None:
     value = transaction_object(transaction_id=new_id(), amount_minor=-1)
     error = InvalidEventError("amount_minor", "is -1, limit 0")
@@ -249,6 +229,6 @@ def test_the_console_tools_show_why_a_record_was_refused(
         topic=topics.TRANSACTIONS, partition=0, offset=7, stage="decode", error=error
     )
     producer.send(topics.DEAD_LETTERS, value=json.dumps(value).encode(), headers=headers).get(30)
-    printed = run(example("console_dead_letters.sh"), bootstrap, tools=console_tools)
+    printed = run(example("console_dead_letters.sh"), bootstrap)
     line = next(line for line in printed.splitlines() if value["transaction_id"] in line)
     assert "__connect.errors.exception.message:amount_minor is -1, limit 0" in line
