@@ -19,6 +19,9 @@ from clients.log_record import Record
 from clients.probes import kafka_answers
 
 ANSWER_S_MAX: Final = 10.0
+RECEIVED_BYTES_MAX: Final = 1_000_000_000
+"""Limit of decompression, bytes. With the client's own limit of 100 MB, a larger record that is
+compressed with zstd cannot be read, nor what comes after it."""
 FIRST_ANSWER_S_MAX: Final = 5.0
 _RETRY_S: Final = 0.1
 
@@ -102,6 +105,7 @@ def open_consumer(
             "fetch.min.bytes": fetch_bytes_min,
             "fetch.wait.max.ms": fetch_wait_ms,
             "queued.max.messages.kbytes": queue_bytes_max // 1024,
+            "receive.message.max.bytes": RECEIVED_BYTES_MAX,
             "log_level": 0,
         }
     )

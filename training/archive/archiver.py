@@ -36,6 +36,8 @@ from training.errors import ArchiveConflictError
 
 logger = logging.getLogger(__name__)
 
+PENDING_BYTES_MAX = 128 * 1024 * 1024
+"""So many bytes that are not committed yet are committed at once."""
 READ_RECORDS_MAX = 5_000
 """Records taken from the client at once."""
 READ_S = 0.5
@@ -59,6 +61,7 @@ class _Pending:
 
     batches: list[pa.RecordBatch] = field(default_factory=list)
     rows: int = 0
+    bytes: int = 0
     next_offsets: dict[int, int] = field(default_factory=dict)
 
 
@@ -67,7 +70,8 @@ class Archiver:
 
     Delivery: exactly once, see `ArchiveTable.append`. On any failure the process may end
     at once: what is not committed is read again.
-    Memory: ``settings.archive_rows_max`` rows, and what the client fetches ahead (16 MiB).
+    Memory: ``settings.archive_rows_max`` rows or `PENDING_BYTES_MAX`, and what the client fetches
+    ahead (16 MiB).
     """
 
     def __init__(
@@ -138,8 +142,7 @@ class Archiver:
             self._take(topic, records)
         if messages and self._due_s is None:
             self._due_s = time.monotonic() + self._commit_s
-        rows = sum(pending.rows for pending in self._pending.values())
-        if self._due_s is not None and (time.monotonic() >= self._due_s or rows >= self._rows_max):
+        if self._is_due():
             self.commit()
         return len(messages)
 
@@ -177,10 +180,20 @@ class Archiver:
         for name, table in self._tables.items():
             logger.info("%s: %s", name, table.compact(keep_hours=keep_hours))
 
+    def _is_due(self) -> bool:
+        pending = self._pending.values()
+        return self._due_s is not None and (
+            time.monotonic() >= self._due_s
+            or sum(each.rows for each in pending) >= self._rows_max
+            or sum(each.bytes for each in pending) >= PENDING_BYTES_MAX
+        )
+
     def _take(self, topic: str, records: list[Record]) -> None:
         pending = self._pending[topic]
-        pending.batches += to_batches(topic, records, limits=self._limits)
+        batches = to_batches(topic, records, limits=self._limits)
+        pending.batches += batches
         pending.rows += len(records)
+        pending.bytes += sum(batch.nbytes for batch in batches)
         for record in records:
             pending.next_offsets[record.partition] = record.offset + 1
 

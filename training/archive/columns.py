@@ -19,6 +19,7 @@ from clients.log_record import Record
 from features.definitions import DAY_MS
 from schemas.codec import decode_label, decode_transaction
 from schemas.errors import InvalidEventError
+from schemas.fields import EVENT_TIME_MS_MAX
 from schemas.topics import LABELS, TRANSACTIONS
 from schemas.transaction import Limits
 from training.archive.tables import DAY, SCHEMAS
@@ -109,8 +110,8 @@ def _batch(topic: str, readable: Sequence[_Parsed]) -> pa.RecordBatch:
 
 
 def _unread_batch(topic: str, records: Sequence[Record]) -> pa.RecordBatch:
-    # The timestamp is -1 if the record has none.
-    times_ms = [max(record.timestamp_ms, 0) for record in records]
+    # A timestamp may be negative, and any number if the topic does not check it.
+    times_ms = [min(max(record.timestamp_ms, 0), EVENT_TIME_MS_MAX) for record in records]
     return _assembled(topic, {}, records, times_ms, is_readable=False)
 
 

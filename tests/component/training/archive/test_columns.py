@@ -50,6 +50,19 @@ def test_a_row_has_its_log_offset_and_its_day(topic: str) -> None:
     assert row["event_date"] == row["event_time"].date()
 
 
+@pytest.mark.parametrize(
+    ("timestamp_ms", "year"),
+    [(-(2**63), 1970), (-5, 1970), (-1, 1970), (0, 1970), (NOW_MS, 2026), (2**63 - 1, 9999)],
+)
+def test_a_record_that_cannot_be_read_has_a_day_whatever_its_timestamp(
+    timestamp_ms: int, year: int
+) -> None:
+    (batch,) = to_batches(TRANSACTIONS, [Record(1, 0, timestamp_ms, b"\xff")], limits=LIMITS)
+    (row,) = batch.to_pylist()
+    assert row["event_date"].year == year
+    assert row["log_timestamp_ms"] == timestamp_ms
+
+
 def test_a_transaction_keeps_every_field() -> None:
     bare = transaction(device_type=None, ip_country=None)
     rows = table(TRANSACTIONS, GOOD[TRANSACTIONS], encode_transaction(bare)).to_pylist()
