@@ -12,10 +12,11 @@ from infra.cli.failures import EXIT_DIFFERENT
 from infra.cli.output import out, say
 from infra.cli.times import shown_moment
 from operations.archive_upkeep import compact_tables, table_status
+from operations.labels.recorded import count_corrections
 from training.archive.backfill_status import backfill_status
 from training.archive.compare import compare_with_log
 from training.archive.rebuild import rebuild_archive
-from training.archive.tables import BACKFILLED, TABLES
+from training.archive.tables import BACKFILLED, LABEL_CORRECTIONS, TABLES
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a table.")]
 
@@ -25,9 +26,11 @@ def status(*, as_json: AsJson = False) -> None:
     settings = deployment_settings()
     found = table_status(settings)
     backfilled = backfill_status(settings.archive_url)
+    corrected = count_corrections(settings.archive_url)
     if as_json:
         for one in found:
             typer.echo(json.dumps(asdict(one)))
+        typer.echo(json.dumps({"name": LABEL_CORRECTIONS, "rows": corrected}))
         if backfilled is not None:
             typer.echo(json.dumps({"name": BACKFILLED, **asdict(backfilled)}))
         return
@@ -37,6 +40,7 @@ def status(*, as_json: AsJson = False) -> None:
         behind = "follows another log" if one.behind is None else f"{one.behind:,}"
         table.add_row(one.name, *(f"{cell:,}" for cell in cells), behind)
     out.print(table)
+    say(f"{LABEL_CORRECTIONS}: {corrected:,} labels that named the wrong merchant")
     if backfilled is not None:
         say(
             f"{BACKFILLED}: {backfilled.rows:,} rows of the definitions "

@@ -1,7 +1,6 @@
 """`weir label`: a person reports that a transaction was fraud, or was not."""
 
 import json
-import time
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from infra.cli.deployment import deployment_settings
 from infra.cli.output import say
 from infra.cli.times import shown_moment
+from infra.simulation.clock import WallClock
 from operations.labels.report import report
 
 
@@ -28,7 +28,7 @@ def label(
         transaction,
         is_fraud=is_fraud,
         labelled_by=by,
-        now_ms=time.time_ns() // 1_000_000,
+        now_ms=WallClock().now_ms(),
     )
     if as_json:
         typer.echo(

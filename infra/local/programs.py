@@ -28,6 +28,9 @@ from infra.local.layout import Layout
 from schemas.settings import Settings
 from schemas.topics import SCORER_GROUP
 
+VELOCITY_JOB = "velocity-job"
+"""Name of the program that keeps the velocity job running on Flink."""
+
 STACK_VARIABLE = "WEIR_STACK"
 """Environment variable that marks every process of a stack with the stack's data directory."""
 
@@ -85,6 +88,7 @@ def programs(settings: Settings, layout: Layout) -> tuple[Program, ...]:
         _api(settings, layout),
         _archiver(settings, layout),
         _materializer(layout),
+        _label_checker(settings, layout),
     )
 
 
@@ -181,7 +185,7 @@ def _velocity_job(settings: Settings, layout: Layout) -> Program:
     scratch = layout.tmp / "client"
     rest = f"http://127.0.0.1:{settings.flink_rest_port}"
     return Program(
-        name="velocity-job",
+        name=VELOCITY_JOB,
         command=(str(layout.streams_python), "-m", "streams.velocity.keep_running"),
         ready=f"job={rest}",
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}", f"flink={rest}"),
@@ -233,5 +237,14 @@ def _materializer(layout: Layout) -> Program:
     return Program(
         name="materializer",
         command=(str(layout.python), "-m", "training.datasets.materializer"),
+        stage=OURS,
+    )
+
+
+def _label_checker(settings: Settings, layout: Layout) -> Program:
+    return Program(
+        name="label-checker",
+        command=(str(layout.python), "-m", "operations.labels.checker"),
+        needs=(f"kafka=127.0.0.1:{settings.kafka_port}",),
         stage=OURS,
     )

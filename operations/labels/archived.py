@@ -1,7 +1,7 @@
 """Reads labels, and the transactions that they are about, from the archive.
 
 Owns which days and files are read: a transaction is looked for by its id among the rows of a few
-days, or of one time. Called by `operations.labels.checker` and `operations.labels.transactions`.
+days, or of one time. Called by `operations.labels.checker` and `operations.labels.report`.
 """
 
 from __future__ import annotations

@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from clients.kafka import topic_partitions
 from operations.labels.archived import (
     day_of,
     labels_between,
@@ -42,7 +41,7 @@ from operations.labels.corrections import (
     not_yet_reported,
 )
 from operations.labels.recorded import RecordedCorrections
-from operations.labels.send import OutgoingLabel, send_labels
+from operations.labels.send import LabelsTopic, OutgoingLabel
 from schemas.errors import RetryableError, WeirError, shown
 from schemas.settings import Settings
 from schemas.topics import HEADER_CORRECTS, LABELS
@@ -93,6 +92,7 @@ class LabelChecker:
         self,
         settings: Settings,
         *,
+        topic: LabelsTopic | None = None,
         clock_s: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
@@ -100,10 +100,12 @@ class LabelChecker:
 
         Args:
             settings: where Kafka and the archive are.
+            topic: where corrections are sent; the broker of the settings if it is None.
             clock_s: a clock that never goes back, s.
             now_ms: the time, ms since 1970 UTC.
         """
-        self._settings = settings
+        self._topic = topic or LabelsTopic(settings.kafka_bootstrap)
+        self._check_s = settings.label_check_s
         self._url = settings.archive_url
         self._clock_s = clock_s
         self._now_ms = now_ms
@@ -143,10 +145,7 @@ class LabelChecker:
     def _read(self) -> None:
         """Read the labels that have been archived since the last call, up to a limit."""
         labels = ArchiveTable(self._url, LABELS)
-        ends = {
-            partition: labels.next_offset(partition)
-            for partition in topic_partitions(self._settings.kafka_bootstrap, (LABELS,))[LABELS]
-        }
+        ends = {partition: labels.next_offset(partition) for partition in self._topic.partitions()}
         if not self._read_until:
             self._read_until = self._recorded.checked_until(ends)
         start = {partition: self._read_until.get(partition, 0) for partition in ends}
@@ -190,8 +189,7 @@ class LabelChecker:
     def _correct(self, corrections: list[Correction]) -> None:
         if not corrections:
             return
-        send_labels(
-            self._settings.kafka_bootstrap,
+        self._topic.send(
             [
                 OutgoingLabel(
                     correction.label,
@@ -225,7 +223,7 @@ class LabelChecker:
     def _try_later(self, pending: _Pending) -> None:
         now_s = self._clock_s()
         pending.attempts += 1
-        delay_s = min(self._settings.label_check_s * 2**pending.attempts, RETRY_S_MAX)
+        delay_s = min(self._check_s * 2**pending.attempts, RETRY_S_MAX)
         pending.due_s = now_s + delay_s
         if now_s - pending.since_s > LOOK_FOR_S:
             self._give_up(pending)

@@ -93,7 +93,7 @@ def correction_of(reported: ReportedLabel, known: KnownTransaction) -> Correctio
 def not_yet_reported(
     corrections: Sequence[Correction], observations: Mapping[tuple[str, str], frozenset[int]]
 ) -> list[Correction]:
-    """Leave out corrections that somebody has sent already.
+    """Leave out corrections that are in the log already.
 
     Args:
         corrections: of wrong labels.

@@ -12,7 +12,7 @@ import redis
 
 from operations.labels.archived import rows_at_times, rows_of
 from operations.labels.corrections import KnownTransaction, known_transactions
-from operations.labels.send import OutgoingLabel, Place, send_labels
+from operations.labels.send import LabelsTopic, OutgoingLabel, Place
 from schemas.codec import check_id
 from schemas.decision import Decision
 from schemas.errors import WeirError, shown
@@ -80,9 +80,8 @@ def report(
         is_fraud=is_fraud,
     )
     headers = ((HEADER_LABELLED_BY, labelled_by.encode()),)
-    (place,) = send_labels(
-        settings.kafka_bootstrap, [OutgoingLabel(label, SOURCE, headers)], now_ms=now_ms
-    )
+    topic = LabelsTopic(settings.kafka_bootstrap)
+    (place,) = topic.send([OutgoingLabel(label, SOURCE, headers)], now_ms=now_ms)
     return SentLabel(label, place, found_in)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -42,61 +43,82 @@ class Place(NamedTuple):
     offset: int
 
 
-def send_labels(bootstrap: str, labels: Sequence[OutgoingLabel], *, now_ms: int) -> list[Place]:
-    """Send labels and wait until the broker has them.
+class LabelsTopic:
+    """The topic `labels`, to send to."""
 
-    Delivery: at least once; a repeat of a label changes nothing.
-    Blocks: up to `DELIVERY_S_MAX`.
-    On failure: some of the labels may have arrived.
+    def __init__(self, bootstrap: str) -> None:
+        """Point at a broker; nothing is asked before the first call.
 
-    Args:
-        bootstrap: Kafka's address.
-        labels: to send, in this order.
-        now_ms: the clock, ms since 1970 UTC. A label observed later is marked as a replay, which
-            the label that it repeats must have been, too.
+        Args:
+            bootstrap: Kafka's address.
+        """
+        self._bootstrap = bootstrap
 
-    Returns:
-        Where each label is, in their order.
+    def partitions(self) -> list[int]:
+        """Give the partitions that the topic has now.
 
-    Raises:
-        KafkaUnreachableError: Kafka does not answer, or does not accept a label.
-    """
-    topic_partitions(bootstrap, (LABELS,))
-    producer = Producer(
-        {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,
-            "partitioner": LIBRDKAFKA_PARTITIONER,
-            "delivery.timeout.ms": int(DELIVERY_S_MAX * 1_000),
-            "log_level": 0,
-        }
-    )
-    places: dict[int, Place] = {}
-    failures: list[KafkaError] = []
-    try:
-        for number, outgoing in enumerate(labels):
+        Raises:
+            KafkaUnreachableError: no answer, or the topic is missing.
+        """
+        return topic_partitions(self._bootstrap, (LABELS,))[LABELS]
 
-            def delivered(error: KafkaError | None, message: Message, number: int = number) -> None:
-                if error is not None:
-                    failures.append(error)
-                else:
-                    places[number] = Place(message.partition() or 0, message.offset() or 0)
+    def send(self, labels: Sequence[OutgoingLabel], *, now_ms: int) -> list[Place]:
+        """Send labels and wait until the broker has them.
 
-            producer.produce(
-                LABELS,
-                encode_label(outgoing.label),
-                key=outgoing.label.merchant_id.encode(),
-                headers=_headers(outgoing, now_ms),
-                on_delivery=delivered,
-            )
-            producer.poll(0)
-        producer.flush(DELIVERY_S_MAX)
-    except (BufferError, KafkaException) as error:
-        raise unreachable(bootstrap, str(error)) from error
-    if failures or len(places) < len(labels):
-        why = failures[0] if failures else f"no answer within {DELIVERY_S_MAX:g} s"
-        raise unreachable(bootstrap, why)
-    return [places[number] for number in range(len(labels))]
+        Delivery: at least once; a repeat of a label changes nothing.
+        Blocks: up to `DELIVERY_S_MAX`.
+        On failure: some of the labels may have arrived.
+
+        Args:
+            labels: to send, in this order.
+            now_ms: the clock, ms since 1970 UTC. A label observed later is marked as a replay,
+                which the label that it repeats must have been, too.
+
+        Returns:
+            Where each label is, in their order.
+
+        Raises:
+            KafkaUnreachableError: Kafka does not answer, or does not accept a label.
+        """
+        self.partitions()
+        places: dict[int, Place] = {}
+        failures: list[KafkaError] = []
+
+        def delivered(number: int, error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                failures.append(error)
+            else:
+                places[number] = Place(message.partition() or 0, message.offset() or 0)
+
+        producer = self._producer()
+        try:
+            for number, outgoing in enumerate(labels):
+                producer.produce(
+                    LABELS,
+                    encode_label(outgoing.label),
+                    key=outgoing.label.merchant_id.encode(),
+                    headers=_headers(outgoing, now_ms),
+                    on_delivery=partial(delivered, number),
+                )
+                producer.poll(0)
+            producer.flush(DELIVERY_S_MAX)
+        except (BufferError, KafkaException) as error:
+            raise unreachable(self._bootstrap, str(error)) from error
+        if failures or len(places) < len(labels):
+            why = failures[0] if failures else f"no answer within {DELIVERY_S_MAX:g} s"
+            raise unreachable(self._bootstrap, why)
+        return [places[number] for number in range(len(labels))]
+
+    def _producer(self) -> Producer:
+        return Producer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "enable.idempotence": True,
+                "partitioner": LIBRDKAFKA_PARTITIONER,
+                "delivery.timeout.ms": int(DELIVERY_S_MAX * 1_000),
+                "log_level": 0,
+            }
+        )
 
 
 def _headers(outgoing: OutgoingLabel, now_ms: int) -> list[tuple[str, str | bytes | None]]:

@@ -42,6 +42,7 @@ PROGRAMS = {
     "infra/local/launch.py": "starts a program of the stack",
     "infra/local/mlflow_server.py": "runs MLflow's server",
     "infra/rooms.py": "draws the rooms and their imports",
+    "operations/labels/checker.py": "corrects labels that name the wrong merchant",
     "schemas/json_schema.py": "writes the JSON Schemas",
     "scoring/http/__main__.py": "runs the API",
     "scoring/worker/__main__.py": "runs the scorer",

@@ -35,6 +35,7 @@ MAY_ASK_A_CLOCK = {
     "infra/simulation/run_watch.py": "measures when a decision arrived at the command line",
     "scoring/wiring.py": "builds the real parts of the scorer, its clock among them",
     "training/registry/versions.py": "its log of champions says when each change was",
+    "operations/labels/checker.py": "an entry point: when it corrected a label",
     "training/datasets/materializer.py": "an entry point: the clock says which midnight has passed",
     "streams/velocity/operators.py": "the JVM calls it, so it is an entry point",
 }
