@@ -114,7 +114,9 @@ class Settings(BaseSettings):
         default=4, description="Partitions of every topic that Weir creates."
     )
     flink_parallelism: Annotated[int, Field(ge=1, le=1_000)] = Field(
-        default=1, description="How many copies of each Flink operator run side by side."
+        default=1,
+        description="How many copies of each Flink operator run side by side. After a change from 1 "
+        "to more, or back, the velocity job needs empty state.",
     )
     checkpoint_interval_ms: PositiveInt = Field(
         default=10_000,
