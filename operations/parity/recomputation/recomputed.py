@@ -165,7 +165,7 @@ class Recomputed:
         )
 
     def _note(self, transaction_id: str, at: int) -> None:
-        """Note a row of a transaction, and decide anew which of its rows is the first."""
+        """Note a row of a transaction, and choose its first row again."""
         known = self._first.setdefault(transaction_id, at)
         if known == at:
             return

@@ -123,7 +123,7 @@ class RefusedRecords:
             try:
                 letter = read_dead_letter(record.headers)
             except ValueError:
-                # Somebody else's record, which refuses nothing.
+                # Another process's record, which refuses nothing.
                 continue
             self._places.add((letter.topic, letter.partition, letter.offset))
 
