@@ -68,6 +68,12 @@ METRICS = {
         "Expected after a restart of the velocity job or of a worker; otherwise a producer sends "
         "transactions twice.",
     ),
+    "conflicting_ids": MetricSpec(
+        "scoring_conflicting_ids",
+        "counter",
+        "Transactions whose id another user had used; they got the decision about that one.",
+        "A producer uses ids twice; `weir parity --json` names them in conflicting_ids.",
+    ),
     "batch_rows": MetricSpec(
         "scoring_batch_rows",
         "histogram",
@@ -145,6 +151,7 @@ class Metrics(NamedTuple):
     dead_letters: Counter
     degraded: Counter
     repeats: Counter
+    conflicting_ids: Counter
     batch_rows: Histogram
     batch_seconds: Histogram
     decide_seconds: Histogram

@@ -141,6 +141,9 @@ class BatchScorer:
             first = decode_decision(value)
             if first.features_offset != decision.features_offset:
                 self._metrics.repeats.inc()
+            if first.user_id != decision.user_id:
+                # Identity is the transaction id alone, so the first decision stands here as well.
+                self._metrics.conflicting_ids.inc()
             decision = first
         headers: list[tuple[str, str | bytes | None]] = [
             *cloud_event_headers(

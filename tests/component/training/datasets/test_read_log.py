@@ -71,6 +71,16 @@ def test_the_latest_observation_of_a_transaction_counts_whenever_it_arrives() ->
         assert label_table(log(*order), limits=LIMITS)["is_fraud"].tolist() == [False]
 
 
+def test_an_observation_after_the_time_given_is_not_known_yet() -> None:
+    values = [
+        label(is_fraud=True, observed_ms=NOW_MS),
+        label(is_fraud=False, observed_ms=253_402_300_799_000),
+    ]
+    table = label_table(log(*values), limits=LIMITS, as_of_ms=NOW_MS)
+    assert table["is_fraud"].tolist() == [True]
+    assert label_table(log(*values), limits=LIMITS, as_of_ms=NOW_MS - 1).empty
+
+
 def test_of_equal_times_the_later_arrival_counts() -> None:
     values = [label(is_fraud=fraud, observed_ms=NOW_MS) for fraud in (True, False)]
     assert label_table(log(*values), limits=LIMITS)["is_fraud"].tolist() == [False]

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -113,6 +114,19 @@ def test_a_repeat_within_a_batch_gets_the_earlier_decision(bench: Bench) -> None
     bench.score(record(feature_row("t-1"), offset=0), record(feature_row("t-1"), offset=1))
     first, repeat = bench.sink.records
     assert repeat.value == first.value
+
+
+def test_an_id_of_another_user_gets_the_first_decision_and_is_counted(bench: Bench) -> None:
+    row = feature_row("t-1")
+    other = replace(row, transaction=replace(row.transaction, user_id="another", amount_minor=7))
+    bench.score(record(row, offset=0))
+    bench.models.model = FixedModel(0.99, version="2")
+    bench.score(record(other, offset=9), record(row, offset=10))
+    first, conflicting, repeat = bench.sink.records
+    assert conflicting.value == repeat.value == first.value
+    assert conflicting.key == first.key
+    assert bench.count("scoring_conflicting_ids_total") == 1
+    assert bench.count("scoring_repeats_total") == 2
 
 
 def test_without_the_store_decisions_continue_and_are_marked_as_degraded(bench: Bench) -> None:
