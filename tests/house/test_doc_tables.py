@@ -205,7 +205,7 @@ def test_every_field_of_the_demo_is_in_the_readme_in_its_order() -> None:
 
 
 def test_every_command_is_in_the_reference() -> None:
-    wanted = {f"`weir {name}`" for name, _ in commands()}
+    wanted = {f"`weir {name}`" for name in commands()}
     assert {row[0] for row in reference("Commands")} == wanted
 
 

@@ -16,7 +16,7 @@ import pytest
 from infra.local import programs
 from schemas.settings import Settings
 from tests.house import pages
-from tests.house.commands import commands
+from tests.house.commands import fault_of, written_commands
 
 PAGES = pages.page_names()
 
@@ -85,22 +85,46 @@ def test_every_make_target_named_on_a_page_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_every_weir_command_named_on_a_page_exists(name: str) -> None:
-    known = dict(commands())
-    wrong = []
-    for code in code_of(name):
-        found = re.match(r"^\W*(?:\.venv/bin/)?weir ((?:[a-z]+ ?)+)", code)
-        if found is None:
-            continue
-        words = found[1].split()
-        groups = {name.split()[0] for name in known if " " in name}
-        if " ".join(words) in groups:
-            continue
-        command = next((c for c in (" ".join(words[:2]), words[0]) if c in known), None)
-        options = set(re.findall(r" (--[a-z-]+)", code))
-        if command is None or not options <= known[command] | {"--help"}:
-            wrong.append(code)
-    assert wrong == []
+def test_the_command_line_accepts_every_weir_command_on_a_page(name: str) -> None:
+    text = pages.page(name)
+    named = [(span, False) for span in pages.spans(text)]
+    shown = [(code, True) for _, code in pages.fences(text)]
+    faults = {
+        written: fault
+        for code, is_complete in (*named, *shown)
+        for written in written_commands(code)
+        if (fault := fault_of(written, is_complete=is_complete))
+    }
+    assert faults == {}, "correct the command on the page"
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("train --from archive", "BadParameter: "),
+        ("train --no-such-option", "NoSuchOption: "),
+        ("no-such-command", "there is no command 'no-such-command'"),
+        ("models no-such-command", "there is no command 'no-such-command'"),
+        ("status surplus", "UsageError: "),
+        ("replay", "MissingParameter: "),
+        ("simulate --rate", "BadOptionUsage: "),
+        ("simulate --rate fast", "BadParameter: "),
+    ],
+)
+def test_a_command_that_would_not_run_is_found(written: str, fault: str) -> None:
+    assert (fault_of(written, is_complete=True) or "").startswith(fault)
+
+
+def test_a_sentence_may_name_a_command_without_its_arguments() -> None:
+    for written in ("replay", "simulate --rate", "models", "COMMAND --help", "train --help"):
+        assert fault_of(written, is_complete=False) is None
+
+
+def test_commands_are_found_after_variables_and_other_commands_and_over_two_lines() -> None:
+    code = (
+        "WEIR_API_PORT=1 .venv/bin/weir decisions \\\n  --json | jq .\nweir up && weir status  # x"
+    )
+    assert list(written_commands(code)) == ["decisions --json", "up", "status"]
 
 
 def code_of(name: str) -> list[str]:
