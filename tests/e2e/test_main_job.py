@@ -215,6 +215,29 @@ def test_a_predicted_vector_is_the_one_the_stream_then_computes(
     assert call(weir_stack, f"/decisions/{event['transaction_id']}")["score"] == decision["score"]
 
 
+def test_a_vector_predicted_before_the_users_newest_event_is_exact_like_the_streams(
+    weir_stack: Services, producer: KafkaProducer, prefix: str
+) -> None:
+    user_id = f"{prefix}-late"
+    with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
+        past = [live_transaction(prefix, number, user_id=user_id) for number in range(6)]
+        for event in past:
+            send(producer, event)
+        seen(decisions, {event["transaction_id"] for event in past})
+        eventually(
+            lambda: call(weir_stack, f"/features/{user_id}").get("sequence") == 6,
+            within_ms=ANSWER_MS_MAX,
+        )
+        newest_ms = max(event["event_time_ms"] for event in past)
+        late = live_transaction(prefix, 6, user_id=user_id, event_time_ms=newest_ms - 1)
+        predicted = call(weir_stack, "/predict", late)
+        send(producer, late)
+        found = seen(decisions, {late["transaction_id"]})
+    decision = found[late["transaction_id"]][0][1]
+    assert predicted["features"] == decision["features"]
+    assert predicted["approximate"] == decision["approximate"] == []
+
+
 def test_flink_really_runs_the_operators_inside_its_own_process(weir_stack: Services) -> None:
     assert weir_stack.stack is not None
     pid = weir_stack.stack.pid("taskmanager")
