@@ -37,6 +37,8 @@ COMMIT_INTERVAL_S = 1.0
 """Time between two commits, s. A crash repeats at most this much, besides the current batch."""
 SESSION_TIMEOUT_S = 10.0
 """How long a dead worker keeps its partitions, s."""
+METADATA_MAX_AGE_MS = 10_000
+"""How often the partitions of the feature log are asked for, ms; a new one is read after that."""
 BUFFERED_MESSAGES_MAX = 64
 """Most messages, of at most a batch each, between a fetch and the agent. The agent takes them at
 once; a fetch brings at most 1 MiB of each partition."""
@@ -62,6 +64,7 @@ def build_app(settings: Settings, channels: Channels) -> faust.App:
         broker_commit_interval=COMMIT_INTERVAL_S,
         broker_session_timeout=SESSION_TIMEOUT_S,
         broker_heartbeat_interval=SESSION_TIMEOUT_S / 5,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         # A stop or a rebalance first waits for the queued messages.
         stream_wait_empty=True,
         stream_buffer_maxsize=BUFFERED_MESSAGES_MAX,

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
-import threading
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -21,17 +13,20 @@ from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from clients.errors import KafkaUnreachableError
-from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from infra.local.topics import create_topics
-from schemas.codec import encode_label, encode_transaction
-from schemas.output_codec import encode_decision, encode_feature_row
-from schemas.settings import Settings, environment_of
-from schemas.topics import DECISIONS, FEATURES, LABELS, LIBRDKAFKA_PARTITIONER, TRANSACTIONS
-from tests.builders import DECISION, LABEL, NOW_MS, transaction
-from tests.scoring_fakes import feature_row
+from schemas.settings import Settings
+from schemas.topics import FEATURES
+from tests.archiving import (
+    archiver_process,
+    compared,
+    in_order,
+    producer_of,
+    rows,
+    send_some,
+    traffic,
+)
 from tests.services import Services
 from training.archive.archiver import Archiver, archive_to_end
-from training.archive.compare import ArchiveComparison, compare_with_log
 from training.archive.feature_rows import archived_feature_rows
 from training.archive.labels import archived_labels
 from training.archive.rebuild import rebuild_archive
@@ -40,10 +35,7 @@ from training.archive.tables import TABLES
 from training.datasets.read_log import read_feature_rows, read_labels
 from training.errors import ArchiveConflictError, OtherLogError
 
-REPO = Path(__file__).parents[2]
-DAY_MS = 86_400_000
 KILLS = 10
-PER_SECOND = 1_500
 
 
 @pytest.fixture
@@ -54,99 +46,9 @@ def settings(kafka: Services, tmp_path: Path) -> Settings:
     return kafka.settings.model_copy(update=changes)
 
 
-def send_some(producer: Producer, count: int) -> None:
-    """Records of every archived topic, over some days; one in fifty comes twice, or is none.
-
-    A decision always is one: the topic is shared with tests that read it as subscribers do.
-    """
-    for n in range(count):
-        transaction_id = f"archive-{uuid.uuid4().hex}"
-        user = f"u-{n % 97}"
-        time_ms = NOW_MS + (n % 5) * DAY_MS + n
-        event = transaction(transaction_id=transaction_id, user_id=user, event_time_ms=time_ms)
-        row = replace(feature_row(), transaction=event)
-        decision = replace(
-            DECISION,
-            transaction_id=transaction_id,
-            features=dict.fromkeys(FEATURE_NAMES, n),
-            definition_digest=DEFINITION_DIGEST,
-            event_time_ms=time_ms,
-        )
-        label = replace(LABEL, transaction_id=transaction_id)
-        values = {
-            TRANSACTIONS: encode_transaction(event),
-            LABELS: encode_label(label),
-            FEATURES: encode_feature_row(row),
-            DECISIONS: encode_decision(decision),
-        }
-        for topic, value in values.items():
-            producer.produce(topic, key=user, value=value)
-            if n % 50 == 0:
-                is_junk = n % 100 and topic != DECISIONS
-                producer.produce(topic, key=user, value=b"junk" if is_junk else value)
-        producer.poll(0)
-    producer.flush(30)
-
-
 @pytest.fixture
 def producer(kafka: Services) -> Producer:
-    return Producer(
-        {
-            "bootstrap.servers": kafka.kafka_bootstrap,
-            "partitioner": LIBRDKAFKA_PARTITIONER,
-            "enable.idempotence": True,
-        }
-    )
-
-
-def compared(settings: Settings) -> list[ArchiveComparison]:
-    found = [compare_with_log(settings, name) for name in TABLES]
-    assert [one for one in found if not one.is_equal] == []
-    return found
-
-
-def rows(settings: Settings) -> dict[str, int]:
-    return {name: ArchiveTable(settings.archive_url, name).delta.count() for name in TABLES}
-
-
-def in_order(settings: Settings, name: str) -> pd.DataFrame:
-    table = ArchiveTable(settings.archive_url, name).dataset().to_table()
-    return table.sort_by([("log_partition", "ascending"), ("log_offset", "ascending")])
-
-
-@contextmanager
-def archiver_process(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "training.archive.archiver"],
-            cwd=REPO,
-            env={**os.environ, **environment_of(settings), "PYTHONPATH": str(REPO)},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(30)
-
-
-@contextmanager
-def traffic(producer: Producer) -> Iterator[None]:
-    """Some records every tenth of a second for the time of a block."""
-    stop = threading.Event()
-
-    def send() -> None:
-        while not stop.wait(0.1):
-            send_some(producer, PER_SECOND // 40)
-
-    thread = threading.Thread(target=send)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return producer_of(kafka.settings)
 
 
 @pytest.mark.timeout(600)

@@ -53,8 +53,8 @@ def check_identity(url: str, table: ArchiveTable, found: LogIdentity) -> None:
     if followed is not None and followed != found:
         _refuse(
             url,
-            f"the archive table {table.name} follows the {followed}, but {table.name} is now the "
-            f"{found}: another log, whose offsets name other records",
+            f"the archive table {table.name} follows the log with {followed}, but the topic "
+            f"{table.name} is now the log with {found}: other records have its offsets",
         )
 
 
@@ -138,8 +138,8 @@ def follow_log(
     table.follow(found)
     if ends:
         logger.warning(
-            "%s: the archive did not say which log it follows; its newest %d rows are those of the "
-            "%s, which it follows from now on",
+            "%s: the archive did not say which log it follows; its newest %d rows are in the log "
+            "with %s, which it follows from now on",
             *(table.name, compared, found),
         )
 
