@@ -20,7 +20,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.stack:down",
         "Stop every process of the local stack; its data stays.",
     ),
-    "status": ("infra.cli.stack:status", "Show what runs; exit 1 unless everything does."),
+    "status": (
+        "infra.cli.stack:status",
+        "Show what runs and how far it is behind; exit 1 unless everything works.",
+    ),
     "doctor": (
         "infra.cli.stack:doctor",
         "Check what is installed, running and reachable, and say what to do about the rest.",

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from clients.errors import KafkaUnreachableError
 from infra.cli.failures import EXIT_DIFFERENT, UsageError
 from infra.cli.output import out, say
 from infra.local.doctor import examine
@@ -26,12 +27,20 @@ def down() -> None:
 
 
 def status() -> None:
-    """Show what runs; exit 1 unless everything does."""
-    programs = Stack(Settings()).status()
+    """Show what runs and how far it is behind; exit 1 unless everything works."""
+    stack = Stack(Settings())
+    programs = stack.status()
     table = Table("program", "state", "ready", "pid", "ports", "")
     for program in programs:
         table.add_row(*_cells(program))
     out.print(table)
+    for program in programs:
+        if program.job is not None:
+            say(str(program.job))
+        if not program.ready:
+            say(f"{program.name} is not ready; see {program.log}")
+    if any(program.name == "kafka" and program.ready for program in programs):
+        _say_lags(stack.settings.kafka_bootstrap)
     if not all(program.ready for program in programs):
         raise typer.Exit(EXIT_DIFFERENT)
 
@@ -62,6 +71,17 @@ def logs(
     if not present:
         raise UsageError("there are no logs yet; `weir up` starts the stack")
     os.execvp("tail", ["tail", *(["-F"] if follow else []), "-n", str(lines), *present])  # noqa: S606 - it becomes tail
+
+
+def _say_lags(bootstrap: str) -> None:
+    # Imported here, because the client library takes half a second to import.
+    from infra.local.lag import read_lags  # noqa: PLC0415
+
+    try:
+        for lag in read_lags(bootstrap):
+            say(str(lag))
+    except KafkaUnreachableError as error:
+        say(f"the lag is unknown: {error}")
 
 
 def _cells(program: ProgramStatus) -> tuple[str, ...]:

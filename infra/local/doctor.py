@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clients import probes
+from clients.errors import KafkaUnreachableError
 from infra.local import processes
 from infra.local.codecs import codecs_of_jars, codecs_of_python_clients
 from infra.local.jvm import java
@@ -33,7 +34,7 @@ PYTHON_WORKER_MARKS = ("pyflink-udf-runner", "pyflink.fn_execution")
 _SETUP = "run `make setup`"
 _FAILURES = (
     *(OSError, ValueError, LookupError, ImportError),
-    *(subprocess.SubprocessError, zipfile.BadZipFile),
+    *(subprocess.SubprocessError, zipfile.BadZipFile, KafkaUnreachableError),
 )
 
 
@@ -116,6 +117,9 @@ def _running(stack: Stack) -> Iterator[Check]:
         yield _program(status)
     if statuses["jobmanager"].ready:
         yield _flink_overview(stack.settings.flink_rest_url)
+    if statuses["kafka"].ready:
+        bootstrap = stack.settings.kafka_bootstrap
+        yield _check("lag", partial(_lags, bootstrap), "see `weir logs kafka`")
     if pid := statuses["taskmanager"].pid:
         yield thread_mode(pid, flink_conf=stack.layout.flink_conf)
 
@@ -125,7 +129,9 @@ def _program(status: ProgramStatus) -> Check:
     detail = f"{status.state}, {status.description}" + (f", port {ports}" if ports else "")
     if status.ready:
         return Check(status.name, detail)
-    if status.state == "RUNNING":
+    if status.job is not None and not status.job.is_well:
+        detail += f"; {status.job}"
+    elif status.state == "RUNNING":
         detail += ", but it does not answer"
     return Check(status.name, detail, f"see {status.log}; `make down up` starts again")
 
@@ -133,11 +139,15 @@ def _program(status: ProgramStatus) -> Check:
 def _flink_overview(rest_url: str) -> Check:
     overview = probes.get_json(f"{rest_url}/overview") or {}
     slots, managers = overview.get("slots-total", 0), overview.get("taskmanagers", 0)
-    jobs = probes.flink_running_jobs(rest_url)
-    detail = f"{managers} TaskManagers, {slots} slots, running: {', '.join(jobs) or 'no job'}"
-    if jobs:
-        return Check("Flink job", detail)
-    return Check("Flink job", detail, f"see {rest_url} and `weir logs velocity-job`")
+    detail = f"{managers} TaskManagers, {slots} slots"
+    return Check("Flink", detail, "" if managers else "see `weir logs taskmanager`")
+
+
+def _lags(bootstrap: str) -> str:
+    # Imported here, because the client library takes half a second to import.
+    from infra.local.lag import read_lags  # noqa: PLC0415
+
+    return "; ".join(map(str, read_lags(bootstrap)))
 
 
 def _check(name: str, look: Callable[[], str], advice: str) -> Check:

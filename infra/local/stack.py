@@ -7,7 +7,7 @@ a program answers is asked by `clients/probes.py`.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from infra.local import processes
 from infra.local.configuration import render
 from infra.local.control import CALL_FAILURES, ProcessState
 from infra.local.errors import StackError
+from infra.local.job_health import JobHealth, read_job_health
 from infra.local.layout import REPO, Layout
 from infra.local.ports import check_ports
-from infra.local.programs import OURS, Program, programs
+from infra.local.programs import OURS, VELOCITY_JOB, Program, programs
 from infra.local.storage import format_kafka
 from infra.local.supervisor import Supervisor
 from schemas.settings import Settings
@@ -26,7 +27,11 @@ from schemas.settings import Settings
 READY_S_MAX = 300.0
 STOP_MARGIN_S = 10.0
 FAILED_STARTS_MAX = 3
-"""`up` gives up on a program that ends this often while the stack starts."""
+"""`up` gives up on a program that ends this often while the stack starts, and on a velocity job
+that fails this often within a minute."""
+JOB_SETTLED_MS = 3_000
+"""`up` waits until the velocity job has run for this long, because a job that fails at its first
+record runs for a moment after each restart."""
 
 
 def _say_nothing(line: str) -> None:
@@ -47,9 +52,11 @@ class ProgramStatus:
             run.
         pid: process id, 0 if there is none.
         ready: whether the program answers now; for a program that serves no requests, whether it
-            runs.
+            runs; for the velocity job, whether the job itself works.
         ports: ports on which it listens.
-        log: its log file.
+        description: uptime or error, as supervisord reports it.
+        log: the log file that says why it is not ready.
+        job: for the velocity job, how the job itself is.
     """
 
     name: str
@@ -59,6 +66,7 @@ class ProgramStatus:
     ports: tuple[int, ...]
     description: str
     log: Path
+    job: JobHealth | None = None
 
 
 class Stack:
@@ -138,6 +146,8 @@ class Stack:
         missing = [program for program in wanted if not self._is_started(program.name)]
         if not missing:
             self._report(f"the stack in {self.layout.data_dir} is already running")
+            if wait:
+                self.wait_ready(program.name for program in wanted)
             return False
         self._report(f"starting {', '.join(program.name for program in missing)}")
         needs_supervisor = not self.is_running()
@@ -157,12 +167,16 @@ class Stack:
         """Block until the named programs (all by default) answer, at most ``READY_S_MAX``.
 
         Raises:
-            StackError: a program does not answer; the message holds the end of its log.
+            StackError: a program does not answer; the message holds the end of its log. Or the
+                velocity job fails again and again; the message holds the cause.
         """
         deadline_s = time.monotonic() + READY_S_MAX
-        for program in self._select(names):
+        selected = self._select(names)
+        for program in selected:
             self._wait_for(program, deadline_s=deadline_s)
             self._report(f"{program.name} is up")
+        if any(program.name == VELOCITY_JOB for program in selected):
+            self._wait_for_job(deadline_s=deadline_s)
 
     def down(self) -> bool:
         """Stop every process of this stack.
@@ -190,6 +204,10 @@ class Stack:
         """The status of each program now, in the order of the start."""
         states = self._supervisor.states()
         return tuple(self._status_of(each, states.get(each.name)) for each in self.programs)
+
+    def job_health(self) -> JobHealth:
+        """Whether the velocity job works now."""
+        return read_job_health(self.settings.flink_rest_url)
 
     def pid(self, program: str) -> int:
         """The process id of a running program, not of a shell around it.
@@ -281,6 +299,25 @@ class Stack:
                 self._supervisor.fail(program.name, f"{program.name} {what}")
             time.sleep(0.1)
 
+    def _wait_for_job(self, *, deadline_s: float) -> None:
+        """Wait until the job has run for a while; it may fail right after it has started."""
+        while True:
+            health = self.job_health()
+            if health.is_well and health.unchanged_ms >= JOB_SETTLED_MS:
+                return
+            if health.recent_failures >= FAILED_STARTS_MAX or time.monotonic() >= deadline_s:
+                raise StackError(f"{health}; log {self._log_of_job(health)}")
+            time.sleep(0.1)
+
+    def _log_of_job(self, health: JobHealth) -> Path:
+        """The log that says why: a task fails in the TaskManager, a job is submitted by a client.
+
+        A job that does not run all tasks has either failed in one, or got no slots for them.
+        """
+        if not health.state:
+            return self.layout.log(VELOCITY_JOB)
+        return self.layout.log("taskmanager" if health.cause else "jobmanager")
+
     def _is_ready(self, program: Program) -> bool:
         if program.ready:
             return probes.is_ready(program.ready)
@@ -288,12 +325,22 @@ class Stack:
         return state is not None and state.state == "RUNNING"
 
     def _status_of(self, program: Program, state: ProcessState | None) -> ProgramStatus:
-        return ProgramStatus(
+        is_running = state is not None and state.state == "RUNNING"
+        status = ProgramStatus(
             name=program.name,
             state=state.state if state else "STOPPED",
             pid=state.pid if state else 0,
-            ready=state is not None and state.state == "RUNNING" and self._is_ready(program),
+            ready=is_running and self._is_ready(program),
             ports=tuple(port.number for port in program.ports),
             description=state.description if state else "",
             log=self.layout.log(program.name),
+        )
+        if program.name != VELOCITY_JOB or not is_running:
+            return status
+        health = self.job_health()
+        return replace(
+            status,
+            ready=status.ready and health.is_well,
+            log=self._log_of_job(health) if not health.is_well else status.log,
+            job=health,
         )
