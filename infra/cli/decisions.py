@@ -99,7 +99,7 @@ def _print(decision: Decision, value: bytes, *, as_json: bool) -> None:
     time = datetime.fromtimestamp(decision.event_time_ms / 1_000, UTC)
     why = "; ".join((*decision.reasons, *decision.degraded))
     out.print(
-        f"{time:%Y-%m-%d %H:%M:%S}  {styled_kind(decision):8}  {decision.score:.3f}  "
+        f"{time:%Y-%m-%d %H:%M:%S}  {styled_kind(decision.decision):8}  {decision.score:.3f}  "
         f"{escape(decision.transaction_id)}  {escape(decision.user_id)}  "
         f"v{escape(decision.model.version)}  [dim]{escape(why)}[/]",
         highlight=False,
@@ -117,6 +117,9 @@ def predict(
     event_time_ms: Annotated[
         int | None, typer.Option(help="ms since 1970 UTC; now if left out.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The API's whole answer, on one line.")
+    ] = False,
 ) -> None:
     """Score a transaction without sending it. Nothing is stored."""
     settings = Settings()
@@ -132,7 +135,25 @@ def predict(
     }
     body = {name: value for name, value in given.items() if value is not None}
     address = f"http://{settings.api_host}:{settings.api_port}"
-    out.print_json(json.dumps(_post(address, "/predict", body)))
+    answer = _post(address, "/predict", body)
+    if as_json:
+        typer.echo(json.dumps(answer))
+    else:
+        _print_prediction(answer)
+
+
+def _print_prediction(answer: dict[str, Any]) -> None:
+    """Show what was decided, why, and what was missing; ``--json`` shows the features too."""
+    model = answer["model"]
+    out.print(
+        f"{styled_kind(answer['decision'])}  {answer['score']:.3f}  "
+        f"{escape(model['name'])} v{escape(model['version'])}",
+        highlight=False,
+    )
+    for name in ("reasons", "degraded", "approximate"):
+        for text in answer[name]:
+            label = "" if name == "reasons" else f"{name}: "
+            out.print(f"  {label}{escape(text)}", highlight=False)
 
 
 def _post(address: str, path: str, body: dict[str, Any]) -> Any:

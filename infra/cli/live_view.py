@@ -17,7 +17,6 @@ from rich.table import Table
 
 from infra.simulation.run_summary import Snapshot
 from infra.simulation.run_tracker import RunTracker
-from schemas.decision import Decision
 
 _REPORT_S: Final = 10.0
 """Time between two lines where there is no terminal, s."""
@@ -75,7 +74,7 @@ def _latest(snapshot: Snapshot) -> Table:
         table.add_row(
             escape(decision.transaction_id),
             escape(decision.user_id),
-            styled_kind(decision),
+            styled_kind(decision.decision),
             f"{decision.score:.3f}",
             f"{latency_ms:.1f}",
             escape("; ".join((*decision.reasons, *decision.degraded))),
@@ -83,9 +82,9 @@ def _latest(snapshot: Snapshot) -> Table:
     return table
 
 
-def styled_kind(decision: Decision) -> str:
+def styled_kind(outcome: str) -> str:
     """The outcome in its colour."""
-    return f"[{_STYLES[decision.decision]}]{decision.decision}[/]"
+    return f"[{_STYLES[outcome]}]{outcome}[/]"
 
 
 @contextlib.contextmanager
