@@ -98,6 +98,18 @@ def test_the_command_line_accepts_every_weir_command_on_a_page(name: str) -> Non
     assert faults == {}, "correct the command on the page"
 
 
+def test_the_command_line_accepts_every_weir_command_in_a_message_or_docstring() -> None:
+    faults = {}
+    for module in pages.modules():
+        # A message may go on in the next line, and name values that are known only when it is made.
+        text = re.sub(r'"\n\s*f?"', "", pages.page(module))
+        for span in pages.spans(text):
+            for written in written_commands(re.sub(r"{[^}]*}", "1", span)):
+                if fault := fault_of(written, is_complete=False):
+                    faults[module] = (written, fault)
+    assert faults == {}, "correct the command in the module"
+
+
 @pytest.mark.parametrize(
     ("written", "fault"),
     [
