@@ -8,6 +8,7 @@ from rich.console import Console
 
 from infra.cli.deployment import deployment_settings
 from infra.cli.output import say
+from infra.cli.times import shown_moment
 from infra.simulation.clock import WallClock
 from schemas.errors import RetryableError
 from training.datasets import materialization
@@ -29,7 +30,7 @@ def materialize(
         try:
             done = materialization.materialize(settings, now_ms=clock.now_ms())
             say(
-                f"{done.users:,} users as of {done.snapshot_ms} ms are online; "
+                f"{done.users:,} users as of {shown_moment(done.snapshot_ms)} are online; "
                 f"{done.snapshots} snapshots were new"
             )
         except RetryableError as error:

@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from schemas.errors import shown_time
 from schemas.topics import FEATURES
 from training.archive.first_rows import ORDERING_COLUMNS, is_first_row
 from training.archive.scan import IS_PRESENT, LOG_OFFSET, LOG_ORDER, scan, scan_backfilled
@@ -77,10 +78,12 @@ def read_range(
     )
     table = rows[is_inside & ~is_repeat].reset_index(drop=True)
     if table.empty:
+        first = "the beginning" if first_ms is None else shown_time(first_ms)
+        end = "the end" if end_ms is None else shown_time(end_ms)
         raise NoFeatureRowsError(
             f"the archive at {url} holds {(~is_repeat).sum()} feature rows of the definitions "
-            f"{DEFINITION_DIGEST}, none of them from {first_ms} ms up to {end_ms} ms; see how far "
-            "it reaches with `weir archive status`, and name older days, or a time to look from, "
+            f"{DEFINITION_DIGEST}, none of them from {first} up to {end}; see how far it "
+            "reaches with `weir archive status`, and name older days, or a time to look from, "
             "with --as-of"
         )
     types = {"log_partition": "int64", **dict.fromkeys(FEATURE_NAMES, "float64")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS, DEFINITION_DIGEST
+from schemas.errors import shown_time
 from schemas.settings import Settings
 from training.archive.feature_rows import archived_transactions, read_range
 from training.archive.labels import archived_observations, latest_as_of
@@ -60,8 +61,8 @@ def build_dataset(
     """
     if end_ms <= first_ms:
         raise EmptyRangeError(
-            f"the range ends at {end_ms} ms, which is not after its beginning at {first_ms} ms; "
-            "give a later end"
+            f"the range ends at {shown_time(end_ms)}, which is not after its beginning at "
+            f"{shown_time(first_ms)}; give a later end"
         )
     url = settings.archive_url
     archive = archive or archive_version(url)

@@ -12,6 +12,7 @@ from typing import Final
 
 import pandas as pd
 
+from schemas.errors import shown_time
 from training.errors import (
     FutureFeaturesError,
     NoFeatureRowsError,
@@ -70,7 +71,7 @@ def join_labels(
     if table.empty:
         raise NoFeatureRowsError(
             f"none of {len(rows)} feature rows is {maturity_ms} ms old (maturity_ms) at "
-            f"{as_of_ms} ms; wait, keep young rows, or give a later as-of"
+            f"{shown_time(as_of_ms)}; wait, keep young rows, or give a later as-of"
         )
     frauds = int(table["is_fraud"].sum())
     if frauds in (0, len(table)):
