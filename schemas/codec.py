@@ -28,7 +28,7 @@ from schemas.field_readers import (
 from schemas.fields import DEVICE_TYPE_LENGTH_MAX, ID_LENGTH_MAX
 from schemas.label import Label
 from schemas.strict_json import parse_object
-from schemas.topics import HEADER_REPLAY
+from schemas.topics import HEADER_REPLAY, INPUT_BYTES_MAX
 from schemas.transaction import Limits, Transaction
 
 _CURRENCY = re.compile(r"[A-Z]{3}").fullmatch
@@ -49,6 +49,7 @@ def decode_transaction(
     Raises:
         InvalidEventError: any rule is broken; names each wrong field, its value and the limit.
     """
+    _check_size(value)
     return transaction_from_object(
         parse_object(value), limits=limits, now_ms=now_ms, is_replay=is_replay
     )
@@ -113,6 +114,7 @@ def decode_label(value: bytes | None, *, limits: Limits, now_ms: int, is_replay:
         InvalidEventError: any rule is broken, the label was observed before its transaction
             happened, or (not in a replay) its time is ahead of the clock.
     """
+    _check_size(value)
     obj = parse_object(value)
     try:
         label = _label_within_limits(obj, limits, now_ms, is_replay)
@@ -139,6 +141,11 @@ def encode_transaction(transaction: Transaction) -> bytes:
 def encode_label(label: Label) -> bytes:
     """Write a label as JSON, fields in their order."""
     return orjson.dumps(label)
+
+
+def _check_size(value: bytes | None) -> None:
+    if value is not None and len(value) > INPUT_BYTES_MAX:
+        refuse(None, f"has {len(value)} bytes, limit {INPUT_BYTES_MAX}")
 
 
 def _transaction_within_limits(

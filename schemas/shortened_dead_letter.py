@@ -4,8 +4,8 @@ No record may be too large to be refused. A producer can send one that is: Kafka
 the compressed bytes. The largest of key, headers and value is left out first, until the rest fits.
 Headers say which parts are missing, their length, their SHA-256 and their first bytes; the headers
 of ``dead_letter.py`` say where the whole record lies. The scorer calls this module;
-``streams/jvm/weir/ShortenedRecord.java`` does the same for the velocity job, which also shortens
-what it reads: a record larger than ``topics.RECORD_BYTES_MAX``.
+``streams/jvm/weir/ShortenedRecord.java`` does the same for the velocity job, and
+``LimitedRecord.java`` for parts of its input that are larger than ``topics.INPUT_BYTES_MAX``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from schemas.dead_letter import HEADERS
 from schemas.errors import InvalidEventError
-from schemas.topics import RECORD_BYTES_MAX, read_header
+from schemas.topics import INPUT_BYTES_MAX, read_header
 
 HEAD_BYTES_MAX: Final = 1_024
 """How many of its first bytes are kept of a part that is left out."""
@@ -126,9 +126,7 @@ def check_value_is_there(value: bytes | None, headers: Sequence[Header]) -> None
     length = read_header(headers, "weir-value-length")
     if value is None and length is not None:
         count = length.decode("utf-8", "backslashreplace")
-        raise InvalidEventError(
-            None, f"has {count:.20} bytes, limit {RECORD_BYTES_MAX} of a record"
-        )
+        raise InvalidEventError(None, f"has {count:.20} bytes, limit {INPUT_BYTES_MAX}")
 
 
 def encoded_headers(headers: Sequence[Header]) -> bytes:

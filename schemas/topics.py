@@ -46,6 +46,9 @@ SCORER_GROUP = "weir-scorer"
 LIBRDKAFKA_PARTITIONER = "murmur2_random"
 """Setting ``partitioner`` of librdkafka clients; their default differs from the Java client's."""
 
+INPUT_BYTES_MAX = 1024 * 1024
+"""Largest value of a transaction or a label, decompressed, bytes: what Kafka's default accepts
+uncompressed. A larger key, or more bytes of headers, is not read and only described."""
 RECORD_BYTES_MAX = 16 * 1024 * 1024
 """Largest record that Weir's producers send, whatever a topic accepts, bytes."""
 

@@ -20,6 +20,6 @@ def set_topic(bootstrap: str, topic: str, settings: Mapping[str, str]) -> None:
         for name, value in settings.items()
     ]
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     for done in admin.incremental_alter_configs([resource]).values():
         done.result(timeout=10)

@@ -28,6 +28,10 @@ from streams.velocity.cluster import GROUP_ID, JOB_NAME, engine_operators
 _FETCH_MIN_BYTES = 65_536
 """Batching at the source, bytes: the broker answers a fetch when this much is waiting, or after
 ``batching_delay_ms``."""
+_DESERIALIZER = "weir.LimitedBytesDeserializer"
+_POLL_RECORDS_MAX = 100
+"""Records that the source's client gives at once. Four times as many are in memory, each with up to
+``topics.INPUT_BYTES_MAX`` bytes, whatever they have compressed."""
 _LINGER_MS = 1
 """Linger time of the sink's producer, ms; short, because the rows of a batch come together."""
 _BATCH_BYTES_MAX = 131_072
@@ -151,6 +155,9 @@ def _source(
         .setProperty("commit.offsets.on.checkpoint", "true")
         # Records of an aborted transaction never happened.
         .setProperty("isolation.level", "read_committed")
+        .setProperty("key.deserializer", _DESERIALIZER)
+        .setProperty("value.deserializer", _DESERIALIZER)
+        .setProperty("max.poll.records", str(_POLL_RECORDS_MAX))
     )
     if settings.batching_delay_ms:
         # A fetch wakes a dozen threads between here and the decision, whatever its size.

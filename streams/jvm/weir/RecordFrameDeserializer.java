@@ -7,7 +7,7 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.clients.consumer.ConsumerR
 import org.apache.flink.util.Collector;
 
 /**
- * Turns a Kafka record into a record frame, with an empty key; shortens a very large one.
+ * Turns a Kafka record into a record frame, with an empty key.
  *
  * The body is not parsed here. The engine decides by one parse whether it is valid and to which key
  * it belongs; two parsers could disagree and fold an event into the state of another key.
@@ -20,7 +20,7 @@ public final class RecordFrameDeserializer
     @Override
     public void deserialize(
             ConsumerRecord<byte[], byte[]> record, Collector<Tuple2<String, byte[]>> out) {
-        out.collect(Tuple2.of(NO_KEY, RecordFrame.encode(LargeInput.shortened(record))));
+        out.collect(Tuple2.of(NO_KEY, RecordFrame.encode(LimitedRecord.of(record))));
     }
 
     @Override

@@ -1,19 +1,12 @@
 package weir;
 
 import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
-import java.util.HexFormat;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Header;
-import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.internals.RecordHeader;
 
 /**
  * A record whose largest parts give way to a description, until it has a given size.
@@ -25,7 +18,6 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.internals.Re
  * @param value of the record
  */
 record ShortenedRecord(byte[] key, List<Header> headers, byte[] value) {
-    private static final int HEAD_BYTES_MAX = 1024;
     private static final int LEFT_OUT_BYTES_MIN = 256;
     private static final int HEADERS_MAX = 10_000;
     private static final int BATCH_BYTES = 61 + 21;
@@ -40,7 +32,7 @@ record ShortenedRecord(byte[] key, List<Header> headers, byte[] value) {
     static long size(byte[] key, Iterable<Header> headers, byte[] value) {
         long size = BATCH_BYTES + 3 * VARINT_BYTES;
         for (Header header : headers) {
-            size += 2 * VARINT_BYTES + utf8(header.key()).length + length(header.value());
+            size += 2 * VARINT_BYTES + Description.utf8(header.key()).length + length(header.value());
         }
         return size + length(key) + length(value);
     }
@@ -57,19 +49,19 @@ record ShortenedRecord(byte[] key, List<Header> headers, byte[] value) {
         if (fits(fitting, last, bytesMax)) {
             return fitting;
         }
-        Map<String, byte[]> parts = new LinkedHashMap<>();
-        parts.put("key", orEmpty(key));
-        parts.put("headers", encoded(original));
-        parts.put("value", orEmpty(value));
+        Map<String, ByteBuffer> parts = Map.of(
+                "key", content(key),
+                "headers", Description.encoded(original),
+                "value", content(value));
         boolean hasTooMany = original.size() > HEADERS_MAX;
         List<String> bySize = PARTS.stream()
-                .filter(part -> parts.get(part).length >= LEFT_OUT_BYTES_MIN)
+                .filter(part -> parts.get(part).remaining() >= LEFT_OUT_BYTES_MIN)
                 .sorted(Comparator.comparingLong(
                         part -> hasTooMany && part.equals("headers")
                                 ? Long.MIN_VALUE
-                                : -parts.get(part).length))
+                                : -parts.get(part).remaining()))
                 .toList();
-        for (int headBytesMax : new int[] {HEAD_BYTES_MAX, 0}) {
+        for (int headBytesMax : new int[] {Description.HEAD_BYTES_MAX, 0}) {
             for (int count = 1; count <= bySize.size(); count++) {
                 List<String> leftOut = bySize.subList(0, count);
                 List<Header> kept = new ArrayList<>();
@@ -100,54 +92,19 @@ record ShortenedRecord(byte[] key, List<Header> headers, byte[] value) {
     }
 
     private static List<Header> description(
-            List<String> leftOut, Map<String, byte[]> parts, int headBytesMax) {
+            List<String> leftOut, Map<String, ByteBuffer> parts, int headBytesMax) {
         List<String> names = PARTS.stream().filter(leftOut::contains).toList();
         List<Header> headers = new ArrayList<>();
-        headers.add(new RecordHeader("weir-shortened", utf8(String.join(",", names))));
-        for (String part : names) {
-            byte[] content = parts.get(part);
-            String start = "weir-" + part + "-";
-            headers.add(new RecordHeader(start + "length", utf8(Integer.toString(content.length))));
-            headers.add(new RecordHeader(start + "sha256", utf8(sha256(content))));
-            if (headBytesMax > 0) {
-                int headBytes = Math.min(headBytesMax, content.length);
-                headers.add(new RecordHeader(start + "head", Arrays.copyOf(content, headBytes)));
-            }
-        }
+        headers.add(Description.leftOut(names));
+        names.forEach(part -> headers.addAll(Description.of(part, parts.get(part), headBytesMax)));
         return headers;
     }
 
-    private static byte[] encoded(List<Header> headers) {
-        int bytes = 0;
-        for (Header header : headers) {
-            bytes += 8 + utf8(header.key()).length + length(header.value());
-        }
-        ByteBuffer encoded = ByteBuffer.allocate(bytes);
-        for (Header header : headers) {
-            byte[] name = utf8(header.key());
-            encoded.putInt(name.length).putInt(header.value() == null ? -1 : header.value().length);
-            encoded.put(name).put(orEmpty(header.value()));
-        }
-        return encoded.array();
-    }
-
-    private static String sha256(byte[] content) {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
-        } catch (NoSuchAlgorithmException impossible) {
-            throw new IllegalStateException("every Java has SHA-256", impossible);
-        }
-    }
-
-    private static byte[] orEmpty(byte[] bytes) {
-        return bytes == null ? new byte[0] : bytes;
+    private static ByteBuffer content(byte[] bytes) {
+        return bytes == null ? ByteBuffer.allocate(0) : ByteBuffer.wrap(bytes);
     }
 
     private static int length(byte[] bytes) {
         return bytes == null ? 0 : bytes.length;
-    }
-
-    private static byte[] utf8(String text) {
-        return text.getBytes(StandardCharsets.UTF_8);
     }
 }

@@ -1,6 +1,7 @@
 """Which transactions are valid, below, on and above each limit, and how they are written."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +14,17 @@ from schemas.codec import (
     check_id,
     decode_label,
     decode_transaction,
+    encode_label,
     encode_transaction,
     transaction_from_object,
 )
 from schemas.errors import InvalidEventError
 from schemas.fields import EVENT_TIME_MS_MAX
 from schemas.json_schema import all_schemas
+from schemas.topics import INPUT_BYTES_MAX
 from schemas.transaction import Transaction
 from tests.builders import (
+    LABEL,
     LIMITS,
     NOW_MS,
     TRANSACTION,
@@ -313,3 +317,16 @@ def test_what_the_codec_reads_its_json_schema_takes_and_is_written_as_it_was(
     given_fields = {name: obj.get(name) for name in (*REQUIRED, *OPTIONAL)}
     assert {name: getattr(read, name) for name in given_fields} == given_fields
     assert decoded(json.loads(encode_transaction(read))) == read
+
+
+@pytest.mark.parametrize("decode", [decode_transaction, decode_label])
+def test_a_value_of_the_largest_size_is_read_a_larger_one_is_refused(
+    decode: Callable[..., object],
+) -> None:
+    event = encode_transaction(TRANSACTION) if decode is decode_transaction else encode_label(LABEL)
+    note = b"y" * (INPUT_BYTES_MAX - len(event) - len(b',"note":""'))
+    largest = b'%b,"note":"%b"}' % (event[:-1], note)
+    assert len(largest) == INPUT_BYTES_MAX
+    decode(largest, limits=LIMITS, now_ms=NOW_MS, is_replay=True)
+    with pytest.raises(InvalidEventError, match="the value has 1048577 bytes, limit 1048576"):
+        decode(largest + b" ", limits=LIMITS, now_ms=NOW_MS, is_replay=True)
