@@ -14,6 +14,9 @@ use crate::plan::{Entity, Plan};
 /// A changed key: its state is in memory, or has left it and is here in its online form.
 type Changed = Option<OnlineRecord>;
 
+/// From so many bytes on no further key is taken at once: nothing is folded meanwhile.
+const TAKEN_BYTES_MAX: usize = 256 * 1024;
+
 /// The states of one entity's keys.
 #[derive(Debug)]
 pub struct LiveStates {
@@ -127,7 +130,8 @@ impl LiveStates {
         Ok(())
     }
 
-    /// Takes up to `keys_max` changed keys, the longest waiting first, in their online form.
+    /// Takes up to `keys_max` changed keys, the longest waiting first, in their online form; fewer
+    /// where their states are large.
     ///
     /// Gives the keys of their hashes and their values. They count as being written until [`LiveStates::confirm`] or [`LiveStates::give_back`].
     pub fn take_changed(
@@ -139,7 +143,8 @@ impl LiveStates {
         self.give_back();
         let mut taken = Vec::new();
         if let Some(layout) = &self.layout {
-            while self.in_flight.len() < keys_max {
+            let mut bytes = 0;
+            while self.in_flight.len() < keys_max && bytes < TAKEN_BYTES_MAX {
                 let Some((key, changed)) = self.changed.pop_front() else {
                     break;
                 };
@@ -148,6 +153,7 @@ impl LiveStates {
                     (None, Some(live)) => layout.record(entity, plan, &live.state)?,
                     (None, None) => continue,
                 };
+                bytes += record.0.iter().map(Vec::len).sum::<usize>();
                 taken.push((layout.key(&key), record.clone()));
                 self.in_flight.push((key, record));
             }

@@ -107,6 +107,24 @@ def test_a_write_that_waits_for_redis_raises_and_keeps_its_keys() -> None:
     assert [len(keys) for keys in client.written] == [1]
 
 
+def test_fewer_keys_are_taken_at_once_if_their_states_are_large() -> None:
+    stage, client = folded(), FakeRedis()
+    long_ids = [f"{number:03}" + "\N{GRINNING FACE}" * 110 for number in range(200)]
+    for user in ("u-1", "u-2", "u-3", "u-4"):
+        stage.run(
+            framed(
+                value=wire(
+                    transaction_object(user_id=user, merchant_id=each, transaction_id=user + each)
+                )
+            )
+            for each in long_ids
+        )
+    writer_of(stage, client).write_all()
+    counts = [len(keys) for keys in client.written]
+    assert sum(counts) == 4
+    assert len(counts) > 1
+
+
 def test_dropped_keys_are_logged_when_their_number_grows(caplog: pytest.LogCaptureFixture) -> None:
     stage, client = folded("u-1", "u-2", "u-3", keys_max=1), FakeRedis()
     writer = writer_of(stage, client, keys_max=1)
