@@ -40,8 +40,8 @@ class OnlineWriter:
     **Delivery:** at least once for the newest state of a key; earlier states of the key are
     skipped. A write replaces the whole state and is guarded by its sequence number, so repeated
     writes after a restart do no harm.
-    **Blocks:** the engine for about a millisecond, while it encodes up to ``BATCH_KEYS_MAX`` states,
-    fewer if they are large.
+    **Blocks:** the engine for about a millisecond, while it encodes up to ``BATCH_KEYS_MAX``
+    states, fewer if they are large.
     **On failure:** while Redis is down up to ``keys_max`` keys wait; beyond that the key that has
     waited longest is dropped, counted by the engine and logged. When Redis is back, all states in
     memory are written again, because Redis may have lost recent or all data.
