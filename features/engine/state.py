@@ -151,10 +151,12 @@ class UserState(_State):
             transaction_id: identity of the transaction.
             merchant_id: the merchant that is paid.
             amount_minor: minor units, from 0 to 2^63 - 1.
-            event_time_ms: ms since 1970 UTC, in any order.
+            event_time_ms: ms since 1970 UTC, in any order, at most 2^60 from it.
 
         Raises:
-            ValueError: the state is an online one, which holds no ids.
+            OverflowError: the amount is larger.
+            ValueError: the time is farther from 1970, or the state is an online one, which holds no
+                ids.
         """
         return Values(
             *self._native.fold(
@@ -202,11 +204,11 @@ class MerchantState(_State):
 
         Args:
             transaction_id: identity of the transaction, to find its labels.
-            event_time_ms: ms since 1970 UTC, in any order.
+            event_time_ms: ms since 1970 UTC, in any order, at most 2^60 from it.
             is_repeat: the user's state has counted the transaction before; nothing changes.
 
         Raises:
-            ValueError: the state is an online one.
+            ValueError: the time is farther from 1970, or the state is an online one.
         """
         return Values(
             *self._native.fold(id=transaction_id, time_ms=event_time_ms, is_repeat=is_repeat)

@@ -50,6 +50,9 @@ pub type FieldValues = SmallVec<[FieldValue; 8]>;
 /// Longest number that is taken, digits: all such numbers fit into 63 bits.
 const DIGITS_MAX: usize = 18;
 
+/// Most names that an object may have; each is compared with those before it.
+const NAMES_MAX: usize = 64;
+
 /// Reads one object; `None` leaves it to the strict parser.
 pub fn read_object(value: &[u8], fields: &[Field]) -> Option<FieldValues> {
     let text = std::str::from_utf8(value).ok()?;
@@ -66,7 +69,7 @@ pub fn read_object(value: &[u8], fields: &[Field]) -> Option<FieldValues> {
     if scanner.peek()? != b'}' {
         loop {
             let name = scanner.string()?;
-            if seen.contains(&name) {
+            if seen.len() == NAMES_MAX || seen.contains(&name) {
                 return None;
             }
             seen.push(name);
@@ -254,4 +257,124 @@ fn is_plain_text(text: &str, length_max: usize) -> bool {
         is_blank &= character.is_whitespace();
     }
     length <= length_max && !is_blank
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Vec<Field> {
+        let field = |name: &str, kind, is_optional| Field {
+            name: name.into(),
+            kind,
+            is_optional,
+        };
+        let code = Kind::Capitals {
+            length: 2,
+            only: None,
+        };
+        vec![
+            field("id", Kind::Text { length_max: 4 }, false),
+            field("size", Kind::Integer { max: 1_000 }, false),
+            field("code", code, true),
+            field("is", Kind::Boolean, true),
+        ]
+    }
+
+    fn read(text: &str) -> Option<FieldValues> {
+        read_object(text.as_bytes(), &fields())
+    }
+
+    #[test]
+    fn plain_objects_are_taken() {
+        let values = read(r#" {"size": 12 , "id":"ü b" , "code":"DE","is":true}"#).expect("plain");
+        assert_eq!(values[0].text(), "ü b");
+        assert_eq!(values[1].integer(), 12);
+        assert_eq!(values[2].text(), "DE");
+        assert!(values[3].is_true());
+        let values = read(r#"{"id":"a","size":0,"code":null}"#).expect("plain");
+        assert_eq!(values[2], FieldValue::Absent);
+        assert_eq!(values[3], FieldValue::Absent);
+    }
+
+    #[test]
+    fn unknown_fields_with_plain_values_are_skipped() {
+        for value in ["\"x\"", "1", "-1.5", "0", "0.25", "true", "false", "null"] {
+            let text = format!(r#"{{"other":{value},"id":"a","size":1}}"#);
+            assert!(read(&text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_unusual_is_left() {
+        for value in [
+            "1e2",
+            "1.",
+            ".5",
+            "01",
+            "-",
+            "--1",
+            "+1",
+            "NaN",
+            "[1]",
+            "{}",
+            "\"\\u0041\"",
+            "tru",
+            "\"open",
+            "1.0000000000000000000",
+            "1234567890123456789",
+            "\"a\tb\"",
+            "1.5.5",
+        ] {
+            let text = format!(r#"{{"other":{value},"id":"a","size":1}}"#);
+            assert!(read(&text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_and_missing_fields_are_left() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            r#"{"id":"a"}"#,
+            r#"{"id":"a","size":1"#,
+            r#"{"id":"a","size":1}}"#,
+            r#"{"id":"a","size":1,}"#,
+            r#"{"id":"a","size":1} x"#,
+            r#"{"id":"a","id":"a","size":1}"#,
+            r#"{"id":"a","size":1,"other":1,"other":1}"#,
+            r#"{"id":null,"size":1}"#,
+            r#"{"id":"","size":1}"#,
+            r#"{"id":"  ","size":1}"#,
+            r#"{"id":"abcde","size":1}"#,
+            "{\"id\":\"a\u{7f}\",\"size\":1}",
+            "{\"id\":\"a\u{85}\",\"size\":1}",
+            r#"{"id":1,"size":1}"#,
+            r#"{"id":"a","size":"1"}"#,
+            r#"{"id":"a","size":-1}"#,
+            r#"{"id":"a","size":1001}"#,
+            r#"{"id":"a","size":1.0}"#,
+            r#"{"id":"a","size":1e1}"#,
+            r#"{"id":"a","size":01}"#,
+            r#"{"id":"a","size":true}"#,
+            r#"{"id":"a","size":1,"code":"de"}"#,
+            r#"{"id":"a","size":1,"code":"DEU"}"#,
+            r#"{"id":"a","size":1,"is":1}"#,
+        ] {
+            assert!(read(text).is_none(), "{text}");
+        }
+        assert!(read_object(b"{\"id\":\"\xff\",\"size\":1}", &fields()).is_none());
+        assert!(read("\u{feff}{\"id\":\"a\",\"size\":1}").is_none());
+    }
+
+    #[test]
+    fn an_object_of_many_names_is_left() {
+        let object = |names: usize| {
+            let others: String = (0..names).map(|at| format!("\"n{at}\":1,")).collect();
+            format!(r#"{{{others}"id":"a","size":1}}"#)
+        };
+        assert!(read(&object(NAMES_MAX - 2)).is_some());
+        assert!(read(&object(NAMES_MAX - 1)).is_none());
+    }
 }

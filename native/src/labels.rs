@@ -113,6 +113,12 @@ impl Labels {
         }
     }
 
+    /// How many events have labels here; dead ones may be among them.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Adds a label.
     ///
     /// Returns whether anything changed: not for a label that is there already, nor for one that

@@ -19,7 +19,7 @@ use crate::state_bytes::{
 };
 use crate::timeline::{Reading, Timeline};
 use crate::values::{read_all, Contents, Values};
-use crate::windows::{Edges, BEFORE_ALL_MS, NEVER_MS};
+use crate::windows::{check_time, Edges, BEFORE_ALL_MS, NEVER_MS};
 
 /// One event, as a state needs it.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +111,7 @@ impl State {
         is_repeat: bool,
     ) -> Result<Values> {
         self.refuse_online()?;
+        check_time(event.time_ms)?;
         let repeated_ms = if is_repeat {
             Some(event.time_ms)
         } else {
@@ -137,6 +138,7 @@ impl State {
                 "only an entity without delay can be peeked".into(),
             ));
         }
+        check_time(event.time_ms)?;
         if let Some(first_ms) = self.first_delivery_ms(event.id) {
             return Ok(Values {
                 is_repeat: true,
@@ -174,6 +176,8 @@ impl State {
     /// Takes a label of one of this key's events, arrived or still to come.
     pub fn fold_label(&mut self, entity: &Entity, limits: &Limits, label: Label<'_>) -> Result<()> {
         self.refuse_online()?;
+        check_time(label.time_ms)?;
+        check_time(label.observed_ms)?;
         let newest_ms = self.newest_ms.unwrap_or(BEFORE_ALL_MS);
         let known_after_ms = self.known_after_ms(entity, newest_ms);
         let horizon_ms = self.timeline.horizon_ms(&entity.windows, newest_ms);
@@ -621,5 +625,81 @@ impl State {
     fn known_after_ms(&self, entity: &Entity, newest_ms: i64) -> i64 {
         let horizon_ms = self.timeline.horizon_ms(&entity.windows, newest_ms);
         horizon_ms.max(self.timeline.tiled_until_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    /// One entity with labels, its windows as long as 30 days and delayed by a week.
+    fn plan() -> Plan {
+        let windows = [1, 30].map(|days| {
+            format!(
+                r#"{{"name":"rate_{days}","aggregate":"rate","window_ms":{},"delay_ms":{}}}"#,
+                days * DAY_MS,
+                7 * DAY_MS
+            )
+        });
+        let text = format!(
+            r#"{{"digest":"0123456789abcdef",
+                "limits":{{"lateness_ms":{DAY_MS},"identity_ms":{DAY_MS},"label_wait_ms":{DAY_MS},
+                    "tiles_per_window":64,"events_max":100,"ids_max":100,"distinct_max":100,
+                    "visits_max":100,"labelled_max":1000,"observations_max":4}},
+                "entities":[{{"kind":"m","has_identity":false,"has_sums":false,"has_labels":true,
+                    "features":[{}]}}]}}"#,
+            windows.join(",")
+        );
+        Plan::from_json(&text).expect("a plan")
+    }
+
+    fn event(id: &str, time_ms: i64) -> Event<'_> {
+        Event {
+            id,
+            time_ms,
+            value: 0,
+            distinct: "",
+        }
+    }
+
+    #[test]
+    fn dead_labels_and_ids_are_forgotten() {
+        let plan = plan();
+        let (entity, limits) = (&plan.entities[0], &plan.limits);
+        let mut state = State::new(entity, limits);
+        for number in 0..500 {
+            let (id, time_ms) = (format!("e-{number}"), number * DAY_MS);
+            state
+                .fold(entity, limits, event(&id, time_ms), false)
+                .expect("a durable state");
+            let label = Label {
+                id: &id,
+                time_ms,
+                observed_ms: time_ms,
+                is_positive: number % 2 == 0,
+            };
+            state
+                .fold_label(entity, limits, label)
+                .expect("a durable state");
+        }
+        let labelled = state.labelled.expect("the entity has labels");
+        assert!(labelled.labels.len() < 200, "{}", labelled.labels.len());
+        assert!(labelled.times_ms_of_ids.len() < 200);
+    }
+
+    #[test]
+    fn a_time_that_no_event_has_is_refused_and_changes_nothing() {
+        let plan = plan();
+        let (entity, limits) = (&plan.entities[0], &plan.limits);
+        let mut state = State::new(entity, limits);
+        for time_ms in [i64::MIN, i64::MAX] {
+            assert!(state
+                .fold(entity, limits, event("e", time_ms), false)
+                .is_err());
+        }
+        assert_eq!((state.sequence, state.newest_ms), (0, None));
     }
 }

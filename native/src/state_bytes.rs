@@ -5,12 +5,14 @@
 
 use crate::error::{EngineError, Result};
 use crate::plan::Limits;
+use crate::windows::{check_time, TIME_MS_MAX};
 
 /// Version of the format; another one is refused.
 pub const FORMAT_VERSION: u8 = 1;
 const MAGIC: &[u8; 2] = b"WS";
 const HEADER_BYTES: usize = 2 + 1 + 1 + 1 + 8 + 8 + 1 + 8;
 const WIDE: u8 = 16;
+const NARROW_MAX: i128 = 2 * TIME_MS_MAX as i128;
 
 /// The forms of a state's bytes: the durable one, and smaller ones that are only read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,6 +170,7 @@ impl<'a> StateReader<'a> {
             )));
         }
         let newest_ms = i64::from_le_bytes(eight(&head[22..30]));
+        check_time(newest_ms).map_err(|error| EngineError::StateBytes(error.to_string()))?;
         reader.header = Header {
             kind,
             form: Form::from_byte(head[4])?,
@@ -201,17 +204,18 @@ impl<'a> StateReader<'a> {
             .collect())
     }
 
-    /// Reads integers that fit into 64 bits with sign.
+    /// Reads integers that are counts, or how long before the newest event something was, ms.
     pub fn narrow_ints(&mut self) -> Result<Vec<i64>> {
         let at = self.at;
         self.ints()?
             .into_iter()
             .map(|value| {
-                i64::try_from(value).map_err(|_| {
-                    EngineError::StateBytes(format!(
-                        "an integer {value} after byte {at} of a state"
-                    ))
-                })
+                if !(0..=NARROW_MAX).contains(&value) {
+                    return Err(EngineError::StateBytes(format!(
+                        "an integer {value} after byte {at} of a state, limit {NARROW_MAX}"
+                    )));
+                }
+                Ok(value as i64)
             })
             .collect()
     }
@@ -302,4 +306,119 @@ fn eight(bytes: &[u8]) -> [u8; 8] {
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: [u8; 8] = [7; 8];
+    const HEADER: Header = Header {
+        kind: b'u',
+        form: Form::Durable,
+        sequence: 3,
+        newest_ms: Some(-5),
+    };
+
+    fn bytes_of(header: &Header, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        pack_header(&mut bytes, header, &DIGEST);
+        write(&mut bytes);
+        bytes
+    }
+
+    fn refusal<T>(read: Result<T>) -> String {
+        match read {
+            Ok(_) => panic!("it was not refused"),
+            Err(EngineError::StateBytes(text)) => text,
+            Err(other) => panic!("not a StateBytes: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let ints = [0i128, 1, 255, 256, 1 << 70, i128::MAX];
+        let texts = ["", "é", "abc", "😀"];
+        let instants = [i64::MIN, -1, 0, i64::MAX];
+        let bytes = bytes_of(&HEADER, |out| {
+            pack_ints(out, ints.iter().copied()).expect("integers from 0 on");
+            pack_texts(out, texts.iter().copied()).expect("lengths are from 0 on");
+            pack_instants(out, instants.iter().copied());
+        });
+        let mut reader = StateReader::new(&bytes, b'u', &DIGEST).expect("a header");
+        assert_eq!(reader.header, HEADER);
+        assert_eq!(reader.ints(), Ok(ints.to_vec()));
+        assert_eq!(reader.texts(), Ok(texts.to_vec()));
+        assert_eq!(reader.instants(), Ok(instants.to_vec()));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn integers_are_as_narrow_as_the_largest_allows() {
+        for (largest, width) in [
+            (0, 1),
+            (255, 1),
+            (256, 2),
+            (65_535, 2),
+            (65_536, 4),
+            ((1 << 32) - 1, 4),
+            (1 << 32, 8),
+            ((1 << 64) - 1, 8),
+            (1 << 64, 16),
+        ] {
+            let mut bytes = Vec::new();
+            pack_ints(&mut bytes, [0, largest].into_iter()).expect("integers from 0 on");
+            assert_eq!(bytes.len(), 5 + 2 * width, "{largest}");
+        }
+        let mut bytes = Vec::new();
+        assert!(pack_ints(&mut bytes, [-1].into_iter()).is_err());
+    }
+
+    #[test]
+    fn bytes_of_another_kind_format_or_plan_are_refused() {
+        let bytes = bytes_of(&HEADER, |_| {});
+        assert!(StateReader::new(&bytes, b'u', &DIGEST).is_ok());
+        assert!(refusal(StateReader::new(&bytes, b'm', &DIGEST)).contains("kind 'm'"));
+        assert!(refusal(StateReader::new(&bytes, b'u', &[8; 8])).contains("definitions"));
+        for (at, byte) in [(0, b'X'), (2, FORMAT_VERSION + 1), (4, 9)] {
+            let mut damaged = bytes.clone();
+            damaged[at] = byte;
+            refusal(StateReader::new(&damaged, b'u', &DIGEST));
+        }
+        for size in 0..bytes.len() {
+            refusal(StateReader::new(&bytes[..size], b'u', &DIGEST));
+        }
+    }
+
+    #[test]
+    fn times_that_no_event_has_are_refused() {
+        for newest_ms in [i64::MIN, i64::MAX, TIME_MS_MAX + 1, -TIME_MS_MAX - 1] {
+            let header = Header {
+                newest_ms: Some(newest_ms),
+                ..HEADER
+            };
+            let bytes = bytes_of(&header, |_| {});
+            refusal(StateReader::new(&bytes, b'u', &DIGEST));
+        }
+        for back in [NARROW_MAX + 1, i128::MAX, 1 << 63] {
+            let bytes = bytes_of(&HEADER, |out| {
+                pack_ints(out, [back].into_iter()).expect("integers from 0 on");
+            });
+            let mut reader = StateReader::new(&bytes, b'u', &DIGEST).expect("a header");
+            refusal(reader.narrow_ints());
+        }
+    }
+
+    #[test]
+    fn sections_that_end_too_early_or_go_on_are_refused() {
+        let bytes = bytes_of(&HEADER, |out| {
+            pack_ints(out, [1, 2, 3].into_iter()).expect("integers from 0 on");
+        });
+        for size in bytes.len() - 8..bytes.len() {
+            let mut reader = StateReader::new(&bytes[..size], b'u', &DIGEST).expect("a header");
+            refusal(reader.ints());
+        }
+        let reader = StateReader::new(&bytes, b'u', &DIGEST).expect("a header");
+        refusal(reader.finish());
+    }
 }

@@ -2,12 +2,27 @@
 
 use serde::Deserialize;
 
+use crate::error::{EngineError, Result};
+
 /// Before every instant: nothing has happened yet.
 pub const NEVER_MS: i64 = -(1 << 62);
 /// The newest event time of a key without events: before all that comes, after [`NEVER_MS`].
 pub const BEFORE_ALL_MS: i64 = NEVER_MS / 2;
 /// After every instant.
 pub const FAR_MS: i64 = 1 << 62;
+/// The farthest from 1970 that a time may be, before or after: differences still fit into 64 bits,
+/// and a time without events is before all others.
+pub const TIME_MS_MAX: i64 = 1 << 60;
+
+/// Refuses a time that is too far from 1970.
+pub fn check_time(time_ms: i64) -> Result<()> {
+    if (-TIME_MS_MAX..=TIME_MS_MAX).contains(&time_ms) {
+        return Ok(());
+    }
+    Err(EngineError::Value(format!(
+        "a time of {time_ms} ms, limits -{TIME_MS_MAX} and {TIME_MS_MAX}"
+    )))
+}
 
 /// A window and its delay, both in ms: `(t - delay - window, t - delay]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -188,10 +188,16 @@ def test_sums_are_exact_beyond_64_bits(amount: int) -> None:
     assert late.features["user_amount_sum_1h"] == 2 * amount
 
 
-def test_an_amount_beyond_63_bits_is_refused_and_changes_nothing() -> None:
+@pytest.mark.parametrize(
+    "payment", [Payment("tx", "m", 2**63, START), Payment("tx", "m", 1, 2**60 + 1)]
+)
+def test_a_number_beyond_what_the_engine_computes_is_refused_and_changes_nothing(
+    payment: Payment,
+) -> None:
     state = UserState()
-    with pytest.raises(OverflowError):
-        fold_payment(state, Payment("tx", "m", 2**63, START))
+    for use in (fold_payment, peek_payment):
+        with pytest.raises((OverflowError, ValueError)):
+            use(state, payment)
     assert state.encode() == UserState().encode()
 
 
