@@ -29,7 +29,7 @@ from tests.services import Services
 from tests.topic_tail import by_transaction, tail
 from tests.traffic import live_transaction
 
-CAUSE = "InvalidRecordException"
+CAUSE = "The timestamp should be within"
 FAILING_S_MAX = 90.0
 WELL_AGAIN_S_MAX = 120.0
 
