@@ -115,7 +115,7 @@ impl Labels {
 
     /// How many events have labels here; dead ones may be among them.
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    pub fn entries_len(&self) -> usize {
         self.entries.len()
     }
 
