@@ -5,7 +5,6 @@ restart. So "all tasks run" is not enough: the failures of the last minute count
 `stack.py`, which says what the log is; raises nothing while the JobManager does not answer.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,21 +71,28 @@ class JobHealth:
 
 
 def read_job_health(rest_url: str) -> JobHealth:
-    """Ask the JobManager. Three requests, each at most `probes.PROBE_TIMEOUT_S`."""
+    """Ask the JobManager. Four requests, each at most `probes.PROBE_TIMEOUT_S`.
+
+    Ages are by the JobManager's clock, which also gave the times.
+    """
     overview = probes.get_json(f"{rest_url}/jobs/overview") or {"jobs": []}
     ours = [job for job in overview["jobs"] if job["name"] == JOB_NAME]
     jobs = [job for job in ours if job["state"] not in _ENDED]
     if not jobs:
         return JobHealth()
     job = max(jobs, key=lambda job: job["start-time"])
-    now_ms = time.time_ns() // 1_000_000
-    failures = _failures(f"{rest_url}/jobs/{job['jid']}/exceptions")
+    url = f"{rest_url}/jobs/{job['jid']}"
+    details = probes.get_json(url)
+    if details is None:
+        return JobHealth()
+    now_ms = details["now"]
+    failures = _failures(f"{url}/exceptions")
     newest = max(failures, key=lambda failure: failure["timestamp"], default=None)
     return JobHealth(
         state=job["state"],
         has_all_tasks=0 < job["tasks"]["total"] == job["tasks"]["running"],
         unchanged_ms=now_ms - job["last-modification"],
-        restarts=_restarts(f"{rest_url}/jobs/{job['jid']}/metrics?get=numRestarts"),
+        restarts=_restarts(f"{url}/metrics?get=numRestarts"),
         recent_failures=sum(now_ms - failure["timestamp"] < RECENT_MS for failure in failures),
         cause="" if newest is None else _cause(newest["stacktrace"]),
         failed_at_ms=0 if newest is None else newest["timestamp"],

@@ -60,6 +60,7 @@ class Rest:
         entries += [failure(now_ms - age_ms, SHUTDOWN, f"{SHUTDOWN}: bye") for age_ms in ends_ms]
         self.answers = {
             "/jobs/overview": {"jobs": [self.job]},
+            "/jobs/j1": {"now": now_ms},
             "/jobs/j1/exceptions": {"exceptionHistory": {"entries": entries}},
             "/jobs/j1/metrics?get=numRestarts": [{"id": "numRestarts", "value": "17"}],
         }
@@ -112,8 +113,10 @@ def test_a_job_that_has_ended_and_a_job_of_another_name_do_not_count(
     assert str(health(rest)) == "no job weir-velocity runs"
 
 
-def test_a_job_manager_that_does_not_answer_has_no_job(health: Any) -> None:
+def test_a_job_manager_that_does_not_answer_or_ends_meanwhile_has_no_job(health: Any) -> None:
     rest = Rest()
+    del rest.answers["/jobs/j1"]
+    assert health(rest) == JobHealth()
     rest.answers.clear()
     assert health(rest) == JobHealth()
 
