@@ -19,7 +19,7 @@ import org.apache.flink.kafka.shaded.org.apache.kafka.common.config.ConfigResour
  */
 final class TopicLimits {
     private static final String NAME = "max.message.bytes";
-    private static final long AGE_NS_MAX = 10_000_000_000L;
+    private static final long AGE_NS_MAX = 1_000_000_000L;
     /** A broker that compresses again may make random bytes larger by less than this share. */
     private static final long RESERVE_SHARE = 64;
 

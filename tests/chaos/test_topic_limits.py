@@ -1,0 +1,107 @@
+"""An operator lowers ``max.message.bytes`` under load: what no longer fits becomes a dead letter.
+
+The job learns the new limit by failing once. Runs after the tests that compare all features,
+because the transactions that lose their rows stay in the states of their users.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import orjson
+from kafka import KafkaProducer
+
+from clients.log_record import Record
+from schemas import topics
+from schemas.dead_letter import read_dead_letter
+from schemas.shortened_dead_letter import HEADER_SHORTENED
+from tests.services import Services, unique_name
+from tests.topic_settings import set_topic
+from tests.topic_tail import Tail, by_transaction, tail
+from tests.traffic import live_transaction
+
+ANSWER_MS_MAX = 120_000
+LIMIT_AGE_S = 1.5
+"""The job asks for a topic's limit again when a row does not fit, but only once a second."""
+
+
+@contextmanager
+def limited(bootstrap: str, topic: str, bytes_max: int) -> Iterator[None]:
+    """A topic that accepts less for the time of a block."""
+    spec = next(spec for spec in topics.TOPICS if spec.name == topic)
+    set_topic(bootstrap, topic, {"max.message.bytes": str(bytes_max)})
+    try:
+        yield
+    finally:
+        before = spec.config.get("max.message.bytes", "1048588")
+        set_topic(bootstrap, topic, {"max.message.bytes": before})
+
+
+def send(bootstrap: str, prefix: str, count: int) -> set[str]:
+    producer = KafkaProducer(bootstrap_servers=bootstrap)
+    events = [live_transaction(prefix, number) for number in range(count)]
+    for event in events:
+        key = event["user_id"].encode()
+        producer.send(topics.TRANSACTIONS, key=key, value=orjson.dumps(event))
+    producer.flush()
+    producer.close()
+    return {event["transaction_id"] for event in events}
+
+
+def letters_of(letters: Tail, ids: set[str]) -> dict[str, Record]:
+    """The dead letters that hold a feature row of these transactions."""
+    found = {}
+    for letter in letters.records:
+        row = orjson.loads(letter.value or b"{}")
+        transaction_id = row.get("transaction", {}).get("transaction_id")
+        if transaction_id in ids:
+            found[transaction_id] = letter
+    return found
+
+
+def test_a_row_that_no_longer_fits_its_topic_is_a_dead_letter_and_the_stream_goes_on(
+    weir_stack: Services,
+) -> None:
+    bootstrap = weir_stack.kafka_bootstrap
+    with (
+        tail(bootstrap, topics.DECISIONS) as decisions,
+        tail(bootstrap, topics.DEAD_LETTERS) as letters,
+    ):
+        with limited(bootstrap, topics.FEATURES, 1_000):
+            refused = send(bootstrap, unique_name("refused"), 3)
+            letters.until(
+                lambda _: letters_of(letters, refused).keys() == refused, within_ms=ANSWER_MS_MAX
+            )
+        time.sleep(LIMIT_AGE_S)
+        with limited(bootstrap, topics.FEATURES, 20_000):
+            # One row fits, but not what the producer of the sink sends at once.
+            good = send(bootstrap, unique_name("good"), 300)
+            decisions.until(
+                lambda _: by_transaction(decisions, good).keys() == good, within_ms=ANSWER_MS_MAX
+            )
+        assert not by_transaction(decisions, refused)
+        assert not letters_of(letters, good)
+    for letter in letters_of(letters, refused).values():
+        why = read_dead_letter(letter.headers)
+        origin = orjson.loads(letter.value or b"{}")["origin"]
+        assert (why.topic, why.stage) == (topics.TRANSACTIONS, "produce")
+        assert (why.partition, why.offset) == (origin["partition"], origin["offset"])
+        assert "does not fit topic features" in why.exception_message
+
+
+def test_a_dead_letter_is_shortened_to_what_its_topic_accepts_now(weir_stack: Services) -> None:
+    bootstrap = weir_stack.kafka_bootstrap
+    value = unique_name("junk").encode() * 1_000
+    with (
+        tail(bootstrap, topics.DEAD_LETTERS) as letters,
+        limited(bootstrap, topics.DEAD_LETTERS, 3_000),
+    ):
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        producer.send(topics.TRANSACTIONS, key=b"k", value=value).get(30)
+        producer.close()
+        (letter, *_) = letters.until(lambda seen: len(seen) > 0, within_ms=ANSWER_MS_MAX)
+    assert letter.value is None
+    assert topics.read_header(letter.headers, HEADER_SHORTENED) == b"value"
+    assert topics.read_header(letter.headers, "weir-value-length") == b"%d" % len(value)
