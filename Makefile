@@ -267,9 +267,15 @@ requirements: | $(UV) ## pin the dependencies of pyproject.toml again; UPGRADE=1
 ## ---- clearing up ----
 
 .PHONY: clean
-clean: down ## stop the stack and delete its data
+clean: ## stop the stack and delete its data, which is the only copy; asks first, or CONFIRM=yes
 	@dir="$${WEIR_DATA_DIR:-.weir}"; \
-	if [ -f "$$dir/run/supervisord.conf" ]; then rm -rf -- "$$dir"; echo "deleted $$dir"; fi
+	if [ ! -f "$$dir/run/supervisord.conf" ]; then echo "no stack in $$dir"; exit 0; fi; \
+	echo "$$dir holds the only copy of the transactions, labels, decisions and models of its stack,"; \
+	echo "and the archive unless WEIR_ARCHIVE_URL names another place. None can be computed again."; \
+	answer="$(CONFIRM)"; \
+	if [ -z "$$answer" ] && [ -t 0 ]; then printf 'Delete it? Type yes: '; read -r answer; fi; \
+	if [ "$$answer" != yes ]; then echo "nothing was deleted; CONFIRM=yes deletes it" >&2; exit 1; fi; \
+	$(MAKE) --no-print-directory down && rm -rf -- "$$dir" && echo "deleted $$dir"
 
 .PHONY: distclean
 distclean: clean ## delete the environments and downloads as well

@@ -56,9 +56,10 @@ class Settings(BaseSettings):
     archive_compact_s: PositiveInt = Field(
         default=3_600, description="Time, in seconds, between two compactions of the archive."
     )
-    archive_keep_h: Annotated[int, Field(ge=0, le=JSON_INTEGER_MAX)] = Field(
+    archive_keep_h: PositiveInt = Field(
         default=168,
-        description="How long, in hours, files that a compaction replaced are kept for readers.",
+        description="How long, in hours, files of the archive that a compaction replaced, or that "
+        "no commit names yet, are kept.",
     )
 
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] = Field(

@@ -78,8 +78,9 @@ def committed_offsets(settings: Settings) -> Mapping[str, Mapping[int, int]]:
     if all(place.offset < 0 for place in found):
         raise NoCommittedOffsetsError(
             f"the consumer group {GROUP_ID} at {settings.kafka_bootstrap} has committed nothing, "
-            "or so long ago that Kafka has forgotten it; remove "
-            f"{checkpoints_dir(settings).parent} to compute every row again from the topics"
+            "or so long ago that Kafka has forgotten it; move "
+            f"{checkpoints_dir(settings).parent} to another place to compute every row again from "
+            "the topics, and keep it until that is done"
         )
     committed: dict[str, dict[int, int]] = {topic: {} for topic in ends}
     for place in found:

@@ -45,6 +45,7 @@ from operations.labels.send import LabelsTopic, OutgoingLabel
 from schemas.errors import RetryableError, WeirError, shown
 from schemas.settings import Settings
 from schemas.topics import HEADER_CORRECTS, LABELS
+from training.archive.followed_log import check_followed
 from training.archive.store import ArchiveTable
 from training.errors import NoArchiveError
 
@@ -147,7 +148,7 @@ class LabelChecker:
         labels = ArchiveTable(self._url, LABELS)
         ends = {partition: labels.next_offset(partition) for partition in self._topic.partitions()}
         if not self._read_until:
-            self._read_until = self._recorded.checked_until(ends)
+            self._read_until = self._recorded.checked_until(ends, followed=labels.followed)
         start = {partition: self._read_until.get(partition, 0) for partition in ends}
         until = {
             partition: min(end, start[partition] + READ_OFFSETS_MAX)
@@ -245,11 +246,15 @@ def follow(settings: Settings, stop: threading.Event) -> None:
     """Check labels until ``stop`` is set.
 
     On failure: a failed service is logged and asked again after ``settings.label_check_s``.
+
+    Raises:
+        OtherLogError: the archived labels are from another log than the one to be corrected.
     """
     checker = LabelChecker(settings)
     pause_s: float = 0
     while not stop.wait(pause_s):
         try:
+            check_followed(settings, LABELS)
             pause_s = 0 if checker.step() else settings.label_check_s
         except NoArchiveError:
             # The archiver has not created its tables yet.

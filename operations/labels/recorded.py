@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from clients.topic_description import LogIdentity
 from operations.labels.archived import day_of
 from operations.labels.corrections import Correction
 from training.archive.store import ArchiveTable
@@ -29,17 +30,28 @@ class RecordedCorrections:
         self._table = ArchiveTable(url, LABEL_CORRECTIONS)
         self._checked_until: dict[int, int] = {}
 
-    def checked_until(self, ends: Mapping[int, int]) -> dict[int, int]:
+    def checked_until(
+        self, ends: Mapping[int, int], *, followed: LogIdentity | None = None
+    ) -> dict[int, int]:
         """Give the offsets before which all labels have been checked; create the table if needed.
+
+        An archive that was rebuilt from another log is checked from its beginning.
 
         Args:
             ends: by partition, the first offset that is not archived. If a recorded offset is
-                behind it, the archive holds another log now, and is checked from its beginning.
+                behind it, the archive holds another log now.
+            followed: the log that the archived labels are from, if that is noted.
 
         Raises:
+            ArchiveConflictError: another checker is writing the table.
             ArchiveUnreachableError: the storage failed.
         """
         self._table.open_or_create()
+        if followed is not None and self._table.followed != followed:
+            if self._table.followed is not None:
+                # Before the ids: after a crash in between it is done again.
+                self._table.append([], next_offsets=dict.fromkeys(ends, 0))
+            self._table.follow(followed)
         recorded = {partition: self._table.next_offset(partition) for partition in ends}
         self._checked_until = {
             partition: offset if offset <= ends[partition] else 0

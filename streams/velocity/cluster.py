@@ -175,8 +175,9 @@ def _check_definitions(settings: Settings) -> None:
         raise DefinitionsChangedError(
             f"the job's state in {directory} has definition digest {stored}, the code has "
             f"{DEFINITION_DIGEST}; run `weir backfill` to recompute state and rows from the "
-            f"archive, or go back to the old code, or remove {directory} to recompute every row "
-            "from the topics"
+            f"archive, or go back to the old code, or move {directory} to another place to "
+            "recompute every row from the topics; keep it until that is done, because histories "
+            "that the topics no longer hold are nowhere else"
         )
 
 
@@ -188,8 +189,9 @@ def _check_layout(settings: Settings) -> None:
     if found != needed:
         raise StateLayoutError(
             f"the job's state in {file.parent} is {found}, the job needs state {needed}; set "
-            f"WEIR_FLINK_PARALLELISM or the code back to continue with it, or remove {file.parent} "
-            "to recompute every row from the topics"
+            f"WEIR_FLINK_PARALLELISM or the code back to continue with it, or move {file.parent} "
+            "to another place to recompute every row from the topics; keep it until that is done, "
+            "because histories that the topics no longer hold are nowhere else"
         )
 
 

@@ -98,7 +98,7 @@ def send_to(settings: Settings, topic: str, partition: int, *values: bytes) -> N
 
 
 def create_again(settings: Settings) -> None:
-    """Delete the archived topics and create them anew: the names stay, the ids do not."""
+    """Delete the archived topics and create them again: the names stay, the ids do not."""
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
     for future in admin.delete_topics(list(TABLES)).values():
         future.result()

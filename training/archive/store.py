@@ -189,6 +189,8 @@ class ArchiveTable:
             ArchiveConflictError: another process wrote this table since it was opened.
             ArchiveUnreachableError: the storage failed.
         """
+        if not second.url.startswith(f"{self.url}/"):
+            raise ValueError(f"{second.url} is not inside {self.url}")
         with delta_errors(self.url):
             self.delta.create_write_transaction(
                 second._add_actions(within=self.url),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clients.log_record import Record
+from clients.topic_description import LogIdentity
 from operations.labels import checker as checker_module
 from operations.labels.checker import LOOK_FOR_S, LabelChecker
 from operations.labels.recorded import count_corrections
@@ -18,8 +20,9 @@ from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings
 from schemas.topics import FEATURES, LABELS
 from tests.archives import append_values
-from tests.builders import LABEL, NOW_MS, transaction
+from tests.builders import LABEL, LIMITS, NOW_MS, transaction
 from tests.scoring_fakes import feature_row
+from training.archive.columns import to_batches
 from training.archive.store import ArchiveTable
 from training.archive.tables import LABEL_CORRECTIONS
 from training.errors import NoArchiveError
@@ -121,6 +124,28 @@ def test_a_checker_goes_on_where_the_last_one_stopped(bench: Bench) -> None:
     check(bench.checker())
     check(bench.checker())
     assert bench.sent() == [("t-1", "m-1"), ("t-2", "m-1")]
+
+
+def test_an_archive_that_was_rebuilt_from_another_log_is_checked_from_its_beginning(
+    bench: Bench,
+) -> None:
+    labels = ArchiveTable(bench.url, LABELS)
+    labels.open_or_create()
+    labels.follow(LogIdentity("cluster", "topic"))
+    bench.archive_rows(("t-1", "m-1"), ("t-2", "m-1"))
+    bench.archive_labels(label("t-1", "m-2"))
+    check(bench.checker())
+    labels.open_or_create()
+    labels.follow(LogIdentity("cluster", "another topic"))
+    other = labels.beside("rebuild-x")
+    other.open_or_create()
+    reported = (label("t-2", "m-2"), label("t-1", "m-1"))
+    records = [Record(0, at, NOW_MS, encode_label(one)) for at, one in enumerate(reported)]
+    other.append(to_batches(LABELS, records, limits=LIMITS), next_offsets={0: len(reported)})
+    labels.replace_by(other, partitions=[0])
+    for _ in range(2):
+        check(bench.checker())
+        assert bench.sent() == [("t-1", "m-1"), ("t-2", "m-1")]
 
 
 def test_a_correction_in_the_log_is_right_and_is_not_sent_again(bench: Bench) -> None:

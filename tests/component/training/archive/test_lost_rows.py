@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clients.log_record import Record
 from schemas.topics import LABELS
 from tests.builders import LIMITS
+from training.archive import lost_rows
 from training.archive.columns import to_batches
 from training.archive.lost_rows import LostRows, are_in
 from training.archive.scan import scan_ranges
@@ -37,13 +38,17 @@ def table_of(url: Path, commits: list[list[tuple[int, int, int]]]) -> ArchiveTab
     return table
 
 
+@pytest.mark.parametrize("slice_offsets", [3, 1_000])
 @given(old=places, new=places)
-@settings(max_examples=12)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_are_counted_that_only_the_old_table_has(
     tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    slice_offsets: int,
     old: list[tuple[int, int, int]],
     new: list[tuple[int, int, int]],
 ) -> None:
+    monkeypatch.setattr(lost_rows, "SLICE_OFFSETS", slice_offsets)
     root = tmp_path_factory.mktemp("tables")
     old_table = table_of(root / "old", [old])
     # In two files whose ranges of offsets overlap.
