@@ -58,7 +58,7 @@ class JournaledStage:
         self.crash()
 
     def crash(self) -> None:
-        """Start anew from the journals."""
+        """Start again from the journals."""
         self.job = self._open_job()
         engine = Engine(self.job, limits=self._limits)
         self._stage = EngineStage(engine, clock_ms=self._clock_ms, writers=())

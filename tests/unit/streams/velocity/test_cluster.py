@@ -49,7 +49,7 @@ def test_state_of_other_definitions_is_refused_with_instructions(tmp_path: Path)
     noted = checkpoints_dir(settings).parent / "definition-digest"
     assert noted.read_text().strip() == DEFINITION_DIGEST
     noted.write_text("of-last-year\n")
-    with pytest.raises(DefinitionsChangedError, match=r"of-last-year.*weir backfill.*remove"):
+    with pytest.raises(DefinitionsChangedError, match=r"of-last-year.*weir backfill.*move"):
         check_state(settings)
 
 
@@ -68,7 +68,7 @@ def test_state_of_another_split_is_refused_with_instructions(
     check_state(Settings(data_dir=tmp_path, flink_parallelism=before))
     settings = Settings(data_dir=tmp_path, flink_parallelism=after)
     checkpoint(checkpoints_dir(settings), "job/chk-1", written_s=1_000)
-    with pytest.raises(StateLayoutError, match=r"WEIR_FLINK_PARALLELISM.*back.*remove.*flink"):
+    with pytest.raises(StateLayoutError, match=r"WEIR_FLINK_PARALLELISM.*back.*move .*flink"):
         check_state(settings)
     check_state(Settings(data_dir=tmp_path, flink_parallelism=before))
 
@@ -87,7 +87,7 @@ def test_state_without_a_note_of_its_layout_is_of_an_earlier_version_and_refused
     layout = tmp_path / "flink" / "state-layout"
     layout.unlink()
     checkpoint(checkpoints_dir(settings), "job/chk-1", written_s=1_000)
-    with pytest.raises(StateLayoutError, match=r"earlier version.*remove .*from the topics"):
+    with pytest.raises(StateLayoutError, match=r"earlier version.*move .*from the topics"):
         check_state(settings)
     assert not layout.exists()
 
