@@ -24,7 +24,6 @@ FOREIGN_WORDS = {
     "TimeoutException": "an exception of Kafka's console consumer",
     "decode_responses": "an option of Redis' client",
     "key_by": "a method of Flink's",
-    "lastHeader": "a method of Kafka's Java client",
     "retries_max": "an example of a name in CONTRIBUTING.md",
     "vN": "the folder of a release, N being its number",
 }
