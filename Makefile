@@ -126,7 +126,7 @@ unit: $(VENV) ## run the tests that need no service, and the examples in docstri
 .PHONY: component
 component: $(VENV) ## run the tests with real libraries and tables, and the random tests with more examples (CI)
 	$(PYTEST) --numprocesses auto --doctest-modules tests/component $(SLOW_EXAMPLES)
-	$(PYTEST) --numprocesses auto --hypothesis-profile thorough -m hypothesis tests/unit
+	$(PYTEST) --numprocesses auto --hypothesis-profile thorough -m hypothesis tests/unit tests/component/features
 
 .PHONY: house
 house: $(VENV) ## check the rules for the source, and the documents against the code (CI)
