@@ -24,6 +24,7 @@ class KafkaLogProgress:
 
     A transaction becomes one row of the feature log or one dead letter, in its own partition. After
     a failure of the job rows are repeated, and the count is too high by the number of repeats.
+    Weir writes both topics without transactions, so every offset is that of a record.
 
     Args:
         bootstrap: Kafka's address.
