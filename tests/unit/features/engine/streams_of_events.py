@@ -1,8 +1,8 @@
 """Random streams for the features: out of order, ties, repeats, edges of windows, labels any time.
 
 Every time is drawn as a step from the newest event so far, so that steps to and around the edges
-of windows are as likely as any other. A stream is some dozen events, so an eighth of the examples
-of Hypothesis' profile are enough of them.
+of windows are as likely as any other. A stream is some dozen events, so half of the examples of
+Hypothesis' profile are enough of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from features.definitions import Caps
 from tests.unit.features.engine.brute_force import D, H, M, Payment, Report
 
-STREAMS = settings().max_examples // 8
+STREAMS = settings().max_examples // 2
 START = 1_750_000_000_000
 AMOUNT_MAX = 10**12
 
@@ -30,8 +30,8 @@ def on_streams(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def on_many_streams(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a cheap test on ten times as many."""
-    return _settings(10 * STREAMS)(test)
+    """Run a cheap test on three times as many."""
+    return _settings(3 * STREAMS)(test)
 
 
 def _settings(examples: int) -> settings:
