@@ -136,8 +136,8 @@ class LoggedSystem:
                 producer.produce(topic, value, partition=0, headers=[REPLAY_HEADER])
         assert producer.flush(30) == 0
         client = Redis.from_url(settings.redis_url)
-        for entity, states in zip(ENTITIES, (self.twin._users, self.twin._merchants), strict=True):
-            for name, state in states.items():
+        for entity in ENTITIES:
+            for name, state in self.twin.states(entity).items():
                 key = entity_key(entity, name, settings.feast_project)
                 client.hset(key, mapping=stored_hash(entity, state))
         client.close()

@@ -278,7 +278,12 @@ def test_a_new_window_is_complete_in_archive_redis_and_stream_after_a_backfill(
     assert (again["folded"], again["is_seeded"]) == (0, False)
     surfaces = ("archived_rows", "online_users", "online_merchants")
     parity = weir(stack, "parity", "--json", *(f"--only={surface}" for surface in surfaces))
-    print({name: parity[name] for name in ("checked", "mismatched", "missing", "extra", "late_labels")})
+    print(
+        {
+            name: parity[name]
+            for name in ("checked", "mismatched", "missing", "extra", "late_labels")
+        }
+    )
     assert (parity["mismatched"], parity["missing"], parity["extra"]) == (0, 0, 0)
     width = 1 + len(FEATURE_NAMES) + len(NEW_NAMES)
     assert parity["surfaces"]["archived_rows"]["checked"] >= report["rows"] * width

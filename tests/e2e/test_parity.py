@@ -27,7 +27,6 @@ from tests.services import Services
 from tests.topic_tail import by_transaction, tail
 from tests.traffic import live_transaction, now_ms
 from training.registry.gate import PassedGate
-from training.registry.gate import PassedGate
 from training.registry.register import ModelRegistry
 from training.registry.versions import ModelVersions
 
@@ -153,7 +152,12 @@ def test_every_copy_of_every_feature_is_what_a_recomputation_gives(
             lambda _: by_transaction(decisions, ids).keys() == ids, within_ms=ANSWER_MS_MAX
         )
     code, report = parity(weir_stack)
-    print({name: report[name] for name in ("checked", "mismatched", "missing", "extra", "late_labels")})
+    print(
+        {
+            name: report[name]
+            for name in ("checked", "mismatched", "missing", "extra", "late_labels")
+        }
+    )
     assert (report["mismatched"], report["missing"], report["extra"]) == (0, 0, 0), report
     assert code == 0
     assert list(report["surfaces"]) == ["feature_log", *SURFACES]

@@ -23,9 +23,9 @@ from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEW, LABEL_VIEW
 from features.definitions import DAY_MS
 from features.online.layout import complete_key
 from schemas.settings import Settings
+from training.archive.delta_errors import delta_errors
 from training.archive.feature_rows import archived_transactions
 from training.archive.labels import archived_observations
-from training.archive.delta_errors import delta_errors
 from training.datasets.batch_tables import transaction_labels, user_statistics
 from training.datasets.feature_store import open_store
 from training.errors import OnlineStoreUnreachableError
