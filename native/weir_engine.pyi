@@ -43,7 +43,7 @@ class State:
     def encode_online(self) -> bytes: ...
 
 class Job:
-    """One operator of the job: decodes and folds a batch at a time. Safe to use from two threads."""
+    """One operator of the job: decodes and folds a batch at a time. Safe for use by two threads."""
 
     def __new__(
         cls,

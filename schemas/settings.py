@@ -116,8 +116,8 @@ class Settings(BaseSettings):
     )
     flink_parallelism: Annotated[int, Field(ge=1, le=1_000)] = Field(
         default=1,
-        description="How many copies of each Flink operator run side by side. After a change from 1 "
-        "to more, or back, the velocity job needs empty state.",
+        description="How many copies of each Flink operator run side by side. After a change from "
+        "1 to more, or back, the velocity job needs empty state.",
     )
     checkpoint_interval_ms: PositiveInt = Field(
         default=10_000,

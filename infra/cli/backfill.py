@@ -23,8 +23,8 @@ def backfill(
 
     Run it when the definitions have changed and the velocity job refuses to start. It writes rows
     of the new definitions into the archive, and the states into Redis and a savepoint; then
-    `weir up` continues where the old job ended. The old job's checkpoints stay under another name. The
-    rows of an earlier backfill are replaced; the code of that time can compute them again.
+    `weir up` continues where the old job ended. The old job's checkpoints stay under another name.
+    The rows of an earlier backfill are replaced; the code of that time can compute them again.
     """
     stack = Stack(Settings())
     tell = (lambda _: None) if as_json else say

@@ -3,8 +3,7 @@
 Owns the timeline of the merchant's transactions and the labels (``labels.py``). A rate is the
 number of frauds divided by the number of transactions in the same window. Every feature has a
 delay, so the order in which the partitions of users are read changes no value, as long as they
-differ by less than the delay. Called by the velocity job and its replay, by the API (``read``) and
-by the tests.
+differ by less than the delay. Only tests call it, see ``user_state.py``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One user's state, and the fold (state, transaction) -> values.
 
 Owns the parts that a user's features need: the timeline of amounts, the merchants visited, the
-ids already seen. The velocity job and its replay, the API (``peek``, ``read``) and the tests call
-it, so that the features are the same everywhere.
+ids already seen. Only tests call it: the native engine must give the same values and the same
+bytes (``native/src/state.rs``).
 """
 
 from __future__ import annotations
