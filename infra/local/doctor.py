@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clients import probes
 from clients.errors import KafkaUnreachableError
-from infra.local import processes
+from infra.local import engine, processes
 from infra.local.codecs import codecs_of_jars, codecs_of_python_clients
 from infra.local.jvm import java
 from infra.local.programs import redis_server
@@ -97,7 +97,9 @@ def _installed(stack: Stack) -> Iterator[Check]:
     layout = stack.layout
     yield _check("services environment", _services_versions, _SETUP)
     yield _check("Flink environment", lambda: _flink_version(stack), _SETUP)
-    yield _check("shared libpython", lambda: _libpython(layout.streams_python), _SETUP)
+    pythons = (layout.python, layout.streams_python)
+    yield _check("feature engine", partial(engine.installed_engine, *pythons), _SETUP)
+    yield _check("Flink's Python", partial(engine.python_of_flink, layout.streams_python), _SETUP)
     yield _check("Java", _java_version, f"install a JDK {JAVA_VERSION_MIN} or newer, or {_SETUP}")
     yield _check("Redis binary", lambda: _first_line(redis_server(layout), "--version"), _SETUP)
     yield _check("Kafka's jars", lambda: _kafka_jars(layout.kafka_libs), "run `make jars`")
@@ -122,6 +124,7 @@ def _running(stack: Stack) -> Iterator[Check]:
         yield _check("lag", partial(_lags, bootstrap), "see `weir logs kafka`")
     if pid := statuses["taskmanager"].pid:
         yield thread_mode(pid, flink_conf=stack.layout.flink_conf)
+        yield _check("loaded by Flink", partial(engine.loaded_by, pid), "run `make down up`")
 
 
 def _program(status: ProgramStatus) -> Check:
@@ -166,17 +169,6 @@ def _services_versions() -> str:
 def _flink_version(stack: Stack) -> str:
     script = "from importlib.metadata import version; print(version('apache-flink'))"
     return f"apache-flink {_first_line(str(stack.layout.streams_python), '-c', script)}"
-
-
-def _libpython(python: Path) -> str:
-    """The library that the JVM will load, found as PEMJA finds it."""
-    script = "from find_libpython import find_libpython; print(find_libpython() or '')"
-    library = _first_line(str(python), "-c", script)
-    if not library:
-        raise FileNotFoundError(
-            f"{python} has no shared library; make the environment with another PYTHON"
-        )
-    return library
 
 
 def _java_version() -> str:
