@@ -13,6 +13,7 @@ from operations.parity.report import describe_parity_failure
 from operations.parity.run import run_parity
 from schemas.errors import RetryableError
 from schemas.settings import Settings
+from training.errors import OtherLogError
 from training.registry.gate import PassedGate
 from training.registry.versions import ModelVersions
 
@@ -49,7 +50,7 @@ def ask_gate(settings: Settings) -> Gate:
     """
     try:
         report = run_parity(settings)
-    except RetryableError as error:
+    except (RetryableError, OtherLogError) as error:
         return ClosedGate(f"parity could not be established: {error}")
     failure = describe_parity_failure(report)
     if failure is not None:

@@ -12,7 +12,7 @@ from operations.parity.recomputation.audit import OtherDefinitionsError
 from operations.parity.report import FeatureLogReport, ParityReport, SurfaceReport
 from operations.promotion import ClosedGate, Promoted, ask_gate, promote_by_hand
 from schemas.settings import Settings
-from training.errors import NoSuchVersionError
+from training.errors import NoSuchVersionError, OtherLogError
 from training.registry.gate import PassedGate
 
 CLEAN = FeatureLogReport(rows=2, checked=52)
@@ -95,6 +95,10 @@ def test_the_gate_opens_when_values_were_compared_and_none_differs(
         (
             KafkaUnreachableError("Kafka does not answer"),
             "parity could not be established: Kafka does not answer",
+        ),
+        (
+            OtherLogError("the archive table features follows another log"),
+            "parity could not be established: the archive table features follows another log",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
