@@ -101,7 +101,7 @@ test: setup ## everything CI runs: lint, house, unit, component, dags, integrati
 	@$(MAKE) end-to-end
 
 .PHONY: lint
-lint: $(VENV) ## check format, lint rules, types and import directions (CI)
+lint: $(VENV) ## check format, lint rules, types and import directions, of Python and Rust (CI)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

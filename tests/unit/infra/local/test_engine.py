@@ -57,7 +57,7 @@ def test_the_reason_of_a_refusal_is_passed_on(tmp_path: Path) -> None:
     ("path", "origin"),
     [
         ("/usr/lib/x86_64-linux-gnu/libpython3.11.so.1.0", "of the distribution"),
-        ("/home/me/.pyenv/versions/3.11.7/lib/libpython3.11.so.1.0", "of pyenv"),
+        ("/srv/pyenv/versions/3.11.7/lib/libpython3.11.so.1.0", "of pyenv"),
         ("/opt/python/lib/libpython3.11.so.1.0", "of another build"),
     ],
 )
