@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import methodcaller
 from typing import Final, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
@@ -24,6 +25,9 @@ RECEIVED_BYTES_MAX: Final = 1_000_000_000
 compressed with zstd cannot be read, nor what comes after it."""
 FIRST_ANSWER_S_MAX: Final = 5.0
 _RETRY_S: Final = 0.1
+_HEADERS: Final = methodcaller("headers")
+"""For a name that is not UTF-8, the client's method gives a result *and* sets an error. A plain
+call may ignore the error, which a later call then raises; this one raises it, as SystemError."""
 
 T = TypeVar("T")
 
@@ -131,9 +135,17 @@ def to_record(message: Message, *, values_only: bool = False) -> Record:
         cast(int, message.offset()),
         message.timestamp()[1],
         message.value(),
-        cast(list[tuple[str, bytes | None]], message.headers() or []),
+        headers_of(message),
         message.key(),
     )
+
+
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """Give the headers of a message; none if a name is not UTF-8, which Kafka does not check."""
+    try:
+        return cast(list[tuple[str, bytes | None]], _HEADERS(message) or [])
+    except SystemError:
+        return []
 
 
 def _check_broker(bootstrap: str) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 
 from confluent_kafka import Message
 
+from clients.kafka import headers_of
 from clients.topic_tail import TopicTail
 from infra.simulation.run_tracker import RunTracker
 from schemas.output_codec import decode_decision
-from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, Headers, read_header
+from schemas.topics import DEAD_LETTERS, DECISIONS, FEATURES, read_header
 
 _POLL_S: Final = 0.1
 _COUNT_EVERY_MS: Final = 500
@@ -94,8 +95,7 @@ class RunWatch:
                 counted_s = time.monotonic()
 
     def _count(self, message: Message) -> None:
-        headers = cast(Headers | None, message.headers())
-        event_id = (read_header(headers, "ce_id") or b"").decode("utf-8", "replace")
+        event_id = (read_header(headers_of(message), "ce_id") or b"").decode("utf-8", "replace")
         if message.topic() == FEATURES:
             self._tracker.featured(event_id)
         else:

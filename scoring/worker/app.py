@@ -27,6 +27,7 @@ from scoring.wiring import steady_clock_ms
 from scoring.worker.batch import Channels
 from scoring.worker.direct_consumer import use_direct_consumer
 from scoring.worker.intake import BATCH_LINGER_S, Intake, ScoredRows, score_forever
+from scoring.worker.lenient_read import lenient_reader
 from scoring.worker.parts import WorkerParts
 from scoring.worker.process import collect_young_garbage_only, end_on_thread_errors, end_process
 from scoring.worker.watchdog import GroupProgress, Watchdog
@@ -87,7 +88,12 @@ def attach_scoring(
         batch_max=settings.scorer_batch_max,
         linger_s=BATCH_LINGER_S if settings.batching_delay_ms else 0.0,
     )
-    use_direct_consumer(app, records_max=settings.scorer_batch_max, wanted=intake.wanted)
+    use_direct_consumer(
+        app,
+        records_max=settings.scorer_batch_max,
+        wanted=intake.wanted,
+        read_leniently=lenient_reader(settings.kafka_bootstrap),
+    )
     scored = ScoredRows()
     # With a higher concurrency Faust can commit past an event in flight (faust-streaming #606).
     app.agent(topic, name="scorer", concurrency=1)(_put_messages_into(intake))

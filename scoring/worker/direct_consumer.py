@@ -4,15 +4,17 @@ Faust's own consumer makes a message and an event of each record, starts four as
 able to stop at a rebalance, and acknowledges each record: 133 us of CPU an event. Here a message
 holds all records of one fetch and partition, at most ``records_max``, so this work is done once for
 many records; and no task is started while no flow is suspended. It reads committed records only,
-which Faust does only with its own transactions. The rest is Faust's: the stream drops messages of
-an older generation, a rebalance and a stop wait for unacknowledged messages, and commits follow
+which Faust does only with its own transactions. aiokafka stops at a header whose name is not UTF-8;
+``lenient_read.py`` reads such records. The rest is Faust's: the stream drops messages of an older
+generation, a rebalance and a stop wait for unacknowledged messages, and commits follow
 acknowledgements. Used by ``app.py``; knows nothing of scoring.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import faust
@@ -21,8 +23,14 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, T
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
+logger = logging.getLogger(__name__)
+
 _WAIT_S = 1.0
 """Longest wait for records before checking whether to stop, s; the same as Faust's."""
+
+
+LenientRead = Callable[[str, int, int, int], Sequence[Any]]
+"""Gives the records of a topic's partition from an offset on, at most so many."""
 
 
 class Fetched(ConsumerMessage):
@@ -79,6 +87,7 @@ class DirectConsumer(Consumer):
 
     records_max: int
     wanted: asyncio.Event
+    read_leniently: LenientRead
 
     def _new_consumer_thread(self) -> ReadCommittedThread:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
@@ -114,7 +123,12 @@ class DirectConsumer(Consumer):
 
     async def _deliver_next(self) -> None:
         await self.wanted.wait()
-        fetched, active = await self._wait_next_records(_WAIT_S)
+        try:
+            fetched, active = await self._wait_next_records(_WAIT_S)
+        except UnicodeDecodeError as error:
+            logger.warning("aiokafka cannot decode a record, another client reads it: %s", error)
+            await self._deliver_leniently()
+            return
         generation_id = self.app.consumer_generation_id
         if fetched is None or self.should_stop:
             return
@@ -134,6 +148,23 @@ class DirectConsumer(Consumer):
                 part = records[start : start + self.records_max]
                 await self._deliver(tp, part, generation_id=generation_id)
 
+    async def _deliver_leniently(self) -> None:
+        """Deliver the next records of every partition, and let aiokafka go on after them.
+
+        A record that was delivered last may be delivered once more.
+        """
+        generation_id = self.app.consumer_generation_id
+        for tp in self.assignment():
+            start = self._read_offset[tp] or 0
+            records = await asyncio.to_thread(
+                type(self).read_leniently, tp.topic, tp.partition, start, self.records_max
+            )
+            if self.app.consumer_generation_id != generation_id:
+                return
+            if records:
+                await self._deliver(tp, records, generation_id=generation_id)
+            await self._seek(tp, records[-1].offset + 1 if records else start)
+
     async def _deliver(self, tp: TP, records: Sequence[Any], *, generation_id: int) -> None:
         first_offset = records[0].offset
         read = self._read_offset[tp]
@@ -150,13 +181,16 @@ class DirectConsumer(Consumer):
         self._read_offset[tp] = message.offset
 
 
-def use_direct_consumer(app: faust.App, *, records_max: int, wanted: asyncio.Event) -> None:
+def use_direct_consumer(
+    app: faust.App, *, records_max: int, wanted: asyncio.Event, read_leniently: LenientRead
+) -> None:
     """Make an application use `DirectConsumer`. Call it before the application starts.
 
     Args:
         app: its agents find the records in ``event.message.records``.
         records_max: most records of one message.
         wanted: set while records are wanted; the consumer does not fetch otherwise.
+        read_leniently: reads records that aiokafka cannot decode; called in a thread.
     """
 
     class ConsumerOfApp(DirectConsumer):
@@ -164,4 +198,5 @@ def use_direct_consumer(app: faust.App, *, records_max: int, wanted: asyncio.Eve
 
     ConsumerOfApp.records_max = records_max
     ConsumerOfApp.wanted = wanted
+    ConsumerOfApp.read_leniently = read_leniently  # type: ignore[method-assign,assignment]
     app.transport.Consumer = ConsumerOfApp  # type: ignore[misc] # a class variable of one app

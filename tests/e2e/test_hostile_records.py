@@ -30,6 +30,7 @@ from schemas.shortened_dead_letter import (
     shortened,
 )
 from tests.hostile_records import MIB, HostileProducer, HostileRecord, Place, draw
+from tests.odd_headers import send_odd_header
 from tests.services import Services, unique_name
 from tests.topic_settings import set_topic
 from tests.topic_tail import Tail, by_transaction, tail
@@ -201,4 +202,25 @@ def test_a_topic_may_be_set_to_any_codec_while_the_system_runs(weir_stack: Servi
     finally:
         for spec in topics.TOPICS:
             set_topic(bootstrap, spec.name, {"compression.type": "producer"})
+    assert failures(weir_stack) == failures_before
+
+
+def test_a_record_with_a_header_whose_name_is_not_utf_8_is_processed(weir_stack: Services) -> None:
+    bootstrap = weir_stack.kafka_bootstrap
+    event = live_transaction(unique_name("odd"), 0)
+    failures_before = failures(weir_stack)
+    with (
+        tail(bootstrap, topics.DECISIONS) as decisions,
+        tail(bootstrap, topics.DEAD_LETTERS) as letters,
+    ):
+        refused = {
+            (topic, *send_odd_header(bootstrap, topic, b"oops", key=b"k"))
+            for topic in (topics.TRANSACTIONS, topics.LABELS)
+        }
+        value, key = orjson.dumps(event), event["user_id"].encode()
+        send_odd_header(bootstrap, topics.TRANSACTIONS, value, key=key)
+        decided(decisions, {event["transaction_id"]})
+        letters.until(
+            lambda seen: {origin(letter) for letter in seen} == refused, within_ms=ANSWER_MS_MAX
+        )
     assert failures(weir_stack) == failures_before
