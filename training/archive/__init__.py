@@ -1,4 +1,5 @@
 """The archive: Kafka's logs as Delta tables, exactly once, by day of event time.
 
-Derived state: it can be deleted and rebuilt from the logs, with the same rows.
+Derived from the logs, which give the same rows again as long as they are there. If they are lost,
+it is the only copy.
 """
