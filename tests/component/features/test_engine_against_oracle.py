@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.definitions import CAPS, Caps
+from features.definitions import CAPS, LABEL_WAIT_MS, Caps
 from features.engine import state as engine
 from tests.component.features.state_pairs import MerchantPair, UserPair
 from tests.oracle import merchant_state, state_bytes, user_state
@@ -121,6 +121,10 @@ class SeededStream:
         rng = self.rng
         time_ms = max(0, around_ms - rng.randrange(self.scale))
         observed_ms = time_ms + rng.choice([0, rng.randrange(5 * self.scale), 8 * D, 70 * D])
+        if rng.random() < 0.2:
+            # As old as a label of an unknown transaction may be, or just older.
+            newest_ms = self.merchant.native.newest_ms or 0
+            time_ms = observed_ms = max(0, newest_ms - LABEL_WAIT_MS - rng.choice([0, 1]))
         to_come = f"{IDS[0]}{len(self.ids) + rng.randrange(5)}"
         self.merchant.fold_label(
             Report(self.an_id(to_come, again=0.8), time_ms, observed_ms, rng.random() < 0.6)
