@@ -1,6 +1,9 @@
 """The engine as Python calls it; native/src/python.rs says what each call does."""
 
 from collections.abc import Sequence
+from typing import final
+
+__all__ = ["Job", "Plan", "State", "StateBytesError", "__version__"]
 
 __version__: str
 """Version of the crate, as in native/Cargo.toml."""
@@ -11,6 +14,7 @@ class StateBytesError(ValueError):
 _Values = tuple[dict[str, int | float | None], tuple[str, ...], int, bool]
 """Features by name, the names that are approximate, the sequence, whether it is a repeat."""
 
+@final
 class Plan:
     """The definitions of all entities, compiled."""
 
@@ -18,6 +22,7 @@ class Plan:
     def new_state(self, entity: int) -> State: ...
     def decode_state(self, entity: int, data: bytes) -> State: ...
 
+@final
 class State:
     """The state of one key. Not for two threads at once."""
 
@@ -42,6 +47,7 @@ class State:
     def encode(self) -> bytes: ...
     def encode_online(self) -> bytes: ...
 
+@final
 class Job:
     """One operator of the job: decodes and folds a batch at a time. Safe for use by two threads."""
 
