@@ -13,7 +13,7 @@ use hashlink::LinkedHashMap;
 use smallvec::SmallVec;
 
 use crate::error::{EngineError, Result};
-use crate::plan::Limits;
+use crate::limits::Limits;
 use crate::state_bytes::{check_equal_lengths, pack_ints, pack_texts, StateReader};
 use crate::windows::NEVER_MS;
 

@@ -9,7 +9,7 @@ use crate::hashing::SharedHashing;
 use hashlink::LinkedHashMap;
 
 use crate::error::Result;
-use crate::plan::Limits;
+use crate::limits::Limits;
 use crate::state_bytes::{check_equal_lengths, pack_ints, pack_texts, StateReader};
 
 /// When an id was first delivered.

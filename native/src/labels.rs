@@ -13,7 +13,7 @@ use crate::hashing::SharedHashing;
 use hashlink::LinkedHashMap;
 
 use crate::error::{EngineError, Result};
-use crate::plan::Limits;
+use crate::limits::Limits;
 use crate::state_bytes::{check_equal_lengths, pack_instants, pack_ints, pack_texts, StateReader};
 use crate::timeline::{Timeline, Windows};
 use crate::windows::{FAR_MS, NEVER_MS};

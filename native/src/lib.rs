@@ -12,6 +12,7 @@ pub mod job;
 pub mod journal;
 pub mod json_object;
 pub mod labels;
+pub mod limits;
 pub mod live_states;
 pub mod online;
 pub mod plan;

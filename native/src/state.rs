@@ -13,7 +13,8 @@ use crate::distinct::{DistinctReading, DistinctValues};
 use crate::error::{EngineError, Result};
 use crate::identity::IdMemory;
 use crate::labels::{Labels, Observation};
-use crate::plan::{Aggregate, Entity, Limits};
+use crate::limits::Limits;
+use crate::plan::{Aggregate, Entity};
 use crate::state_bytes::{
     check_equal_lengths, pack_header, pack_ints, pack_texts, Form, Header, StateReader,
 };

@@ -4,7 +4,7 @@
 //! endian; integers are written as narrow as the largest of a section allows.
 
 use crate::error::{EngineError, Result};
-use crate::plan::Limits;
+use crate::limits::Limits;
 use crate::windows::{check_time, TIME_MS_MAX};
 
 /// Version of the format; another one is refused.

@@ -13,7 +13,7 @@
 use smallvec::SmallVec;
 
 use crate::error::{EngineError, Result};
-use crate::plan::Limits;
+use crate::limits::Limits;
 use crate::state_bytes::{check_equal_lengths, pack_ints, StateReader};
 use crate::tiles::{Run, TileGrid};
 use crate::windows::{Edges, Span, NEVER_MS};
