@@ -198,5 +198,5 @@ def use_direct_consumer(
 
     ConsumerOfApp.records_max = records_max
     ConsumerOfApp.wanted = wanted
-    ConsumerOfApp.read_leniently = read_leniently  # type: ignore[method-assign,assignment]
+    ConsumerOfApp.read_leniently = read_leniently
     app.transport.Consumer = ConsumerOfApp  # type: ignore[misc] # a class variable of one app

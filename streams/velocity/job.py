@@ -37,6 +37,12 @@ _LINGER_MS = 1
 _BATCH_BYTES_MAX = 131_072
 """Batch size of the sink's producer, bytes for each partition: large enough to send the rows of a
 batch in one request."""
+_DELIVERY_TIMEOUT_MS = 30_000
+"""Longest wait of the sink for an acknowledgement, ms; longer than a restart of the broker. Then
+the job restarts. A batch that is larger than its topic accepts can keep Kafka's idempotent producer
+from sending anything to its partition for as long."""
+_REQUEST_TIMEOUT_MS = 20_000
+"""Timeout of one request of the sink, ms."""
 
 
 def environment(settings: Settings, *, restore_from: str | None) -> StreamExecutionEnvironment:
@@ -208,6 +214,8 @@ def _sink(records: Any, settings: Settings) -> None:
         .setProperty("linger.ms", str(_LINGER_MS))
         .setProperty("batch.size", str(_BATCH_BYTES_MAX))
         .setProperty("max.request.size", str(topics.RECORD_BYTES_MAX))
+        .setProperty("delivery.timeout.ms", str(_DELIVERY_TIMEOUT_MS))
+        .setProperty("request.timeout.ms", str(_REQUEST_TIMEOUT_MS))
         .build()
     )
     records.sinkTo(sink).name("features, dead-letters").uid("sink")

@@ -61,10 +61,10 @@ public final class RecordFrameSerializer
             Tuple2<String, byte[]> keyed, KafkaSinkContext context, Long timestamp) {
         ProducerRecord<byte[], byte[]> record = RecordFrame.decode(keyed.f1);
         long size = ShortenedRecord.size(record.key(), record.headers(), record.value());
-        if (size > limits.of(record.topic())) {
+        if (size > limits.bytesMax(record.topic()) || !fitsOtherwise(record)) {
             readLimits();
         }
-        long limit = limits.of(record.topic());
+        long limit = limits.bytesMax(record.topic());
         if (record.topic().equals(deadLetters)) {
             return fitting(record);
         }
@@ -80,14 +80,24 @@ public final class RecordFrameSerializer
                 headers.subList(0, reasonAt),
                 headers.subList(reasonAt, headers.size()),
                 letter.value(),
-                limits.of(deadLetters));
+                limits.bytesMax(deadLetters));
+        Long timestamp = letter.timestamp();
+        boolean isInTime = timestamp != null && limits.acceptsTimestamp(deadLetters, timestamp);
+        boolean lacksKey = fitting.key() == null && limits.needsKey(deadLetters);
         return new ProducerRecord<>(
                 deadLetters,
                 null,
-                letter.timestamp(),
-                fitting.key(),
+                isInTime ? timestamp : null,
+                lacksKey ? new byte[0] : fitting.key(),
                 fitting.value(),
                 fitting.headers());
+    }
+
+    /** Whether timestamp and key of a record fit its topic. */
+    private boolean fitsOtherwise(ProducerRecord<byte[], byte[]> record) {
+        Long timestamp = record.timestamp();
+        return (timestamp == null || limits.acceptsTimestamp(record.topic(), timestamp))
+                && (record.key() != null || !limits.needsKey(record.topic()));
     }
 
     private void readLimits() {
