@@ -87,6 +87,7 @@ def open_consumer(
     fetch_wait_ms: int = 100,
     fetch_bytes_min: int = 1,
     queue_bytes_max: int = 64 * 1024 * 1024,
+    tells_ends: bool = False,
 ) -> Consumer:
     """Open a consumer that reads only the partitions and offsets it is assigned.
 
@@ -97,6 +98,8 @@ def open_consumer(
         fetch_wait_ms: how long the broker waits for ``fetch_bytes_min`` before it answers.
         fetch_bytes_min: answers smaller than this wait.
         queue_bytes_max: how much the client may fetch ahead of its caller.
+        tells_ends: whether a message with the error ``_PARTITION_EOF`` comes at the end of a
+            partition; its offset is the next one to read.
     """
     return Consumer(
         {
@@ -110,6 +113,7 @@ def open_consumer(
             "fetch.wait.max.ms": fetch_wait_ms,
             "queued.max.messages.kbytes": queue_bytes_max // 1024,
             "receive.message.max.bytes": RECEIVED_BYTES_MAX,
+            "enable.partition.eof": tells_ends,
             "log_level": 0,
         }
     )

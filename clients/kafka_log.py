@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Final, NamedTuple, Self, cast
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from clients.kafka import (
     ANSWER_S_MAX,
@@ -55,7 +55,7 @@ class TopicLog:
         self._bootstrap = bootstrap
         self._topic = topic
         self.ranges = offset_ranges(bootstrap, topic)[topic]
-        self._consumer = open_consumer(bootstrap)
+        self._consumer = open_consumer(bootstrap, tells_ends=True)
 
     def __enter__(self) -> Self:
         return self
@@ -84,11 +84,10 @@ class TopicLog:
         Raises:
             KafkaUnreachableError: no answer, or no record for half a minute before ``end``.
         """
-        place = TopicPartition(self._topic, partition, first)
-        self._consumer.assign([place])
+        self._consumer.assign([TopicPartition(self._topic, partition, first)])
+        following = first
         empty_polls = 0
-        # The position, not the last offset seen: a log may lack some offsets.
-        while (left := end - max(self._position(place), first)) > 0:
+        while (left := end - following) > 0:
             # At most as many as there are: `consume` waits until it has as many as it is asked for.
             messages = self._consumer.consume(min(left, _BATCH_MAX), _POLL_S)
             empty_polls = 0 if messages else empty_polls + 1
@@ -99,15 +98,17 @@ class TopicLog:
                     f"{_EMPTY_POLLS_MAX * _POLL_S:.0f} s and ends at offset {end}",
                 )
             for message in messages:
-                if (error := message.error()) is not None:
+                offset = cast(int, message.offset())
+                error = message.error()
+                if error is None:
+                    following = offset + 1
+                    if offset < end:
+                        yield to_record(message, values_only=values_only)
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
+                    # The log may lack its last offsets, for example those of aborted records.
+                    following = max(following, offset)
+                else:
                     raise unreachable(self._bootstrap, error)
-                if cast(int, message.offset()) < end:
-                    yield to_record(message, values_only=values_only)
-
-    def _position(self, place: TopicPartition) -> int:
-        """The next offset to be read; negative before the first record."""
-        offset: int = self._consumer.position([place])[0].offset
-        return offset
 
 
 def read_log(
