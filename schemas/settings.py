@@ -155,7 +155,7 @@ class Settings(BaseSettings):
         description="Timeout of one Redis call, in ms; scoring then continues without the answer.",
     )
     batching_delay_ms: Annotated[int, Field(ge=0, le=1_000)] = Field(
-        default=20,
+        default=5,
         description="Longest time, in ms, that events wait to form a batch before the velocity job "
         "reads them, and again before it computes them while more arrive. Less lowers the latency, "
         "more lowers CPU use; 0 turns batching off.",
