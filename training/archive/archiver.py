@@ -47,12 +47,11 @@ FILL_ATTEMPT_S = 2.0
 """How often, and how far apart in s, `fill_archive` tries while another archiver commits."""
 NICENESS = 10
 """Decisions come first: the archiver takes the processor time that is left."""
-FETCH: Final = {
-    # Nothing waits for the archiver: fewer and larger fetches cost less.
-    "fetch_bytes_min": 65_536,
-    "fetch_wait_ms": 500,
-    "queue_bytes_max": 16 * 1024 * 1024,
-}
+FETCH_BYTES_MIN: Final = 65_536
+FETCH_WAIT_MS: Final = 500
+"""Nothing waits for the archiver: fewer and larger fetches cost less."""
+QUEUE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""How much the client may fetch ahead, bytes."""
 
 
 @dataclass
@@ -114,7 +113,12 @@ class Archiver:
                 self._ends[topic, partition] = range_.end
                 self._started_at.append(self._start(topic, partition, range_))
         self._new_partitions = NewPartitions(self._bootstrap, self._reached)
-        self._consumer = open_consumer(settings.kafka_bootstrap, **FETCH)
+        self._consumer = open_consumer(
+            settings.kafka_bootstrap,
+            fetch_bytes_min=FETCH_BYTES_MIN,
+            fetch_wait_ms=FETCH_WAIT_MS,
+            queue_bytes_max=QUEUE_BYTES_MAX,
+        )
         self._consumer.assign(self._started_at)
 
     def close(self) -> None:
