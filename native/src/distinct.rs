@@ -61,7 +61,7 @@ impl DistinctValues {
         time_ms: i64,
         value: &str,
     ) -> DistinctReading {
-        let shared = self.shared(windows_ms, value);
+        let shared = self.known(windows_ms, value);
         let mut reading = DistinctReading::default();
         for (position, &window_ms) in windows_ms.iter().enumerate() {
             let last_visits = &mut self.last_visits[position];
@@ -94,7 +94,7 @@ impl DistinctValues {
         value: &str,
         newest_ms: i64,
     ) {
-        let shared = self.shared(windows_ms, value);
+        let shared = self.known(windows_ms, value);
         for (position, &window_ms) in windows_ms.iter().enumerate() {
             if time_ms > newest_ms - window_ms {
                 insert_late(&mut self.last_visits[position], &shared, time_ms);
@@ -384,10 +384,6 @@ impl DistinctValues {
     }
 
     /// The text of a value as it is kept already, so that each is in memory once.
-    fn shared(&self, windows_ms: &[i64], value: &str) -> Arc<str> {
-        self.known(windows_ms, value)
-    }
-
     fn known(&self, windows_ms: &[i64], value: &str) -> Arc<str> {
         match self.last_visits[longest(windows_ms)].get_key_value(value) {
             Some((known, _)) => known.clone(),
