@@ -1,9 +1,9 @@
 """Topics: their names, keys, headers and configuration. No other module spells a topic's name.
 
 Knows no Kafka client: headers are lists of ``(str, bytes)``, as confluent-kafka, kafka-python,
-aiokafka and Faust use them. Every topic has ``settings.topic_partitions`` partitions and is
+aiokafka and Faust use them. Topics of events have ``settings.topic_partitions`` partitions and are
 partitioned by Kafka's own murmur2 of the key, so all records of one user, and of one merchant, are
-in one partition.
+in one partition. The topics of rollouts have one partition, so their records have one order.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ FEATURES = "features"
 DECISIONS = "decisions"
 SHADOW_DECISIONS = "shadow-decisions"
 DEAD_LETTERS = "dead-letters"
+ROLLOUTS = "rollouts"
+ROLLOUT_STATE = "rollout-state"
 
 TRANSACTION_TYPE = "weir.transaction.v1"
 LABEL_TYPE = "weir.label.v1"
 FEATURE_ROW_TYPE = "weir.feature-row.v1"
 DECISION_TYPE = "weir.decision.v1"
+ROLLOUT_CHANGE_TYPE = "weir.rollout-change.v1"
+ROLLOUT_STATE_TYPE = "weir.rollout-state.v1"
 
 HEADER_REPLAY = "weir-replay"
 REPLAY_HEADER = (HEADER_REPLAY, b"1")
@@ -64,19 +68,21 @@ _KEPT = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic; it has ``settings.topic_partitions`` partitions.
+    """One topic.
 
     Attributes:
         name: the topic's name.
-        key: the field by which Weir keys its records, None if records keep the key they have.
+        key: what Weir keys its records by, mostly a field; None if records keep the key they have.
         event_type: the ``ce_type`` of its records, None if it holds several types.
         config: Kafka's topic settings.
+        partitions: how many; None for ``settings.topic_partitions``.
     """
 
     name: str
     key: str | None
     event_type: str | None
     config: Mapping[str, str] = field(default_factory=_KEPT.copy)
+    partitions: int | None = None
 
 
 _DEAD_LETTER_CONFIG = {
@@ -89,6 +95,16 @@ _DEAD_LETTER_CONFIG = {
     "message.timestamp.after.max.ms": str(2**63 - 1),
 }
 
+# No two changes of rollouts have the same key, so compaction keeps them all.
+_COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
+_OF_ROLLOUT_STATE = {
+    **_COMPACTED,
+    # Kafka compacts closed segments only. The controller writes a snapshot every second or so, and
+    # a start reads all that is not compacted yet.
+    "segment.bytes": str(16 * 1024 * 1024),
+    "segment.ms": str(60 * 60 * 1000),
+}
+
 TOPICS = (
     TopicSpec(TRANSACTIONS, key="user_id", event_type=TRANSACTION_TYPE),
     TopicSpec(LABELS, key="merchant_id", event_type=LABEL_TYPE),
@@ -96,6 +112,20 @@ TOPICS = (
     TopicSpec(DECISIONS, key="user_id", event_type=DECISION_TYPE),
     TopicSpec(SHADOW_DECISIONS, key="user_id", event_type=DECISION_TYPE),
     TopicSpec(DEAD_LETTERS, key=None, event_type=None, config=_DEAD_LETTER_CONFIG),
+    TopicSpec(
+        ROLLOUTS,
+        key="rollout_id/change_id",
+        event_type=ROLLOUT_CHANGE_TYPE,
+        config=_COMPACTED,
+        partitions=1,
+    ),
+    TopicSpec(
+        ROLLOUT_STATE,
+        key="rollout_id",
+        event_type=ROLLOUT_STATE_TYPE,
+        config=_OF_ROLLOUT_STATE,
+        partitions=1,
+    ),
 )
 
 

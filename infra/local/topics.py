@@ -15,6 +15,10 @@ REQUEST_TIMEOUT_MS = 30_000
 def create_topics(bootstrap: str, partitions: int) -> list[str]:
     """Create the topics of `schemas.topics` that do not exist; the others are not changed.
 
+    Args:
+        bootstrap: Kafka's address.
+        partitions: of each topic whose number is not fixed.
+
     Blocks: until the broker serves all of them, each step at most ``REQUEST_TIMEOUT_MS``.
 
     Returns:
@@ -66,7 +70,7 @@ def _create_missing(admin: KafkaAdminClient, partitions: int) -> list[str]:
     existing = set(admin.list_topics())
     missing = {
         topic.name: {
-            "num_partitions": partitions,
+            "num_partitions": topic.partitions or partitions,
             "replication_factor": 1,
             "configs": dict(topic.config),
         }

@@ -26,14 +26,28 @@ def test_topics_and_keys_are_those_of_the_contract() -> None:
         "decisions": "user_id",
         "shadow-decisions": "user_id",
         "dead-letters": None,
+        "rollouts": "rollout_id/change_id",
+        "rollout-state": "rollout_id",
     }
 
 
-def test_no_topic_forgets_by_time_or_by_key() -> None:
-    # A replayed record may be years old by its timestamp, and the logs are ground state.
+def test_no_topic_forgets_by_time_and_only_the_state_of_rollouts_by_key() -> None:
+    # A replayed record may be years old by its timestamp, and the logs are ground state. Changes of
+    # rollouts have unique keys, so compaction keeps them; snapshots replace each other.
     for topic in TOPICS:
         assert topic.config["retention.ms"] == "-1"
-        assert topic.config["cleanup.policy"] == "delete"
+    assert {topic.name for topic in TOPICS if topic.config["cleanup.policy"] != "delete"} == {
+        "rollouts",
+        "rollout-state",
+    }
+
+
+def test_only_the_topics_of_rollouts_have_one_order_for_all_records() -> None:
+    assert {topic.name for topic in TOPICS if topic.partitions == 1} == {
+        "rollouts",
+        "rollout-state",
+    }
+    assert {topic.partitions for topic in TOPICS} == {1, None}
 
 
 def test_a_dead_letter_has_room_for_the_largest_record_and_its_headers() -> None:
