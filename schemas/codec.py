@@ -36,7 +36,12 @@ _COUNTRY = re.compile(r"[A-Z]{2}").fullmatch
 
 
 def decode_transaction(
-    value: bytes | None, *, limits: Limits, now_ms: int, is_replay: bool
+    value: bytes | None,
+    *,
+    limits: Limits,
+    now_ms: int,
+    is_replay: bool,
+    record_ms: int | None = None,
 ) -> Transaction:
     """Read one transaction as a producer sent it.
 
@@ -45,14 +50,19 @@ def decode_transaction(
         limits: what this deployment accepts.
         now_ms: the clock, ms since 1970 UTC.
         is_replay: the record says that it is a replay; its time may be ahead of the clock.
+        record_ms: Kafka's timestamp of the record, with which a replay is compared instead, ms
+            since 1970 UTC; None compares it with nothing.
 
     Raises:
         InvalidEventError: any rule is broken; names each wrong field, its value and the limit.
     """
     _check_size(value)
-    return transaction_from_object(
+    transaction = transaction_from_object(
         parse_object(value), limits=limits, now_ms=now_ms, is_replay=is_replay
     )
+    if is_replay and record_ms is not None:
+        _check_replayed(transaction.event_time_ms, limits, record_ms)
+    return transaction
 
 
 def transaction_from_object(
@@ -227,4 +237,16 @@ def _check_not_ahead(field: str, time_ms: int, limits: Limits, now_ms: int) -> N
             field,
             f"is {shown_time(time_ms)}, {ahead_ms} ms ahead of the clock, limit event_ahead_ms_max="
             f"{limits.event_ahead_ms_max}; only a replay ({HEADER_REPLAY}: 1) may be",
+        )
+
+
+def _check_replayed(event_time_ms: int, limits: Limits, record_ms: int) -> None:
+    """Compare a replayed event with its record, so that the log gives the same at any time."""
+    ahead_ms = event_time_ms - record_ms
+    if ahead_ms > limits.replay_ahead_ms_max:
+        refuse(
+            "event_time_ms",
+            f"is {shown_time(event_time_ms)}, {ahead_ms} ms ahead of Kafka's timestamp of its "
+            f"record, {shown_time(record_ms)}, limit replay_ahead_ms_max="
+            f"{limits.replay_ahead_ms_max} (WEIR_REPLAY_AHEAD_MS_MAX)",
         )

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
         default=300_000,
         description="How far, in ms, an event time may lie ahead of the clock; not for a replay.",
     )
+    replay_ahead_ms_max: Annotated[int, Field(ge=0, le=JSON_INTEGER_MAX)] = Field(
+        default=86_400_000,
+        description="How far, in ms, the event time of a replayed transaction may lie ahead of "
+        "Kafka's timestamp of its record; by default a day, within which later events stay exact.",
+    )
 
     kafka_port: Port = Field(default=9092, description="Port of the local Kafka broker.")
     redis_port: Port = Field(default=6379, description="Port of the local Redis.")

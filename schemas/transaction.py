@@ -62,21 +62,25 @@ class Limits:
         currency: the one settlement currency, ISO 4217.
         amount_minor_max: largest amount that is accepted, minor units.
         event_time_ms_min: earliest event time that is accepted, ms since 1970 UTC.
-        event_ahead_ms_max: largest time ahead of the clock that is accepted, ms; a replay has no
-            such limit.
+        event_ahead_ms_max: largest time ahead of the clock that is accepted, ms, unless the record
+            belongs to a replay.
+        replay_ahead_ms_max: largest time of a replayed transaction ahead of Kafka's timestamp of
+            its record that is accepted, ms.
     """
 
     currency: str = "EUR"
     amount_minor_max: int = 10**12
     event_time_ms_min: int = 946_684_800_000
     event_ahead_ms_max: int = 300_000
+    replay_ahead_ms_max: int = 86_400_000
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Limits:
-        """Take the four limits out of the settings."""
+        """Take the five limits out of the settings."""
         return cls(
             currency=settings.currency,
             amount_minor_max=settings.amount_minor_max,
             event_time_ms_min=settings.event_time_ms_min,
             event_ahead_ms_max=settings.event_ahead_ms_max,
+            replay_ahead_ms_max=settings.replay_ahead_ms_max,
         )

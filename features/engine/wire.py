@@ -39,6 +39,7 @@ def wire_json(limits: Limits) -> str:
             "times": {
                 "min_ms": limits.event_time_ms_min,
                 "ahead_max_ms": limits.event_ahead_ms_max,
+                "replay_ahead_max_ms": limits.replay_ahead_ms_max,
             },
             "event": _event(limits),
             "label": _label(),

@@ -366,7 +366,11 @@ impl Job {
         let wire = &self.wire.event;
         let is_replay = self.is_replay(record, &wire.event_type)?;
         let fields = read_object(record.value?, &wire.fields)?;
-        self.check_time(fields[wire.time_at].integer(), is_replay, now_ms)?;
+        let time_ms = fields[wire.time_at].integer();
+        self.check_time(time_ms, is_replay, now_ms)?;
+        if is_replay {
+            self.check_replayed(time_ms, record.timestamp_ms)?;
+        }
         Some(Item::Event(event_item(record, fields, is_replay)))
     }
 
@@ -402,6 +406,12 @@ impl Job {
         let times = &self.wire.times;
         let is_ahead = !is_replay && time_ms - now_ms > times.ahead_max_ms;
         (time_ms >= times.min_ms && !is_ahead).then_some(())
+    }
+
+    /// A replayed event is compared with its record, so that the log gives the same at any time.
+    fn check_replayed(&self, time_ms: i64, record_ms: i64) -> Option<()> {
+        let ahead_ms = time_ms.saturating_sub(record_ms);
+        (ahead_ms <= self.wire.times.replay_ahead_max_ms).then_some(())
     }
 }
 

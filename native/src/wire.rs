@@ -131,6 +131,8 @@ pub struct TimeLimits {
     pub min_ms: i64,
     /// How far ahead of the clock a time may be, ms, unless the record is a replay.
     pub ahead_max_ms: i64,
+    /// How far ahead of Kafka's timestamp of its record a replayed event may be, ms.
+    pub replay_ahead_max_ms: i64,
 }
 
 /// All of it.

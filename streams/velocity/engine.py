@@ -88,8 +88,16 @@ class Engine:
         event_type = topics.LABEL_TYPE if is_label else topics.TRANSACTION_TYPE
         topics.check_event_type(record.headers, expected=event_type)
         check_value_is_there(record.value, record.headers)
-        decode = codec.decode_label if is_label else codec.decode_transaction
-        event = decode(record.value, limits=self._limits, now_ms=now_ms, is_replay=is_replay)
-        return [
-            getattr(event, name) for name in (_LABEL_FIELDS if is_label else _TRANSACTION_FIELDS)
-        ]
+        if is_label:
+            label = codec.decode_label(
+                record.value, limits=self._limits, now_ms=now_ms, is_replay=is_replay
+            )
+            return [getattr(label, name) for name in _LABEL_FIELDS]
+        transaction = codec.decode_transaction(
+            record.value,
+            limits=self._limits,
+            now_ms=now_ms,
+            is_replay=is_replay,
+            record_ms=record.timestamp_ms,
+        )
+        return [getattr(transaction, name) for name in _TRANSACTION_FIELDS]

@@ -168,6 +168,41 @@ def test_bad_input_is_a_dead_letter_byte_for_byte_and_the_job_goes_on(
     assert {origin: (record.key, record.value) for origin, record in letters.items()} == sent
 
 
+FAR_MS = 253_402_300_799_000
+"""A time in the year 9999."""
+DAY_MS = 86_400_000
+
+
+def test_a_replayed_event_of_the_year_9999_leaves_user_and_merchant_exact(
+    weir_stack: Services, producer: KafkaProducer, prefix: str
+) -> None:
+    bootstrap = weir_stack.kafka_bootstrap
+    replay = [("weir-replay", b"1")]
+    same = {"user_id": f"{prefix}-u", "merchant_id": f"{prefix}-m"}
+    # Up to a day ahead is accepted, and what follows is still exact.
+    times_ms = [now_ms() - 8 * DAY_MS, now_ms() - 1_000, FAR_MS, now_ms() + DAY_MS - 60_000]
+    with (
+        tail(bootstrap, topics.FEATURES) as rows,
+        tail(bootstrap, topics.DEAD_LETTERS) as dead_letters,
+    ):
+        for number, time_ms in enumerate(times_ms):
+            event = live_transaction(prefix, number, **same, event_time_ms=time_ms)
+            send(producer, event, headers=replay)
+        after = live_transaction(prefix, 4, **same)
+        send(producer, after)
+        found = seen(rows, {f"{prefix}-{number}" for number in (0, 1, 3, 4)})
+        dead_letters.until(lambda records: len(records) >= 1, within_ms=ANSWER_MS_MAX)
+    (letter,) = dead_letters.records
+    assert orjson.loads(letter.value)["transaction_id"] == f"{prefix}-2"
+    reason = dict(letter.headers)["__connect.errors.exception.message"].decode()
+    assert "ahead of Kafka's timestamp of its record" in reason
+    assert "limit replay_ahead_ms_max=86400000" in reason
+    row = found[after["transaction_id"]][0][1]
+    assert row["approximate"] == []
+    assert row["features"]["user_transaction_count_5m"] == 2
+    assert row["features"]["merchant_transaction_count_30d_delay_7d"] == 1
+
+
 def test_a_second_delivery_gets_the_first_decision_whatever_it_says(
     weir_stack: Services, producer: KafkaProducer, prefix: str
 ) -> None:

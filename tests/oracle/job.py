@@ -66,7 +66,11 @@ class Job:
     def _transaction(self, record: InboundRecord, *, is_replay: bool) -> Transaction:
         topics.check_event_type(record.headers, expected=topics.TRANSACTION_TYPE)
         return codec.decode_transaction(
-            record.value, limits=self._limits, now_ms=self._now_ms, is_replay=is_replay
+            record.value,
+            limits=self._limits,
+            now_ms=self._now_ms,
+            is_replay=is_replay,
+            record_ms=record.timestamp_ms,
         )
 
     def _fold_label(self, record: InboundRecord, *, is_replay: bool) -> None:

@@ -138,7 +138,7 @@ def wire_json(entities: list[EntityPlan]) -> str:
             "type_header": "type",
             "own_types_start": "parcels.",
             "replay_header": "again",
-            "times": {"min_ms": 0, "ahead_max_ms": 2**50},
+            "times": {"min_ms": 0, "ahead_max_ms": 2**50, "replay_ahead_max_ms": 0},
             "event": {
                 "topic": "parcels",
                 "event_type": "parcels.sent",

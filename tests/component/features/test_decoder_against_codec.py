@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import orjson
 import weir_engine
@@ -34,6 +35,7 @@ LIMITS = [
     Limits(),
     Limits(currency="CHF", amount_minor_max=2_000, event_time_ms_min=NOW_MS, event_ahead_ms_max=0),
     Limits(amount_minor_max=2**53 - 1, event_time_ms_min=0, event_ahead_ms_max=2**53 - 1),
+    Limits(replay_ahead_ms_max=0),
 ]
 _TEXT, _INTEGER, _FALSE, _TRUE = range(1, 5)
 
@@ -125,7 +127,7 @@ def test_what_is_taken_is_valid_and_means_the_same(seed: int) -> None:
     decode, make = (
         (codec.decode_label, Label)
         if topic == topics.LABELS
-        else (codec.decode_transaction, Transaction)
+        else (partial(codec.decode_transaction, record_ms=NOW_MS), Transaction)
     )
     of_topic = originals(rng)[topic]
     values = [mutated(rng, rng.choice(of_topic)) for _ in range(RECORDS_EACH)]

@@ -176,6 +176,23 @@ def test_an_event_time_more_than_five_minutes_ahead_is_refused_live_and_read_in_
     assert decoded(ahead, is_replay=True).event_time_ms == limit + 1
 
 
+def test_a_replayed_event_is_at_most_a_day_ahead_of_its_record_whatever_the_clock_says() -> None:
+    record_ms = NOW_MS - 1_000_000_000
+    for ahead_ms, is_valid in ((86_399_999, True), (86_400_000, True), (86_400_001, False)):
+        body = wire(transaction_object(event_time_ms=record_ms + ahead_ms))
+        for now_ms in (0, NOW_MS, EVENT_TIME_MS_MAX):
+            arguments = {"limits": LIMITS, "now_ms": now_ms, "record_ms": record_ms}
+            if is_valid:
+                assert decode_transaction(body, is_replay=True, **arguments)
+                continue
+            with pytest.raises(InvalidEventError, match="86400001 ms ahead of Kafka's") as caught:
+                decode_transaction(body, is_replay=True, **arguments)
+            assert caught.value.field == "event_time_ms"
+            assert "replay_ahead_ms_max=86400000" in str(caught.value)
+    # Live traffic is compared with the clock alone.
+    assert decode_transaction(body, limits=LIMITS, now_ms=NOW_MS, is_replay=False, record_ms=0)
+
+
 def test_no_replay_goes_beyond_the_year_9999() -> None:
     last = transaction_object(event_time_ms=EVENT_TIME_MS_MAX)
     assert decoded(last, is_replay=True).event_time_ms == EVENT_TIME_MS_MAX

@@ -18,9 +18,13 @@ def test_each_optional_field_is_left_out_by_itself() -> None:
 
 def test_limits_are_those_of_the_settings() -> None:
     settings = Settings(
-        currency="CHF", amount_minor_max=7, event_time_ms_min=8, event_ahead_ms_max=9
+        currency="CHF",
+        amount_minor_max=7,
+        event_time_ms_min=8,
+        event_ahead_ms_max=9,
+        replay_ahead_ms_max=10,
     )
-    assert Limits.from_settings(settings) == Limits("CHF", 7, 8, 9)
+    assert Limits.from_settings(settings) == Limits("CHF", 7, 8, 9, 10)
 
 
 def test_limits_and_settings_have_the_same_defaults() -> None:

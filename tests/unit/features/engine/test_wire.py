@@ -24,12 +24,12 @@ def test_exactly_the_fields_with_a_default_are_optional() -> None:
 
 
 def test_the_limits_of_the_deployment_are_those_of_the_engine() -> None:
-    limits = Limits(currency="CHF", amount_minor_max=7, event_time_ms_min=8, event_ahead_ms_max=9)
+    limits = Limits("CHF", 7, event_time_ms_min=8, event_ahead_ms_max=9, replay_ahead_ms_max=10)
     wire = json.loads(wire_json(limits))
     by_name = {field["name"]: field for field in wire["event"]["fields"]}
     assert by_name["currency"]["only"] == "CHF"
     assert by_name["amount_minor"]["max"] == 7
-    assert wire["times"] == {"min_ms": 8, "ahead_max_ms": 9}
+    assert wire["times"] == {"min_ms": 8, "ahead_max_ms": 9, "replay_ahead_max_ms": 10}
 
 
 def test_every_feature_of_the_event_itself_is_in_a_row() -> None:
