@@ -25,6 +25,21 @@ RECEIVED_BYTES_MAX: Final = 1_000_000_000
 compressed with zstd cannot be read, nor what comes after it."""
 FIRST_ANSWER_S_MAX: Final = 5.0
 _RETRY_S: Final = 0.1
+_TEMPORARY: Final = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - its name
+    }
+)
+"""Errors that pass by themselves, of a broker that has just started for example. The client calls
+only those `retriable` that concern Kafka transactions."""
 _HEADERS: Final = methodcaller("headers")
 """For a name that is not UTF-8, the client's method gives a result *and* sets an error. A plain
 call may ignore the error, which a later call then raises; this one raises it, as SystemError."""
@@ -43,7 +58,10 @@ def unreachable(bootstrap: str, error: KafkaException | KafkaError | str) -> Kaf
 
 
 def with_retries(bootstrap: str, request: Callable[[], T]) -> T:
-    """Send a request, again while the error is temporary: a new topic has no leader at first.
+    """Send a request, again while the error is temporary.
+
+    A new topic has no leader at first, for example, and a broker that has just started loads the
+    offsets of consumer groups.
 
     Raises:
         KafkaUnreachableError: a permanent error, or a temporary one that has not passed within
@@ -55,7 +73,9 @@ def with_retries(bootstrap: str, request: Callable[[], T]) -> T:
             return request()
         except KafkaException as error:
             cause = error.args[0]
-            is_temporary = isinstance(cause, KafkaError) and cause.retriable()
+            is_temporary = isinstance(cause, KafkaError) and (
+                cause.retriable() or cause.code() in _TEMPORARY
+            )
             if not is_temporary or time.monotonic() >= until_s:
                 raise unreachable(bootstrap, error) from error
             time.sleep(_RETRY_S)

@@ -5,11 +5,12 @@ commits with each checkpoint, the scorer as it goes on, so the job's lag is up t
 interval old. Called by `weir status` and `weir doctor`.
 """
 
+from functools import partial
 from typing import Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
-from clients.kafka import ANSWER_S_MAX, unreachable
+from clients.kafka import ANSWER_S_MAX, with_retries
 from clients.kafka_log import TopicLog
 from schemas.topics import FEATURES, SCORER_GROUP, TRANSACTIONS
 from streams.velocity.cluster import GROUP_ID
@@ -72,9 +73,7 @@ def _committed(bootstrap: str, group: str, topic: str, partitions: list[int]) ->
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
     places = [TopicPartition(topic, partition) for partition in partitions]
     try:
-        found = consumer.committed(places, timeout=ANSWER_S_MAX)
-    except KafkaException as error:
-        raise unreachable(bootstrap, error) from error
+        found = with_retries(bootstrap, partial(consumer.committed, places, timeout=ANSWER_S_MAX))
     finally:
         consumer.close()
     return {place.partition: place.offset for place in found if place.offset >= 0}

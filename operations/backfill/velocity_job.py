@@ -4,10 +4,12 @@ Asks Flink for the one and Kafka for the other. Called by `run`.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
+from clients.kafka import with_retries
 from clients.kafka_log import end_offsets
 from schemas.errors import RetryableError, WeirError
 from schemas.settings import Settings
@@ -67,12 +69,9 @@ def committed_offsets(settings: Settings) -> Mapping[str, Mapping[int, int]]:
         TopicPartition(topic, number) for topic, of_topic in ends.items() for number in of_topic
     ]
     try:
-        found = consumer.committed(places, timeout=ANSWER_S_MAX)
-    except KafkaException as error:
-        raise NoCommittedOffsetsError(
-            f"Kafka at {settings.kafka_bootstrap} does not say how far the velocity job had read: "
-            f"{error!s:.200}; try again"
-        ) from error
+        found = with_retries(
+            settings.kafka_bootstrap, partial(consumer.committed, places, timeout=ANSWER_S_MAX)
+        )
     finally:
         consumer.close()
     if all(place.offset < 0 for place in found):
