@@ -23,6 +23,7 @@ class MetricSpec:
         action: what to do about unusual values.
         labels: label names; each has few values.
         buckets: upper bounds of a histogram, in its unit.
+        of_workers: how the values of a gauge in several living processes become one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class MetricSpec:
     action: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    of_workers: Literal["livesum", "livemax"] = "livesum"
 
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -58,7 +60,7 @@ METRICS = {
         "no_model: register a champion. decision_store_unavailable: look at Redis. "
         "definition_digest_mismatch: train on the present definitions. batch_features_missing, "
         "batch_features_stale: look at the materializer. batch_features_unavailable, "
-        "batch_features_unreadable: look at Redis.",
+        "batch_features_unreadable: look at Redis. arm_unavailable: `weir rollout status`.",
         labels=("missing",),
     ),
     "repeats": MetricSpec(
@@ -139,6 +141,35 @@ METRICS = {
         "1 for the model in use, 0 for models used before.",
         "If the name is heuristic, there is no champion, or it failed its checks.",
         labels=("name", "version", "digest"),
+        of_workers="livemax",
+    ),
+    "rollout_share": MetricSpec(
+        "scoring_rollout_share",
+        "gauge",
+        "Share of the traffic that an arm of the active rollout decides on, 0 to 1; 0 once the "
+        "rollout has ended.",
+        "`weir rollout status` says why a rollout stands where it stands.",
+        labels=("rollout", "arm", "version"),
+    ),
+    "rollout_records_ignored": MetricSpec(
+        "scoring_rollout_records_ignored",
+        "counter",
+        "Records of `rollouts` that changed nothing: unreadable, or another change came first.",
+        "The log has the offset and the reason; something else than Weir writes there, or two "
+        "people changed the same rollout.",
+    ),
+    "rollout_log_failures": MetricSpec(
+        "scoring_rollout_log_failures",
+        "counter",
+        "Attempts to follow `rollouts` that failed.",
+        "Look at Kafka. Scoring continues with the rollout in use.",
+    ),
+    "arm_decisions": MetricSpec(
+        "scoring_arm_decisions",
+        "counter",
+        "Decisions of the arms of a rollout, by outcome; repeats are counted again.",
+        "None; `weir rollout status` compares the arms with the right statistics.",
+        labels=("rollout", "arm", "decision"),
     ),
 }
 """Description of each field of `Metrics`."""
@@ -162,6 +193,10 @@ class Metrics(NamedTuple):
     models_refused: Counter
     model_swaps: Counter
     model_info: Gauge
+    rollout_share: Gauge
+    rollout_records_ignored: Counter
+    rollout_log_failures: Counter
+    arm_decisions: Counter
 
 
 def build_metrics(registry: CollectorRegistry) -> Metrics:
@@ -182,5 +217,12 @@ def build_metric(spec: MetricSpec, registry: CollectorRegistry) -> Any:
         return Histogram(
             spec.name, spec.meaning, spec.labels, buckets=spec.buckets, registry=registry
         )
-    kind = Counter if spec.kind == "counter" else Gauge
-    return kind(spec.name, spec.meaning, spec.labels, registry=registry)
+    if spec.kind == "counter":
+        return Counter(spec.name, spec.meaning, spec.labels, registry=registry)
+    return Gauge(
+        spec.name,
+        spec.meaning,
+        spec.labels,
+        registry=registry,
+        multiprocess_mode=spec.of_workers,
+    )

@@ -3,6 +3,8 @@
 ::
 
     WeirError
+    ├── NoSuchRolloutError                no rollout has this id
+    ├── RolloutConflictError              another change of a rollout came first
     └── RetryableError
         ├── OnlineStoreUnavailableError   Redis did not answer completely in time
         └── DeliveryError                 the broker did not acknowledge a record in time
@@ -10,7 +12,18 @@
 
 from __future__ import annotations
 
-from schemas.errors import RetryableError
+from schemas.errors import RetryableError, WeirError
+
+
+class NoSuchRolloutError(WeirError):
+    """No rollout has this id. `weir rollout list` shows them."""
+
+
+class RolloutConflictError(WeirError):
+    """Another change of the rollout came first, so this one does not count.
+
+    Nothing has changed. Read the rollout again, and repeat the change if it is still wanted.
+    """
 
 
 class OnlineStoreUnavailableError(RetryableError):
