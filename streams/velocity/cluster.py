@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from features.definitions import DEFINITION_DIGEST
 from features.engine.plan import ENTITIES
@@ -150,6 +151,8 @@ def install_seed(
         "next_offsets": next_offsets,
     }
     _seed_file(settings).write_text(json.dumps(seed, indent=1) + "\n", encoding="utf-8")
+    # The offsets are those of the archive, which the backfill has compared with the present logs.
+    followed_logs_file(settings).unlink(missing_ok=True)
     _layout_file(settings).write_text(_layout(settings) + "\n", encoding="utf-8")
     _digest_file(settings).write_text(DEFINITION_DIGEST + "\n", encoding="utf-8")
 
@@ -207,12 +210,34 @@ def job_state(flink_rest_url: str) -> str | None:
     Raises:
         OSError: the JobManager does not answer.
     """
+    jobs = _running_jobs(flink_rest_url)
+    newest = max(jobs, key=lambda job: job["start-time"], default=None)
+    return None if newest is None else str(newest["state"])
+
+
+def cancel_job(flink_rest_url: str) -> None:
+    """Ask Flink to cancel the velocity job; its checkpoints stay.
+
+    Raises:
+        OSError: the JobManager does not answer.
+    """
+    for job in _running_jobs(flink_rest_url):
+        url = f"{flink_rest_url}/jobs/{job['jid']}?mode=cancel"
+        request = urllib.request.Request(url, method="PATCH")  # noqa: S310  # a setting
+        with urllib.request.urlopen(request, timeout=_REQUEST_S_MAX):  # noqa: S310
+            pass
+
+
+def _running_jobs(flink_rest_url: str) -> list[dict[str, Any]]:
     url = f"{flink_rest_url}/jobs/overview"
     with urllib.request.urlopen(url, timeout=_REQUEST_S_MAX) as reply:  # noqa: S310  # a setting
         jobs = json.load(reply)["jobs"]
-    ours = [job for job in jobs if job["name"] == JOB_NAME and job["state"] not in _GONE]
-    newest = max(ours, key=lambda job: job["start-time"], default=None)
-    return None if newest is None else str(newest["state"])
+    return [job for job in jobs if job["name"] == JOB_NAME and job["state"] not in _GONE]
+
+
+def followed_logs_file(settings: Settings) -> Path:
+    """Says which logs the state follows; ``followed_logs.py`` owns its contents."""
+    return checkpoints_dir(settings).parent / "followed-logs.json"
 
 
 def _digest_file(settings: Settings) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +24,10 @@ from infra.cli.main import app
 from infra.local.doctor import examine
 from infra.local.errors import StackError
 from infra.local.lag import read_lags
+from infra.local.programs import VELOCITY_JOB
 from schemas import topics
 from schemas.settings import environment_of
+from streams.velocity.cluster import followed_logs_file
 from tests.services import Services
 from tests.topic_tail import by_transaction, tail
 from tests.traffic import live_transaction
@@ -59,6 +62,36 @@ def until(condition: Callable[[], bool], *, within_s: float) -> None:
 
 def has_no_lag(bootstrap: str) -> bool:
     return not any(lag.records for lag in read_lags(bootstrap))
+
+
+@pytest.mark.timeout(600)
+def test_a_job_whose_topic_has_become_another_log_is_cancelled_and_nothing_is_skipped(
+    weir_stack: Services,
+) -> None:
+    stack = weir_stack.stack
+    assert stack is not None
+    note = followed_logs_file(stack.settings)
+    # The job knew its logs since its first start. Another note is what another log looks like.
+    noted = note.read_text()
+    log = stack.layout.log(VELOCITY_JOB)
+    with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
+        other = json.loads(noted)
+        other[topics.TRANSACTIONS]["topic_id"] = "of-a-lost-disk"
+        note.write_text(json.dumps(other))
+        until(lambda: not stack.job_health().state, within_s=30)
+        until(lambda: "topic id of-a-lost-disk" in log.read_text(), within_s=30)
+        assert "copy both to a safe place first" in log.read_text()
+        event = live_transaction(uuid.uuid4().hex[:8], 0)
+        producer = KafkaProducer(bootstrap_servers=weir_stack.kafka_bootstrap)
+        producer.send(topics.TRANSACTIONS, orjson.dumps(event), b"u").get(20)
+        producer.close()
+        note.write_text(noted)
+        stack.up()
+        decisions.until(
+            lambda _: bool(by_transaction(decisions, {event["transaction_id"]})),
+            within_ms=60_000,
+        )
+    until(lambda: stack.job_health().is_well, within_s=WELL_AGAIN_S_MAX)
 
 
 @pytest.mark.timeout(600)

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from typer.testing import CliRunner
 
 from clients.kafka_log import end_offsets, read_log
+from clients.topic_description import LogIdentity, describe_topics
 from infra.cli.main import app
 from infra.local.topics import create_topics
 from infra.simulation.log_progress import KafkaLogProgress, TopicGrewError
@@ -328,6 +329,36 @@ def test_after_the_disk_is_lost_the_archive_is_kept_and_decisions_go_on(
     send_some(producer_of(settings), 10)
     archive_to_end(settings)
     compared(settings)
+
+
+def test_a_rebuild_that_is_killed_between_swap_and_ids_is_completed_at_the_next_start(
+    settings: Settings, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_some(producer, 30)
+    archive_to_end(settings)
+    create_again(settings)
+    send_some(producer_of(settings), 40)
+
+    class Killed(BaseException):
+        """What no handler of the rebuild catches."""
+
+    def kill_at_the_last_table(self: ArchiveTable, log: LogIdentity) -> None:
+        if self.url == f"{settings.archive_url}/{list(TABLES)[-1]}":
+            raise Killed
+        follow(self, log)
+
+    follow = ArchiveTable.follow
+    monkeypatch.setattr(ArchiveTable, "follow", kill_at_the_last_table)
+    with pytest.raises(Killed):
+        rebuild_archive(settings, accept_lost_rows=True)
+    monkeypatch.undo()
+    check_followed(settings, *TABLES)
+    archive_to_end(settings)
+    compared(settings)
+    check_followed(settings, *TABLES)
+    for name in TABLES:
+        table = ArchiveTable(settings.archive_url, name)
+        assert table.followed == describe_topics(settings.kafka_bootstrap, name)[name].identity
 
 
 def backfill_some(settings: Settings) -> None:

@@ -41,6 +41,9 @@ WHAT_TO_DO: Final = (
 def check_identity(url: str, table: ArchiveTable, found: LogIdentity) -> None:
     """Refuse another log than the one a table follows; accept any if the table follows none yet.
 
+    A rebuild that was killed right after it swapped the table leaves rows of the present log under
+    the ids of the former one. They are accepted as well.
+
     Args:
         url: of the archive, for the message.
         table: of the archive.
@@ -50,7 +53,7 @@ def check_identity(url: str, table: ArchiveTable, found: LogIdentity) -> None:
         OtherLogError: the ids differ.
     """
     followed = table.followed
-    if followed is not None and followed != found:
+    if followed not in (None, found) and table.swapped_in() != found:
         _refuse(
             url,
             f"the archive table {table.name} follows the log with {followed}, but the topic "
@@ -127,7 +130,11 @@ def follow_log(
     check_identity(settings.archive_url, table, found)
     ends = check_ends(settings, table, ranges)
     compared = _compare_newest(settings, table, ends=ends, ranges=ranges)
+    if table.followed == found:
+        return
     if table.followed is not None:
+        logger.warning("%s: completing a rebuild that was killed: it follows %s", table.name, found)
+        table.follow(found)
         return
     if ends and not compared:
         _refuse(

@@ -113,8 +113,8 @@ class _Rebuild:
             old.replace_by(new, partitions=partitions)
         except ArchiveConflictError:
             return False
-        # A crash in between leaves rows of the new log under the ids of the old one: an archive
-        # that is refused until it is rebuilt again.
+        # A crash in between leaves rows of the new log under the ids of the old one, which the
+        # next start recognises by their files (`ArchiveTable.swapped_in`).
         while old.followed != followed:
             with suppress(ArchiveConflictError):
                 old.follow(followed)

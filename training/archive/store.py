@@ -102,6 +102,21 @@ class ArchiveTable:
             return None
         return LogIdentity(noted[_CLUSTER_ID], noted[_TOPIC_ID])
 
+    def swapped_in(self) -> LogIdentity | None:
+        """The log of a table from `beside` if all rows of this one are its rows; None otherwise.
+
+        `replace_by` and the `follow` after it are two commits. After a crash in between, this
+        says more than `followed`, until anything else is written.
+        """
+        directories = {path.partition("/")[0] for path in self._paths()}
+        if len(directories) != 1:
+            return None
+        try:
+            return self.beside(directories.pop()).followed
+        except NoArchiveError:
+            # An ordinary table, whose rows are in directories by day.
+            return None
+
     def follow(self, log: LogIdentity) -> None:
         """Note the log whose records the table holds, in one commit.
 
@@ -269,7 +284,6 @@ class ArchiveTable:
     def _add_actions(self, *, within: str) -> list[AddAction | RemoveAction]:
         """Give what a table at an address above this one's needs to know of each file."""
         directory = self.url.removeprefix(f"{within}/")
-        files = pa.table(self.delta.get_add_actions()).to_pylist()
         return [
             AddAction(
                 f"{directory}/{file['path']}",
@@ -280,8 +294,13 @@ class ArchiveTable:
                 data_change=True,
                 stats=json.dumps({"numRecords": file["num_records"]}),
             )
-            for file in files
+            for file in pa.table(self.delta.get_add_actions()).to_pylist()
         ]
+
+    def _paths(self) -> list[str]:
+        """Give the paths of the files within the table."""
+        paths: list[str] = pa.table(self.delta.get_add_actions())["path"].to_pylist()
+        return paths
 
 
 def _application(name: str, partition: int) -> str:
