@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from clients.kafka import unreachable
+from clients.kafka import topic_partitions, unreachable
 from clients.kafka_log import TopicLog
 from clients.log_record import Record
 from schemas.errors import InvalidEventError
@@ -99,6 +99,7 @@ class RolloutLog:
                 )
 
     def _produce(self, change: RolloutChange) -> None:
+        topic_partitions(self._bootstrap, (self._topic,))
         failures: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, _: Message) -> None:
