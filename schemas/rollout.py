@@ -162,6 +162,11 @@ class Rollout:
         TimeMs, "Clock at the last change of the stage or of the shares, ms since 1970 UTC."
     ]
     stage: Annotated[NotNegative, "Canary: index of the present stage; else 0."] = 0
+    promotes: Annotated[
+        Name | None,
+        "Arm whose version the controller is to make the champion, because a person asked for it "
+        "over HTTP. The parity gate decides; null if nobody asked.",
+    ] = None
     plan: Annotated[Plan, "Parameters of the strategy."] = field(default_factory=Plan)
     limits: Annotated[Limits, "Limits of the guards."] = field(default_factory=Limits)
     loss: Annotated[LossWeights, "What a wrong decision costs."] = field(

@@ -108,6 +108,8 @@ def _check_arms(rollout: Rollout) -> None:
     if total_bp != SHARES_BP:
         described = ", ".join(f"{arm.name}={arm.share_bp}" for arm in rollout.arms)
         refuse("arms", f"has shares that add up to {total_bp}, limit {SHARES_BP}: {described}")
+    if rollout.promotes is not None and rollout.promotes not in names:
+        refuse("promotes", f"is {shown(rollout.promotes)}, must be one of {', '.join(names)}")
     if "\0" in rollout.salt:
         refuse("salt", "has the character NUL")
 

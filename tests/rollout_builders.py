@@ -1,46 +1,49 @@
-"""Rollouts for tests: started as a person starts them, and changed one step at a time."""
+"""Valid rollouts for tests, one for each strategy, each field open to change."""
 
 from __future__ import annotations
 
-from itertools import count
+from dataclasses import replace
 from typing import Any
 
-from schemas.rollout import Rollout, RolloutChange, Strategy
-from scoring.core.rollout_changes import Author, Wanted, changed, started
+from schemas.rollout import CONTROL, Arm, Rollout, RolloutChange, Strategy
+from tests.builders import NOW_MS
 
-NOW_MS = 1_795_478_400_000
-_numbers = count(1)
+_SHARES_BP: dict[Strategy, tuple[int, int]] = {
+    "canary": (9_500, 500),
+    "ab": (5_000, 5_000),
+    "shadow": (10_000, 0),
+    "blue_green": (10_000, 0),
+    "bandit": (5_000, 5_000),
+}
 
 
-def author(*, name: str = "ana", reason: str = "a test", now_ms: int = NOW_MS) -> Author:
-    return Author(name=name, reason=reason, now_ms=now_ms, change_id=f"change-{next(_numbers)}")
+def arms(control_bp: int, challenger_bp: int) -> tuple[Arm, Arm]:
+    """Version 3 as control, version 4 as challenger."""
+    return Arm(CONTROL, "3", control_bp), Arm("challenger", "4", challenger_bp)
 
 
-def start(
-    rollout_id: str = "r-1",
-    *,
-    strategy: Strategy = "ab",
-    model_name: str = "weir-fraud",
-    control: str = "1",
-    challengers: dict[str, str] | None = None,
-    **more: Any,
-) -> RolloutChange:
-    """A first change; control version 1 and challenger version 2, unless said otherwise."""
-    name = "green" if strategy == "blue_green" else "challenger"
-    wanted = Wanted(
-        rollout_id=rollout_id,
-        model_name=model_name,
+def rollout(strategy: Strategy = "canary", **changes: Any) -> Rollout:
+    """A rollout at its start."""
+    started = Rollout(
+        rollout_id="r-1",
+        revision=1,
+        model_name="weir-fraud",
         strategy=strategy,
-        control=control,
-        challengers=challengers or {name: "2"},
-        **more,
+        status="running",
+        arms=arms(*_SHARES_BP[strategy]),
+        salt="salt-1",
+        started_at_ms=NOW_MS,
+        stage_since_ms=NOW_MS,
     )
-    return started(wanted, author())
+    return replace(started, **changes)
 
 
-def rollout(**more: Any) -> Rollout:
-    return start(**more).rollout
-
-
-def step(present: Rollout, **more: Any) -> RolloutChange:
-    return changed(present, author(), **more)
+def start_of(started: Rollout) -> RolloutChange:
+    """The change that starts it."""
+    return RolloutChange(
+        change_id=f"c-{started.revision}",
+        changed_at_ms=NOW_MS,
+        changed_by="anna",
+        reason="Started.",
+        rollout=started,
+    )

@@ -19,7 +19,7 @@ from scoring.stores.rollouts import RolloutFollower
 from tests.integration.test_registry import eventually
 from tests.integration.test_rollout_log import send
 from tests.model_files import trained, with_golden
-from tests.rollout_builders import author, start, step
+from tests.rollout_steps import author, start, step
 from tests.scoring_fakes import FixedSource
 from tests.services import Services, unique_name
 from training.registry.register import ModelRegistry

@@ -14,7 +14,7 @@ from schemas.topics import LABEL_TYPE, cloud_event_headers
 from scoring.core.errors import RolloutConflictError
 from scoring.core.rollout_changes import aborted, paused
 from scoring.stores.rollout_log import RolloutLog
-from tests.rollout_builders import NOW_MS, author, start
+from tests.rollout_steps import NOW_MS, author, start
 from tests.services import Services
 
 WRITERS = 4

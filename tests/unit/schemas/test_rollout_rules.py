@@ -49,6 +49,12 @@ def test_fields_that_do_not_agree_are_refused(
     assert said in str(refused.value)
 
 
+def test_only_an_arm_of_the_rollout_may_be_asked_for() -> None:
+    check_rollout(rollout("ab", promotes="challenger"))
+    with pytest.raises(InvalidEventError, match="promotes is 'green', must be one of control, ch"):
+        check_rollout(rollout("ab", promotes="green"))
+
+
 def test_a_bandit_has_three_arms_and_a_canary_rests_at_no_traffic() -> None:
     check_rollout(rollout("bandit", arms=THREE))
     check_rollout(rollout("canary", arms=arms(10_000, 0), status="paused"))

@@ -19,7 +19,7 @@ from scoring.core.rollout_changes import (
     switched,
     winner_of,
 )
-from tests.rollout_builders import NOW_MS, author, rollout, start, step
+from tests.rollout_steps import NOW_MS, author, rollout, start, step
 
 
 def shares(of: Rollout) -> dict[str, int]:

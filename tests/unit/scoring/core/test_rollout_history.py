@@ -7,7 +7,7 @@ import pytest
 from schemas.errors import InvalidEventError
 from scoring.core.rollout_changes import aborted, paused
 from scoring.core.rollout_history import RolloutHistory
-from tests.rollout_builders import author, start, step
+from tests.rollout_steps import author, start, step
 
 
 def test_changes_are_applied_in_their_order() -> None:
