@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from operator import methodcaller
-from typing import Final, TypeVar, cast
+from types import TracebackType
+from typing import Final, Self, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
@@ -137,6 +138,23 @@ def open_consumer(
             "log_level": 0,
         }
     )
+
+
+class ConsumerOwner:
+    """A reader with one consumer: a context manager that closes it."""
+
+    _consumer: Consumer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
 
 
 def to_record(message: Message, *, values_only: bool = False) -> Record:

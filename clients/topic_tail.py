@@ -9,17 +9,15 @@ and the tests) differ in what they read of them and the benchmarks count every m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
 
-from clients.kafka import open_consumer, unreachable
+from clients.kafka import ConsumerOwner, open_consumer, unreachable
 from clients.kafka_log import end_offsets
 from clients.topic_description import NewPartitions
 
 
-class TopicTail:
+class TopicTail(ConsumerOwner):
     """What arrives on some topics from now on; a context manager. For one thread."""
 
     def __init__(
@@ -58,17 +56,6 @@ class TopicTail:
                 for partition, offset in offsets.items()
             ]
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._consumer.close()
 
     def poll(self, timeout_s: float) -> Message | None:
         """Give the next record as soon as it arrives; None if none does in time.

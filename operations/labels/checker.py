@@ -16,8 +16,6 @@ docs/adr/0028.
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
 import threading
 import time
@@ -26,6 +24,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from clients.program import run_until_stopped
 from operations.labels.archived import (
     day_of,
     labels_between,
@@ -42,7 +41,7 @@ from operations.labels.corrections import (
 )
 from operations.labels.recorded import RecordedCorrections
 from operations.labels.send import LabelsTopic, OutgoingLabel
-from schemas.errors import RetryableError, WeirError, shown
+from schemas.errors import RetryableError, shown
 from schemas.settings import Settings
 from schemas.topics import HEADER_CORRECTS, LABELS
 from training.archive.followed_log import check_followed
@@ -265,20 +264,5 @@ def follow(settings: Settings, stop: threading.Event) -> None:
             pause_s = settings.label_check_s
 
 
-def main() -> int:
-    """Run until SIGTERM; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    os.nice(NICENESS)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        follow(Settings(), stop)
-    except WeirError as error:
-        logger.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - its text is enough
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_until_stopped(follow, niceness=NICENESS))

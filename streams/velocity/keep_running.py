@@ -7,19 +7,17 @@ module. When a topic has become another log, it cancels the job and ends with an
 """
 
 import logging
-import signal
 import subprocess
 import sys
 import threading
 import time
 
 from clients.errors import KafkaUnreachableError
+from clients.program import run_until_stopped
 from clients.topic_description import TopicDescriptions
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
 from streams.velocity.cluster import (
-    DefinitionsChangedError,
-    StateLayoutError,
     cancel_job,
     check_state,
     job_state,
@@ -96,22 +94,11 @@ def _submit_in_child(stop: threading.Event) -> None:
         log.error("submitting the velocity job failed with exit code %d", child.returncode)
 
 
-def main() -> None:
-    """Entry point. SIGTERM ends this process; the job keeps running."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    settings = Settings()
-    try:
-        check_state(settings)
-    except (DefinitionsChangedError, StateLayoutError) as error:
-        sys.exit(f"error: {error}")
-    stop = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop.set())
-    try:
-        keep_running(settings, stop)
-    except StateOfOtherLogError as error:
-        sys.exit(f"error: {error}")
+def _run(settings: Settings, stop: threading.Event) -> None:
+    """Refuse state that the job cannot continue; SIGTERM ends this process, not the job."""
+    check_state(settings)
+    keep_running(settings, stop)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_until_stopped(_run))

@@ -9,8 +9,6 @@ priority and catches up when the machine is idle.
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
 import threading
 import time
@@ -24,8 +22,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPart
 from clients.kafka import open_consumer, to_record, unreachable
 from clients.kafka_log import OffsetRange, offset_ranges
 from clients.log_record import Record
+from clients.program import run_until_stopped
 from clients.topic_description import NewPartitions, TopicDescriptions
-from schemas.errors import WeirError
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from training.archive.columns import to_batches
@@ -310,20 +308,5 @@ def follow(settings: Settings, stop: threading.Event) -> None:
         archiver.close()
 
 
-def main() -> int:
-    """Run until SIGTERM; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    os.nice(NICENESS)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        follow(Settings(), stop)
-    except WeirError as error:
-        logger.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 - its text is enough
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_until_stopped(follow, niceness=NICENESS))

@@ -8,8 +8,6 @@ Run as ``python -m training.datasets.materializer``; ``--once`` is the short-liv
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +17,7 @@ from typing import Final
 import redis
 from redis.exceptions import RedisError
 
+from clients.program import LOG_FORMAT, run_until_stopped
 from features.definitions import DAY_MS
 from features.online.layout import complete_key
 from schemas.errors import RetryableError
@@ -38,6 +37,8 @@ POLLS_SKIPPED_MAX: Final = 16
 """Longest pause between two checks of the archive, in polls: each starts a process."""
 EXIT_NOTHING_DUE: Final = 3
 """Exit code of ``--once`` if nothing was due."""
+WATCH_S: Final = 5.0
+"""Time between two looks whether Redis still has the snapshot that it had, s."""
 _FIRST_CHECK_S: Final = 1.0
 
 
@@ -137,16 +138,48 @@ def materialize_what_is_due(settings: Settings, *, now_ms: int) -> bool:
     return True
 
 
+class LossWatch:
+    """Notices that Redis has lost the snapshot that it had: the mark is written last."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Know nothing yet."""
+        self._settings = settings
+        self._had_snapshot = False
+
+    def is_lost(self) -> bool:
+        """Say, once, that the snapshot of the last look is gone; False while Redis is away."""
+        try:
+            has_snapshot = completed_ms(self._settings) is not None
+        except RedisError:
+            return False
+        is_lost = self._had_snapshot and not has_snapshot
+        self._had_snapshot = has_snapshot
+        if is_lost:
+            logger.warning("Redis has lost its batch features: checking what is due")
+        return is_lost
+
+    def wait(self, stop: threading.Event, pause_s: float) -> bool:
+        """Wait, less if a loss is noticed; True if it was told to stop."""
+        end_s = time.monotonic() + pause_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            if stop.wait(min(WATCH_S, left_s)):
+                return True
+            if self.is_lost():
+                break
+        return stop.is_set()
+
+
 def follow(settings: Settings, stop: threading.Event) -> None:
     """Check at intervals until told to stop; a materialisation under way is ended then.
 
     While the archive does not reach the due snapshot, the interval doubles up to
-    `POLLS_SKIPPED_MAX` polls.
+    `POLLS_SKIPPED_MAX` polls. When Redis has lost the snapshot, the next check is at once.
     On failure: the failed materialisation has logged the reason; the next check tries again.
     """
     pause_s = _FIRST_CHECK_S
     polls = 1
-    while not stop.wait(pause_s):
+    watch = LossWatch(settings)
+    while not watch.wait(stop, pause_s):
         is_waiting = may_be_due(settings, now_ms=_now_ms()) and not _run_once(stop)
         polls = min(2 * polls, POLLS_SKIPPED_MAX) if is_waiting else 1
         pause_s = polls * settings.materialize_poll_s
@@ -176,22 +209,16 @@ def _now_ms() -> int:
 
 def main(arguments: list[str]) -> int:
     """Run until SIGTERM, or once; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    settings = Settings()
-    if "--once" in arguments:
-        # Feast logs every read of its registry.
-        logging.getLogger("feast").setLevel(logging.WARNING)
-        try:
-            return 0 if materialize_what_is_due(settings, now_ms=_now_ms()) else EXIT_NOTHING_DUE
-        except (RetryableError, RedisError) as error:
-            logger.warning("%s: %s", type(error).__name__, error)
-            return 1
-    os.nice(NICENESS)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    follow(settings, stop)
-    return 0
+    if "--once" not in arguments:
+        return run_until_stopped(follow, niceness=NICENESS)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    # Feast logs every read of its registry.
+    logging.getLogger("feast").setLevel(logging.WARNING)
+    try:
+        return 0 if materialize_what_is_due(Settings(), now_ms=_now_ms()) else EXIT_NOTHING_DUE
+    except (RetryableError, RedisError) as error:
+        logger.warning("%s: %s", type(error).__name__, error)
+        return 1
 
 
 if __name__ == "__main__":
