@@ -123,6 +123,7 @@ def changed(
     status: Status | None = None,
     shares_bp: Mapping[str, int] | None = None,
     stage: int | None = None,
+    promotes: str | None = None,
 ) -> RolloutChange:
     """Give the next change of a rollout; what is not named stays.
 
@@ -132,6 +133,8 @@ def changed(
         status: the new one.
         shares_bp: the new share of every arm, in hundredths of a percent.
         stage: the index of the new stage, of a canary.
+        promotes: the arm that a person asked to promote; any change that does not name it answers
+            or withdraws that.
 
     Raises:
         InvalidEventError: the result makes no sense, or the rollout has ended.
@@ -145,6 +148,7 @@ def changed(
         status=status or present.status,
         arms=_with_shares(present, shares_bp),
         stage=present.stage if stage is None else stage,
+        promotes=promotes,
         stage_since_ms=author.now_ms if moves else present.stage_since_ms,
     )
     return _signed(after, author, before=present.position())
@@ -192,6 +196,11 @@ def switched(present: Rollout, author: Author, *, to: str | None = None) -> Roll
     if name != idle:
         refuse("to", f"is {shown(to)}, which decides already or is no arm of the rollout")
     return changed(present, author, shares_bp=all_to(present, name))
+
+
+def asked_to_promote(present: Rollout, author: Author, *, name: str | None = None) -> RolloutChange:
+    """Give the change that asks the controller to make the version of an arm the champion."""
+    return changed(present, author, promotes=winner_of(present, name).name)
 
 
 def winner_of(present: Rollout, name: str | None) -> Arm:

@@ -11,6 +11,7 @@ from schemas.rollout import Plan, Rollout, Strategy
 from schemas.rollout_rules import check_successor
 from scoring.core.rollout_changes import (
     aborted,
+    asked_to_promote,
     changed,
     completed,
     paused,
@@ -173,3 +174,10 @@ def test_a_change_that_makes_no_sense_is_refused(act: Any, told: str) -> None:
 def test_the_winner_is_the_challenger_unless_another_arm_is_named() -> None:
     assert winner_of(rollout(), None).version == "2"
     assert winner_of(rollout(), "control").version == "1"
+
+
+def test_a_promotion_that_was_asked_for_is_answered_or_withdrawn_by_the_next_change() -> None:
+    asked = asked_to_promote(rollout(), author())
+    assert asked.rollout.promotes == "challenger"
+    assert shares(asked.rollout) == shares(rollout())
+    assert paused(asked.rollout, author()).rollout.promotes is None
