@@ -12,8 +12,8 @@ from rich.table import Column, Table
 
 from clients.mlflow_rest import ModelVersion
 from infra.cli.output import out, say
+from models.champion_log import NO_CHAMPION, Entry
 from schemas.settings import Settings
-from training.registry.champion_log import NO_CHAMPION, Entry
 from training.registry.versions import ModelVersions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]

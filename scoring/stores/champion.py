@@ -18,6 +18,7 @@ from clients.errors import ModelRegistryUnreachableError, ResponseTooLargeError
 from clients.mlflow_rest import MlflowRest, ModelVersion
 from models.artifact.files import ModelFiles, read_files
 from models.artifact.load import load_model
+from models.champion_log import ChampionLog
 from models.errors import ModelRefusedError, SignatureMismatchError
 from models.heuristic import HEURISTIC
 from models.model import Model
@@ -29,6 +30,8 @@ TIMEOUT_S: Final = 5.0
 """Longest wait, s, for one step of a request to the registry. For the client that is handed in."""
 REFUSED_VERSIONS_MAX: Final = 1_000
 """How many refused versions are remembered, so that each is fetched and logged only once."""
+EARLIER_MAX: Final = 10
+"""How many earlier champions are tried in place of a refused one."""
 
 
 class _Identity(NamedTuple):
@@ -40,10 +43,12 @@ class _Identity(NamedTuple):
 
 
 class ChampionWatcher:
-    """The `ModelSource` of scorer and API: the champion, or the last good model, or the heuristic.
+    """The `ModelSource` of scorer and API: the champion, or the one before it, or the heuristic.
 
     - The alias points at a version that passes its checks: that version.
-    - The registry does not answer, or the version is refused: the model in use stays.
+    - The version is refused: the nearest one before it in the log of champions that passes, in
+      every process alike, also in one that has just started.
+    - The registry does not answer, or the log names no such version: the model in use stays.
     - The registry says that no version has the alias, or that the version in use was deleted: the
       heuristic, from the end of that poll on.
 
@@ -114,11 +119,9 @@ class ChampionWatcher:
                 self._note(f"no version of {self._model_name} has the alias {self._alias}")
                 self._stop_using("there is no champion any more")
                 return
-            identity = _identity_of(version)
-            if identity != self._in_use and identity not in self._refused:
-                self._swap_to(version)
-            if identity in self._refused:
+            if not self._is_used(version):
                 self._check_that_the_model_in_use_exists()
+                self._use_the_champion_before(version)
             else:
                 self._note(None)
         except ModelRegistryUnreachableError as error:
@@ -132,6 +135,26 @@ class ChampionWatcher:
         found = self._registry.get_version(model=self._model_name, version=in_use.version)
         if found is None:
             self._stop_using("the version in use was deleted, and the champion is refused")
+
+    def _use_the_champion_before(self, refused: ModelVersion) -> None:
+        try:
+            model = self._registry.get_model(model=self._model_name)
+            tags = {} if model is None else model.tags
+            log = ChampionLog.from_tags(tags, alias=self._alias)
+            for number in log.versions_before(refused.version)[:EARLIER_MAX]:
+                version = self._registry.get_version(model=self._model_name, version=number)
+                if version is not None and self._is_used(version):
+                    return
+        except ModelRegistryUnreachableError:
+            # The alias was read a moment ago; what is to be told, the next poll tells.
+            self._metrics.registry_failures.inc()
+
+    def _is_used(self, version: ModelVersion) -> bool:
+        """Use a version if it passes its checks, which were done before if they are known."""
+        identity = _identity_of(version)
+        if identity != self._in_use and identity not in self._refused:
+            self._swap_to(version)
+        return identity == self._in_use
 
     def _stop_using(self, why: str) -> None:
         if self._in_use is None:

@@ -129,6 +129,10 @@ def test_a_broken_version_is_refused_and_the_last_good_one_goes_on(loop: Loop, e
     watcher.poll()
     assert watcher.current().ref.version == good.version
     assert watcher.refused()[bad.version].startswith(error)
+    # The API, or a scorer, that starts now uses the same: the log of champions names it.
+    late = loop.watcher()
+    late.poll()
+    assert late.current().ref == watcher.current().ref
 
 
 def test_trees_changed_after_registration_are_refused(loop: Loop) -> None:

@@ -23,7 +23,7 @@ from tests.integration.test_registry import eventually, started
 from tests.model_files import Trained, trained
 from tests.services import Services, unique_name
 from training.errors import NoEarlierChampionError
-from training.registry.champion_log import ChampionLog
+from models.champion_log import ChampionLog
 from training.registry.gate import PassedGate
 from training.registry.register import ModelRegistry
 from training.registry.versions import ModelVersions

@@ -7,7 +7,7 @@ Does not move the alias and knows no rules: `training.registry.versions` calls i
 from __future__ import annotations
 
 from clients.mlflow_rest import MlflowRest
-from training.registry.champion_log import NO_CHAMPION, ChampionLog, Entry, tag_key
+from models.champion_log import NO_CHAMPION, ChampionLog, Entry, tag_key
 
 
 class ChampionLogTags:

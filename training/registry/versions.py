@@ -1,7 +1,7 @@
 """The rules for promotion and rollback of the versions of one registered model.
 
 The alias moves in one request, and all tags are set before or after it, so there is exactly one
-champion at every moment. `training.registry.champion_log` remembers who was champion.
+champion at every moment. `models.champion_log` remembers who was champion.
 `clients.mlflow_rest` sends the requests, in milliseconds where importing mlflow takes seconds.
 `training.registry.register` creates versions.
 """
@@ -17,6 +17,13 @@ from clients.mlflow_rest import MlflowRest, ModelVersion
 from features.definitions import DEFINITION_DIGEST
 from models.artifact.files import SIGNATURE_PATH
 from models.artifact.signature import Signature
+from models.champion_log import (
+    NO_CHAMPION,
+    PROMOTED,
+    ROLLED_BACK_TO,
+    ChampionLog,
+    Entry,
+)
 from models.encoding.vector import VectorSpec
 from models.errors import SignatureMismatchError
 from schemas.settings import Settings
@@ -24,13 +31,6 @@ from training.errors import (
     NoEarlierChampionError,
     NoSuchVersionError,
     OtherDefinitionsVersionError,
-)
-from training.registry.champion_log import (
-    NO_CHAMPION,
-    PROMOTED,
-    ROLLED_BACK_TO,
-    ChampionLog,
-    Entry,
 )
 from training.registry.champion_log_tags import ChampionLogTags
 from training.registry.gate import PassedGate

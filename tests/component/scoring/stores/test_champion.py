@@ -4,8 +4,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from clients.errors import ModelRegistryUnreachableError, ResponseTooLargeError
-from clients.mlflow_rest import MlflowRest, ModelVersion
+from clients.mlflow_rest import MlflowRest, ModelVersion, RegisteredModel
 from models.artifact.files import TREES_PATH, ModelFiles
+from models.champion_log import PROMOTED, ChampionLog, tag_key
 from models.heuristic import HEURISTIC
 from scoring.metrics import build_metrics
 from scoring.stores.champion import ChampionWatcher
@@ -22,6 +23,7 @@ class MemoryRegistry(MlflowRest):
         super().__init__("http://127.0.0.1:1")
         self.versions: dict[str, ModelFiles | None] = {}
         self.alias: str | None = None
+        self.tags: dict[str, str] = {}
         self.is_away = False
         self.fetched: list[str] = []
         self.fails_on_artifacts: Exception | None = None
@@ -39,12 +41,27 @@ class MemoryRegistry(MlflowRest):
         tags = {"trees_digest": files.trees_digest} if files else {}
         return ModelVersion(MODEL, self.alias, f"run-{self.alias}", (ALIAS,), tags, NOW_MS)
 
+    def get_model(self, *, model: str) -> RegisteredModel | None:
+        assert model == MODEL
+        self._answer()
+        return RegisteredModel({ALIAS: self.alias} if self.alias else {}, self.tags)
+
+    def promote(self, version: str, files: ModelFiles | None) -> None:
+        """Make a version the champion as Weir does, with an entry in the log of champions."""
+        self.add(version, files)
+        log = ChampionLog.from_tags(self.tags, alias=ALIAS)
+        before = log.newest.number if log.newest else None
+        entry = log.following(version, how=PROMOTED, before=before, at_ms=NOW_MS)
+        self.tags[tag_key(ALIAS, entry.number)] = entry.completed().tag_value()
+
     def get_version(self, *, model: str, version: str) -> ModelVersion | None:
         assert model == MODEL
         self._answer()
         if version not in self.versions:
             return None
-        return ModelVersion(MODEL, version, f"run-{version}", (), {}, NOW_MS)
+        files = self.versions[version]
+        tags = {"trees_digest": files.trees_digest} if files else {}
+        return ModelVersion(MODEL, version, f"run-{version}", (), tags, NOW_MS)
 
     def delete(self, version: str) -> None:
         """Delete a version; MLflow deletes the aliases that point at it, too."""
@@ -68,8 +85,8 @@ class MemoryRegistry(MlflowRest):
 
 
 class Bench:
-    def __init__(self) -> None:
-        self.registry = MemoryRegistry()
+    def __init__(self, registry: MemoryRegistry | None = None) -> None:
+        self.registry = registry or MemoryRegistry()
         self.metrics = CollectorRegistry()
         self.watcher = ChampionWatcher(
             self.registry,
@@ -207,6 +224,37 @@ def test_the_last_good_model_stays_beside_a_refused_one_until_it_is_deleted(benc
     bench.registry.delete("1")
     bench.watcher.poll()
     assert bench.watcher.current() is HEURISTIC
+
+
+def test_whoever_starts_beside_a_refused_champion_uses_the_one_before_like_all_others(
+    bench: Bench,
+) -> None:
+    bench.registry.promote("1", GOOD)
+    bench.registry.promote("2", trained(seed=8).files)
+    bench.watcher.poll()
+    # The refused one before is skipped, too.
+    bench.registry.promote("3", BAD)
+    bench.registry.promote("4", None)
+    started = Bench(bench.registry)
+    for _ in range(2):
+        assert [bench.version_after_poll(), started.version_after_poll()] == ["2", "2"]
+    bench.registry.delete("2")
+    assert [bench.version_after_poll(), started.version_after_poll()] == ["1", "1"]
+    bench.registry.delete("1")
+    for each in (bench, started):
+        each.watcher.poll()
+        assert each.watcher.current() is HEURISTIC
+    assert list(bench.watcher.refused()) == ["4", "3"]
+
+
+def test_a_good_version_after_a_refused_one_ends_the_use_of_the_one_before(bench: Bench) -> None:
+    bench.registry.promote("1", GOOD)
+    bench.registry.promote("2", BAD)
+    assert bench.version_after_poll() == "1"
+    bench.registry.promote("3", trained(seed=8).files)
+    assert bench.version_after_poll() == "3"
+    bench.registry.alias = "2"
+    assert bench.version_after_poll() == "3"
 
 
 def test_a_version_whose_files_cannot_be_fetched_now_is_fetched_later(bench: Bench) -> None:

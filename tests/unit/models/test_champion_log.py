@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.registry.champion_log import (
+from models.champion_log import (
     ENTRIES_MAX,
     MOVED_OUTSIDE,
     NO_CHAMPION,

@@ -1,9 +1,10 @@
 """The log of champions: which version was champion when, and to which one a rollback returns.
 
 Pure. The log is kept as tags of the registered model, one tag for each entry, where people see it
-in MLflow. `training.registry.versions` reads and writes the tags and moves the alias. An entry is
-written before the alias moves and marked as complete afterwards, so `settled` can repair the log
-after a crash at any point. The alias is authoritative: the log follows it.
+in MLflow. `training.registry.versions` reads and writes the tags and moves the alias; the scorer
+reads them to find the champion before one that it refuses. An entry is written before the alias
+moves and marked as complete afterwards, so `settled` can repair the log after a crash at any point.
+The alias is authoritative: the log follows it.
 """
 
 from __future__ import annotations
@@ -120,6 +121,27 @@ class ChampionLog:
             found.append(entry)
             number = entry.before
         return found
+
+    def versions_before(self, champion: str) -> list[str]:
+        """Give the versions that were champion before, nearest first, each once.
+
+        The same for every reader, whatever it has seen: it depends on the log and the alias alone.
+
+        Args:
+            champion: the version that has the alias; the log may not know of it yet.
+
+        Examples:
+            >>> log = ChampionLog()
+            >>> for version in ("1", "2", "1", "3"):
+            ...     before = log.newest.number if log.newest else None
+            ...     entry = log.following(version, how=PROMOTED, before=before, at_ms=0)
+            ...     log = log.added(entry.completed())
+            >>> log.versions_before("3"), log.versions_before("4")
+            (['1', '2'], ['3', '1', '2'])
+        """
+        earlier = self.settled(champion, now_ms=0).earlier()
+        versions = dict.fromkeys(entry.version for entry in earlier)
+        return [version for version in versions if version not in (NO_CHAMPION, champion)]
 
     def settled(self, champion: str, *, now_ms: int) -> ChampionLog:
         """Give the log that agrees with the alias.
