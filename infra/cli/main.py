@@ -93,6 +93,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.features:materialize",
         "Compute the batch features up to the last midnight and put them into Redis.",
     ),
+    "online rebuild": (
+        "infra.cli.online:rebuild",
+        "Write the states of all users and merchants to Redis again.",
+    ),
     "train": (
         "infra.cli.training:train",
         "Make a data set and fit a model on it; champion only if it is better and parity is 0.",
@@ -146,3 +150,4 @@ app = _put_together()
 
 if __name__ == "__main__":
     app()
+    "online": "The states in Redis.",

@@ -39,8 +39,11 @@ def status() -> None:
             say(str(program.job))
         if not program.ready:
             say(f"{program.name} is not ready; see {program.log}")
-    if any(program.name == "kafka" and program.ready for program in programs):
+    ready = {program.name for program in programs if program.ready}
+    if "kafka" in ready:
         _say_lags(stack.settings.kafka_bootstrap)
+    if "redis" in ready:
+        _say_rewrites(stack.settings)
     if not all(program.ready for program in programs):
         raise typer.Exit(EXIT_DIFFERENT)
 
@@ -82,6 +85,17 @@ def _say_lags(bootstrap: str) -> None:
             say(str(lag))
     except KafkaUnreachableError as error:
         say(f"the lag is unknown: {error}")
+
+
+def _say_rewrites(settings: Settings) -> None:
+    # Imported here, because the client library takes a while to import.
+    from infra.local.online_state import read_online_state  # noqa: PLC0415
+
+    try:
+        for sentence in read_online_state(settings).under_way():
+            say(sentence)
+    except OSError as error:
+        say(str(error))
 
 
 def _cells(program: ProgramStatus) -> tuple[str, ...]:

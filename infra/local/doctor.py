@@ -119,6 +119,8 @@ def _running(stack: Stack) -> Iterator[Check]:
         yield _program(status)
     if statuses["jobmanager"].ready:
         yield _flink_overview(stack.settings.flink_rest_url)
+    if statuses["redis"].ready:
+        yield _online_state(stack)
     if statuses["kafka"].ready:
         bootstrap = stack.settings.kafka_bootstrap
         yield _check("lag", partial(_lags, bootstrap), "see `weir logs kafka`")
@@ -144,6 +146,21 @@ def _flink_overview(rest_url: str) -> Check:
     slots, managers = overview.get("slots-total", 0), overview.get("taskmanagers", 0)
     detail = f"{managers} TaskManagers, {slots} slots"
     return Check("Flink", detail, "" if managers else "see `weir logs taskmanager`")
+
+
+def _online_state(stack: Stack) -> Check:
+    # Imported here, because the client library takes a while to import.
+    from infra.local.online_state import read_online_state  # noqa: PLC0415
+
+    name = "online state"
+    try:
+        found = read_online_state(stack.settings)
+    except OSError as error:
+        return Check(name, str(error), "see `weir logs redis`")
+    if found.may_evict_states:
+        advice = "set maxmemory-policy to noeviction or volatile-ttl, then `weir online rebuild`"
+        return Check(name, f"{found}; Redis may evict states", advice)
+    return Check(name, str(found))
 
 
 def _lags(bootstrap: str) -> str:

@@ -117,6 +117,30 @@ impl LiveStates {
         }
     }
 
+    /// Notes that a key has to be written whose journal was read for that.
+    ///
+    /// A state that is not in memory is not taken into it; only its online form waits.
+    pub fn mark_journal(
+        &mut self,
+        entity: &Entity,
+        plan: &Plan,
+        key: &str,
+        journal: &[u8],
+    ) -> Result<()> {
+        let Some(layout) = &self.layout else {
+            return Ok(());
+        };
+        if self.live.contains_key(key) {
+            self.mark(key);
+        } else if !self.changed.contains_key(key) {
+            let live = Live::restore(entity, plan, journal)?;
+            let record = layout.record(entity, plan, &live.state)?;
+            self.changed.insert(Arc::from(key), Some(record));
+            self.drop_beyond_limit();
+        }
+        Ok(())
+    }
+
     /// Lets the least recently used states go; between batches, so that none goes while it is used.
     pub fn shrink(&mut self, entity: &Entity, plan: &Plan) -> Result<()> {
         while self.live.len() > self.live_keys_max {

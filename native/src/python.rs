@@ -410,6 +410,26 @@ impl PyJob {
         Ok(self.lock().states(entity)?.1.dropped_total)
     }
 
+    /// Notes that keys have to be written, whether or not they have changed: each key, then its
+    /// journal as `restore` takes it, both behind their length as i32. Gives the number of keys.
+    fn mark_journals(&self, py: Python<'_>, entity: usize, stored: &[u8]) -> PyResult<usize> {
+        Ok(py.detach(|| -> Result<usize> {
+            let mut job = self.lock();
+            let (plan, states) = job.states(entity)?;
+            let mut elements = Elements { rest: stored };
+            let mut keys = 0;
+            while let Some(key) = elements.next() {
+                let journal = elements.next();
+                let (Ok(key), Some(journal)) = (std::str::from_utf8(key), journal) else {
+                    return Err(EngineError::Value(format!("key {keys} has no journal")));
+                };
+                states.mark_journal(&plan.entities[entity], plan, key, journal)?;
+                keys += 1;
+            }
+            Ok(keys)
+        })?)
+    }
+
     /// Takes up to `keys_max` changed keys: the keys of their hashes, and the values of all their
     /// fields, key after key. They count as being written until `confirm` or `give_back`.
     fn take_changed<'py>(

@@ -67,6 +67,22 @@ class EngineStage:
         self._engine.restore(journals)
         return self._finish()
 
+    def rewrite_wishes(self) -> bytes:
+        """Say which stored journals the writers need; see ``online_rewrite``."""
+        return b"".join(writer.rewrite.wish() for writer in self._writers)
+
+    def rewrite(self, entity: int, stored: bytes, is_end: int) -> None:
+        """Take stored journals of an entity for Redis.
+
+        Args:
+            entity: position of the entity.
+            stored: each key, then its journal, both behind their length.
+            is_end: 1 with the last ones, else 0.
+        """
+        for writer in self._writers:
+            if writer.position == entity:
+                writer.rewrite.take(stored, is_end=bool(is_end))
+
     def close(self) -> None:
         """Stop the writers; the operator calls this when its task ends."""
         for writer in self._writers:
@@ -76,7 +92,9 @@ class EngineStage:
         return OUTCOME + self._engine.finish(now_ms=self._clock_ms())
 
 
-def open_stage(settings: str, definition_digest: str, first: int, end: int) -> EngineStage:
+def open_stage(
+    settings: str, definition_digest: str, first: int, end: int, subtask: int
+) -> EngineStage:
     """Open the engine for some of the entities; each task calls this once, in its thread.
 
     Args:
@@ -84,6 +102,7 @@ def open_stage(settings: str, definition_digest: str, first: int, end: int) -> E
         definition_digest: digest of the definitions that the job was submitted with.
         first: position of the first entity.
         end: position after the last entity.
+        subtask: number of the operator's subtask.
 
     Raises:
         OtherDefinitionsRunningError: this process has loaded other definitions.
@@ -98,7 +117,9 @@ def open_stage(settings: str, definition_digest: str, first: int, end: int) -> E
         limits, parsed, first, end, live_keys_max=_LIVE_KEYS_MAX, changed_keys_max=keys_max
     )
     writers = [
-        open_writer(job, position, parsed, keys_max=keys_max, redis_s_max=_REDIS_S_MAX)
+        open_writer(
+            job, position, parsed, keys_max=keys_max, redis_s_max=_REDIS_S_MAX, subtask=subtask
+        )
         for position in range(first, end)
     ]
     return EngineStage(Engine(job, limits=limits), clock_ms=_now_ms, writers=writers)

@@ -9,6 +9,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -49,7 +50,12 @@ from tests.services import Services
 from training.archive.snapshots import ArchivedSnapshots
 from training.datasets.build import build_dataset
 from training.datasets.materialization import materialize
-from training.datasets.materializer import EXIT_NOTHING_DUE, completed_ms, materialize_what_is_due
+from training.datasets.materializer import (
+    EXIT_NOTHING_DUE,
+    WATCH_S,
+    completed_ms,
+    materialize_what_is_due,
+)
 from training.fitting.fit import ForestParameters, fit_forest
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -61,6 +67,7 @@ DAY_START_MS = START_MS + DAY * DAY_MS
 DAYS = 15
 PER_DAY = 6
 HOUR_MS = 3_600_000
+MATERIALISED_S_MAX = 120.0
 POLICY = Policy(review_threshold=0.5, block_threshold=0.9)
 
 
@@ -323,6 +330,32 @@ def test_a_first_day_is_complete_without_a_user_in_any_snapshot(
 ) -> None:
     young = own.model_copy(update={"archive_url": str(tmp_path / "archive"), "data_dir": tmp_path})
     append_values(young.archive_url, FEATURES, ROWS[:3])
+def test_the_running_materializer_notices_that_redis_was_emptied(own: Settings) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-m", "training.datasets.materializer"],
+        env={**os.environ, **environment_of(own), "WEIR_MATERIALIZE_POLL_S": "3600"},
+    )
+
+    def wait_for_snapshot() -> None:
+        deadline_s = time.monotonic() + MATERIALISED_S_MAX
+        while completed_ms(own) is None:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.2)
+
+    try:
+        wait_for_snapshot()
+        with Redis.from_url(own.redis_url) as client:
+            keys = client.keys(f"*{own.feast_project}")
+            # It must have seen the snapshot to notice that it is gone.
+            time.sleep(WATCH_S + 1)
+            assert client.delete(*keys) > 1
+            wait_for_snapshot()
+            assert set(client.keys(f"*{own.feast_project}")) == set(keys)
+    finally:
+        program.terminate()
+        assert program.wait(30) == 0
+
+
     append_values(young.archive_url, LABELS, [])
     assert materialize_what_is_due(young, now_ms=START_MS + DAY_MS - 1)
     assert completed_ms(young) == START_MS

@@ -17,11 +17,20 @@ from features.engine.plan import ENTITIES
 from features.engine.state import MerchantState, UserState
 from features.online import layout as online_store
 from features.online.layout import OnlineEntity
+from features.online.rewrite import (
+    BY_HAND,
+    RewriteProgress,
+    marker_key,
+    progress_field,
+    progress_key,
+)
+from streams.velocity.online_rewrite import SLICE_KEYS_MAX
 from streams.velocity.online_writer import BATCH_KEYS_MAX, OnlineWriter
 from tests.builders import LIMITS, NOW_MS, label_object, transaction_object, wire
 from tests.journaled_stage import JournaledStage
 from tests.parity_world import stored_hash
 from tests.services import Services, unique_name
+from tests.stored_journals import StoredJournals
 from tests.unit.streams.velocity.test_record_frame import framed
 
 FLUSH_MS = 20
@@ -31,7 +40,14 @@ USER, MERCHANT = range(len(ENTITIES))
 class Watched:
     """An engine, a writer of its users, and access to what it wrote to Redis."""
 
-    def __init__(self, services: Services, *, keys_max: int = 1_000, position: int = USER) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        keys_max: int = 1_000,
+        position: int = USER,
+        live_keys_max: int = 10_000,
+    ) -> None:
         self.project = unique_name("writer")
         self.entity: Entity = ENTITIES[position].entity
         self.client = redis.Redis.from_url(services.redis_url, socket_timeout=1)
@@ -40,7 +56,7 @@ class Watched:
             len(ENTITIES),
             limits=LIMITS,
             clock_ms=lambda: NOW_MS,
-            live_keys_max=10_000,
+            live_keys_max=live_keys_max,
             changed_keys_max=keys_max,
             project=self.project,
         )
@@ -51,7 +67,9 @@ class Watched:
             connect=lambda: redis.Redis.from_url(services.redis_url, socket_timeout=1),
             flush_ms=FLUSH_MS,
             keys_max=keys_max,
+            project=self.project,
         )
+        self.journals = StoredJournals(self.stage, self.writer.rewrite)
 
     def fold(self, *users: str, **changes: Any) -> None:
         """Fold one event of each user, as one batch."""
@@ -82,6 +100,21 @@ class Watched:
         except redis.RedisError:
             return False
         return entity is not None and entity.sequence == sequence
+
+    def progress(self) -> RewriteProgress | None:
+        """The newest rewrite; None while Redis does not know one."""
+        try:
+            found = self.client.hget(progress_key(self.project), progress_field(self.entity, 0))
+        except redis.RedisError:
+            return None
+        return None if found is None else RewriteProgress.decode(found)
+
+    def is_rewritten(self, reason: str) -> bool:
+        """Feed the rewrite; whether one for this reason is done."""
+        while self.journals.give():
+            pass
+        found = self.progress()
+        return found is not None and found.is_done and found.reason == reason
 
 
 def eventually(claim: Callable[[], bool], *, within_ms: int = 30_000) -> None:
@@ -150,7 +183,12 @@ def test_an_older_state_changes_nothing(watched: Watched, redis_server: Services
     behind.stage.journals.clear()
     behind.stage.crash()
     late = OnlineWriter(
-        behind.stage.job, USER, connect=lambda: behind.client, flush_ms=1, keys_max=9
+        behind.stage.job,
+        USER,
+        connect=lambda: behind.client,
+        flush_ms=1,
+        keys_max=9,
+        project=behind.project,
     )
     behind.fold("u-1", "u-2")
     late.write_all()
@@ -183,25 +221,117 @@ def test_more_changed_keys_than_the_limit_drop_the_oldest_and_say_so(
     watch.client.close()
 
 
+LIVE_KEYS_MAX = 5
+KEYS_MAX = 60
+USERS = [f"u-{number}" for number in range(4 * KEYS_MAX)]
+"""More users than the engine has in memory, and than may wait for Redis."""
+
+
+@pytest.fixture
+def crowded(redis_server: Services) -> Iterator[Watched]:
+    """A writer that has written all users; its first rewrite, of no key, is done."""
+    watch = Watched(redis_server, keys_max=KEYS_MAX, live_keys_max=LIVE_KEYS_MAX)
+    watch.writer.start()
+    eventually(lambda: watch.is_rewritten("the velocity job has started"))
+    for at in range(0, len(USERS), KEYS_MAX):
+        watch.fold(*USERS[at : at + KEYS_MAX])
+        eventually(lambda: not watch.stage.job.changed_len(USER))
+    assert watch.stage.job.live_len(USER) == LIVE_KEYS_MAX
+    yield watch
+    watch.writer.close()
+    watch.client.close()
+
+
+def assert_all_are_back(watch: Watched) -> None:
+    """Every user is as folded; slices were bounded, and nothing was dropped for them."""
+    assert [user for user in USERS if not watch.has_sequence(user, 1)] == []
+    found = watch.progress()
+    assert found is not None
+    assert found.keys >= len(USERS)
+    assert found.keys <= SLICE_KEYS_MAX * found.slices
+    assert watch.stage.job.dropped_total(USER) == 0
+
+
+@pytest.mark.parametrize(
+    ("marker", "reason"),
+    [(None, "Redis has lost its data"), (f"{BY_HAND}-1", "a rebuild was asked for")],
+)
+def test_all_states_are_written_again_also_those_not_in_memory(
+    crowded: Watched, marker: str | None, reason: str
+) -> None:
+    lost = [crowded.key(user) for user in USERS]
+    key = marker_key(crowded.project)
+    crowded.client.delete(*lost, key)
+    if marker is not None:
+        crowded.client.set(key, marker)
+    crowded.fold("u-busy")
+    eventually(lambda: crowded.is_rewritten(reason))
+    assert_all_are_back(crowded)
+    eventually(lambda: crowded.has_sequence("u-busy", 1))
+    now = crowded.client.get(key)
+    found = crowded.progress()
+    assert found is not None
+    assert now == found.marker.encode()
+
+
+def test_two_writers_that_find_no_marker_both_write_everything(redis_server: Services) -> None:
+    users, merchants = Watched(redis_server), Watched(redis_server, position=MERCHANT)
+    merchants.project, merchants.stage = users.project, users.stage
+    merchants.writer = OnlineWriter(
+        users.stage.job,
+        MERCHANT,
+        connect=lambda: merchants.client,
+        flush_ms=FLUSH_MS,
+        keys_max=100,
+        project=users.project,
+    )
+    merchants.journals = StoredJournals(users.stage, merchants.writer.rewrite)
+    users.fold("u-1", merchant_id="m-1")
+    for watch in (users, merchants):
+        watch.writer.start()
+    eventually(lambda: users.has_sequence("u-1", 1) and merchants.has_sequence("m-1", 1))
+    users.client.delete(users.key("u-1"), merchants.key("m-1"), marker_key(users.project))
+    for watch in (users, merchants):
+        eventually(lambda watch=watch: watch.is_rewritten("Redis has lost its data"))  # type: ignore[misc]
+    assert users.has_sequence("u-1", 1)
+    assert merchants.has_sequence("m-1", 1)
+    for watch in (users, merchants):
+        watch.writer.close()
+        watch.client.close()
+
+
 def test_all_states_are_written_again_after_redis_was_killed_and_lost_data(
     local_services: Services,
 ) -> None:
     stack = local_services.stack
     assert stack is not None
     stack.up(programs=["redis"])
-    watch = Watched(local_services)
+    watch = Watched(local_services, live_keys_max=LIVE_KEYS_MAX)
     watch.writer.start()
-    watch.fold("u-idle", "u-idle", "u-idle", "u-idle")
-    eventually(lambda: watch.has_sequence("u-idle", 4))
-    # Simulates lost data: the key is deleted before Redis is killed.
-    watch.client.delete(watch.key("u-idle"))
+    users = USERS[:20]
+    watch.fold(*users)
+    eventually(lambda: all(watch.has_sequence(user, 1) for user in users))
+    eventually(lambda: watch.is_rewritten("the velocity job has started"))
+    # Simulates lost data: keys are deleted before Redis is killed; the marker is not.
+    watch.client.delete(*map(watch.key, users))
     os.kill(stack.pid("redis"), signal.SIGKILL)
     eventually(lambda: not answers(watch))
     watch.fold("u-busy")
     eventually(lambda: watch.has_sequence("u-busy", 1))
-    eventually(lambda: watch.has_sequence("u-idle", 4))
+    eventually(lambda: watch.is_rewritten("Redis was started again, or is another one"))
+    assert all(watch.has_sequence(user, 1) for user in users)
     watch.writer.close()
     watch.client.close()
+
+
+def test_changed_keys_that_were_dropped_while_redis_was_slow_are_written_in_the_end(
+    crowded: Watched,
+) -> None:
+    crowded.client.client_pause(400)
+    crowded.fold(*USERS)
+    assert crowded.stage.job.dropped_total(USER) > 0
+    eventually(lambda: crowded.is_rewritten(f"more than {KEYS_MAX} changed keys waited for Redis"))
+    assert all(crowded.has_sequence(user, 2) for user in USERS)
 
 
 def answers(watch: Watched) -> bool:

@@ -8,6 +8,7 @@ import java.util.Objects;
 
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.java.tuple.Tuple2;
+import org.apache.flink.runtime.state.KeyedStateBackend;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperatorFactory;
 import org.apache.flink.streaming.api.operators.OneInputStreamOperator;
@@ -15,6 +16,7 @@ import org.apache.flink.streaming.api.operators.OneInputStreamOperatorFactory;
 import org.apache.flink.streaming.api.operators.StreamOperator;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
+import org.apache.flink.streaming.runtime.tasks.ProcessingTimeService;
 import org.apache.flink.streaming.runtime.tasks.mailbox.MailboxExecutorImpl;
 
 /**
@@ -91,7 +93,9 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         private final EngineOperator factory;
         private final transient Batch batch = new Batch(BATCH_BYTES);
         private final transient List<Journals> journals = new ArrayList<>();
+        private final transient ProcessingTimeService timers;
         private transient PythonStage stage;
+        private transient OnlineRewrite rewrite;
         private long batchStartedNs;
         private boolean isCheckQueued;
 
@@ -102,6 +106,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             super(parameters);
             this.mailbox = mailbox;
             this.factory = factory;
+            this.timers = parameters.getProcessingTimeService();
         }
 
         @Override
@@ -116,7 +121,13 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
                     factory.settings,
                     factory.definitionDigest,
                     factory.first,
-                    factory.end);
+                    factory.end,
+                    getRuntimeContext().getTaskInfo().getIndexOfThisSubtask());
+            if (!journals.isEmpty()) {
+                KeyedStateBackend<String> backend = getKeyedStateBackend();
+                rewrite = new OnlineRewrite(
+                        stage, backend, timers, getMetricGroup(), journals, factory.first);
+            }
         }
 
         @Override
@@ -214,6 +225,10 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         }
 
         @Override
+            if (rewrite != null) {
+                rewrite.close();
+                rewrite = null;
+            }
         public void close() throws Exception {
             if (stage != null) {
                 stage.close();

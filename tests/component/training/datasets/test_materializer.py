@@ -1,5 +1,6 @@
 """When a snapshot is due, and what is asked to find out."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,12 @@ import redis
 from features.definitions import DAY_MS
 from schemas.settings import Settings
 from training.datasets import materializer
-from training.datasets.materializer import due_snapshot_ms, materialize_what_is_due, may_be_due
+from training.datasets.materializer import (
+    LossWatch,
+    due_snapshot_ms,
+    materialize_what_is_due,
+    may_be_due,
+)
 
 DELAY_S = 600
 DELAY_MS = DELAY_S * 1_000
@@ -48,12 +54,41 @@ def test_the_archive_is_checked_only_while_redis_lacks_the_last_midnight(
     assert may_be_due(settings, now_ms=MIDNIGHT_MS + DELAY_MS) is wanted
 
 
-def test_nothing_is_due_while_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(_: Settings) -> int:
-        raise redis.ConnectionError("away")
+def away(_: Settings) -> int:
+    raise redis.ConnectionError("away")
 
+
+def test_nothing_is_due_while_redis_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(materializer, "completed_ms", away)
     assert not may_be_due(Settings(), now_ms=MIDNIGHT_MS)
+
+
+def test_a_snapshot_that_redis_had_and_lost_is_noticed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def looked(done_ms: int | None) -> bool:
+        marked(monkeypatch, done_ms)
+        return watch.is_lost()
+
+    watch = LossWatch(Settings())
+    assert not looked(None)
+    assert not looked(MIDNIGHT_MS)
+    assert looked(None)
+    assert not looked(None)
+    assert not looked(MIDNIGHT_MS)
+    monkeypatch.setattr(materializer, "completed_ms", away)
+    assert not watch.is_lost()
+    assert looked(None)
+
+
+def test_a_loss_ends_the_pause_between_two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(materializer, "WATCH_S", 0.001)
+    found = iter([MIDNIGHT_MS, MIDNIGHT_MS, None])
+    monkeypatch.setattr(materializer, "completed_ms", lambda _: next(found))
+    assert not LossWatch(Settings()).wait(threading.Event(), 3_600)
+    stopped = threading.Event()
+    stopped.set()
+    assert LossWatch(Settings()).wait(stopped, 3_600)
 
 
 def test_without_an_archive_there_is_nothing_to_do(tmp_path: Path) -> None:

@@ -23,11 +23,12 @@ WAIT_S_MAX = 20.0
 
 
 class FakeRedis:
-    """Accepts writes, or refuses the next ones."""
+    """Accepts writes, or refuses the next ones; a server that was emptied has another marker."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
         self.written: list[list[bytes]] = []
+        self.marker = b"m"
         self.has_written = threading.Semaphore(0)
 
     def script_load(self, script: str) -> str:
@@ -41,6 +42,21 @@ class FakeRedis:
         self.written.append(keys[:count])
         self.has_written.release()
         return int(count)
+
+    def pipeline(self, *, transaction: bool) -> FakeRedis:
+        return self
+
+    def get(self, key: bytes) -> FakeRedis:
+        return self
+
+    def info(self, section: str) -> FakeRedis:
+        return self
+
+    def execute(self, *, raise_on_error: bool) -> list[Any]:
+        return [self.marker, {"run_id": "r"}, {}]
+
+    def hset(self, key: bytes, field: bytes, value: bytes) -> None:
+        pass
 
     def written_once(self) -> None:
         assert self.has_written.acquire(timeout=WAIT_S_MAX)
@@ -66,7 +82,9 @@ def writer_of(stage: JournaledStage, client: FakeRedis, *, keys_max: int = 100) 
     def connect() -> Any:
         return client
 
-    return OnlineWriter(stage.job, USER, connect=connect, flush_ms=1, keys_max=keys_max)
+    return OnlineWriter(
+        stage.job, USER, connect=connect, flush_ms=1, keys_max=keys_max, project="weir"
+    )
 
 
 def test_a_changed_key_is_written_once() -> None:
@@ -78,7 +96,7 @@ def test_a_changed_key_is_written_once() -> None:
     assert [len(keys) for keys in client.written] == [2]
 
 
-def test_a_write_that_fails_is_tried_again_with_all_states_in_memory(
+def test_a_write_that_fails_is_tried_again_and_nothing_else_is_written(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(online_writer, "_RETRY_S", 0.001)
@@ -91,11 +109,26 @@ def test_a_write_that_fails_is_tried_again_with_all_states_in_memory(
         stage.run([framed(value=wire(transaction_object(user_id="u-busy")))])
         client.written_once()
     writer.close()
-    assert sorted(client.written[-1]) == [
-        entity_key("user", user, "weir") for user in ("u-busy", "u-idle")
-    ]
+    assert client.written[-1] == [entity_key("user", "u-busy", "weir")]
     assert "redis did not store user states" in caplog.text
     assert "redis is back" in caplog.text
+
+
+def test_with_another_marker_all_states_in_memory_are_written_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online_writer, "_LOOK_S", 0.001)
+    stage, client = folded("u-1", "u-2"), FakeRedis()
+    writer = writer_of(stage, client)
+    with caplog.at_level(logging.WARNING):
+        writer.start()
+        client.written_once()
+        client.marker = b"by-hand-1"
+        client.written_once()
+        writer.close()
+    assert [len(keys) for keys in client.written] == [2, 2]
+    assert "writing all user states to redis: the velocity job has started" in caplog.text
+    assert "writing all user states to redis: a rebuild was asked for" in caplog.text
 
 
 def test_a_write_that_waits_for_redis_raises_and_keeps_its_keys() -> None:

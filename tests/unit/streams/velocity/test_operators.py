@@ -135,6 +135,6 @@ def test_a_journal_of_another_format_is_refused_by_name() -> None:
 
 def test_a_process_with_other_definitions_refuses_to_compute() -> None:
     settings = Settings(redis_url="redis://127.0.0.1:1/0").model_dump_json()
-    open_stage(settings, DEFINITION_DIGEST, 0, 0).close()
+    open_stage(settings, DEFINITION_DIGEST, 0, 0, 0).close()
     with pytest.raises(OtherDefinitionsRunningError, match="restart"):
-        open_stage(settings, "of-next-year", 0, 2)
+        open_stage(settings, "of-next-year", 0, 2, 0)

@@ -1,0 +1,213 @@
+"""Redis is emptied under load: every state comes back, and the decisions are undisturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+import redis
+from kafka import KafkaProducer
+
+from features.engine.plan import ENTITIES
+from features.online.layout import entity_key
+from features.online.rewrite import RewriteProgress, progress_field, progress_key
+from infra.local.job_health import read_job_health
+from infra.local.layout import REPO
+from schemas import topics
+from schemas.settings import environment_of
+from streams.velocity.cluster import JOB_NAME
+from streams.velocity.online_rewrite import SLICE_KEYS_MAX
+from tests.chaos.test_kill import WHAT_A_REPEAT_REPEATS, assert_nothing_lost, kill
+from tests.services import Services
+from tests.topic_tail import by_transaction, tail
+from tests.traffic import Traffic, live_transaction
+
+RATE = 100.0
+IDLE_USERS = 3 * SLICE_KEYS_MAX
+STEP_S_MAX = 120.0
+PARITY_S_MAX = 900
+COMPARED = ("decisions", "online_users", "online_merchants")
+
+
+@pytest.fixture(scope="module")
+def client(weir_stack: Services) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(weir_stack.redis_url, socket_timeout=2)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def idle_users(weir_stack: Services, client: redis.Redis) -> list[str]:
+    """Users with one event each, whose states are not in the job's memory any more."""
+    events = [
+        live_transaction("idle", number, user_id=f"idle-{number}") for number in range(IDLE_USERS)
+    ]
+    ids = {event["transaction_id"] for event in events}
+    producer = KafkaProducer(bootstrap_servers=weir_stack.kafka_bootstrap)
+    with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
+        for event in events:
+            key = event["user_id"].encode()
+            producer.send(topics.TRANSACTIONS, key=key, value=orjson.dumps(event))
+        producer.flush()
+        decisions.until(lambda _: by_transaction(decisions, ids).keys() == ids, within_ms=120_000)
+    producer.close()
+    wait_for_checkpoint(weir_stack)
+    client.delete(progress_key(weir_stack.settings.feast_project))
+    kill(weir_stack, "taskmanager")
+    done = wait_for_rewrite(weir_stack, client, "the velocity job has started")
+    assert done["user"].keys >= IDLE_USERS
+    return [event["user_id"] for event in events]
+
+
+def wait_for_checkpoint(services: Services) -> None:
+    """Wait for a checkpoint that begins after this call."""
+    now_ms = time.time_ns() // 1_000_000
+    url = f"{services.flink_rest_url}/jobs/{running_job(services.flink_rest_url)}/checkpoints"
+
+    def is_complete() -> bool:
+        newest = ask(url)["latest"]["completed"]
+        return newest is not None and newest["trigger_timestamp"] > now_ms
+
+    eventually(is_complete, lambda: ask(url)["latest"])
+
+
+def wait_for_rewrite(
+    services: Services, client: redis.Redis, reason: str
+) -> dict[str, RewriteProgress]:
+    """Wait until each entity was written for this reason."""
+    found: dict[str, RewriteProgress] = {}
+
+    def is_done() -> bool:
+        for planned in ENTITIES:
+            field = progress_field(planned.entity, 0)
+            try:
+                value = client.hget(progress_key(services.settings.feast_project), field)
+            except redis.RedisError:
+                return False
+            if value is not None:
+                found[planned.entity] = RewriteProgress.decode(value)
+        return len(found) == len(ENTITIES) and all(
+            each.is_done and each.reason == reason for each in found.values()
+        )
+
+    eventually(is_done, lambda: found)
+    return found
+
+
+def eventually(claim: Callable[[], bool], seen: Callable[[], Any]) -> None:
+    deadline_s = time.monotonic() + STEP_S_MAX
+    while not claim():
+        assert time.monotonic() < deadline_s, seen()
+        time.sleep(0.2)
+
+
+def flush(services: Services, client: redis.Redis) -> str:
+    client.flushall()
+    return "Redis has lost its data"
+
+
+def restart_empty(services: Services, client: redis.Redis) -> str:
+    """Restart Redis without its file; the supervisor starts it again."""
+    client.config_set("appendonly", "no")
+    directory = services.settings.data_dir / "redis" / "appendonlydir"
+    assert directory.exists()
+    shutil.rmtree(directory)
+    before = client.info("server")["run_id"]
+    client.shutdown(nosave=True)
+
+    def is_another() -> bool:
+        try:
+            return bool(client.info("server")["run_id"] != before)
+        except redis.RedisError:
+            return False
+
+    eventually(is_another, lambda: before)
+    return "Redis has lost its data"
+
+
+@pytest.mark.timeout(2 * PARITY_S_MAX)
+@pytest.mark.parametrize("lose", [flush, restart_empty])
+def test_every_state_is_back_and_the_traffic_is_undisturbed(
+    weir_stack: Services,
+    client: redis.Redis,
+    idle_users: list[str],
+    lose: Callable[[Services, redis.Redis], str],
+) -> None:
+    settings = weir_stack.settings
+    keys = [entity_key("user", user, settings.feast_project) for user in idle_users]
+    failed_at_ms = read_job_health(settings.flink_rest_url).failed_at_ms
+    with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
+        with Traffic(weir_stack.kafka_bootstrap, rate=RATE, users=40) as traffic:
+            time.sleep(2)
+            reason = lose(weir_stack, client)
+            done = wait_for_rewrite(weir_stack, client, reason)
+            assert client.exists(*keys) == len(keys)
+            time.sleep(2)
+        assert_nothing_lost(decisions, traffic.sent, repeats_agree_in=WHAT_A_REPEAT_REPEATS)
+    print(done)
+    assert done["user"].keys >= len(idle_users)
+    for progress in done.values():
+        assert progress.keys <= SLICE_KEYS_MAX * progress.slices
+    assert read_job_health(settings.flink_rest_url).failed_at_ms == failed_at_ms
+    # Flink collects its metrics every few seconds.
+    wanted = sum(each.keys for each in done.values())
+    eventually(lambda: counted(settings.flink_rest_url) >= wanted, lambda: wanted)
+    report = parity(weir_stack)
+    for name in ("feature_log", *COMPARED):
+        surface = report["surfaces"][name]
+        assert (surface["mismatched"], surface["missing"], surface["extra"]) == (0, 0, 0), report
+    assert report["surfaces"]["online_users"]["checked"] >= len(idle_users) * 17
+
+
+def counted(rest_url: str) -> int:
+    """The job's metric of keys that were written again, over all its operators."""
+    job = running_job(rest_url)
+    total = 0
+    for vertex in ask(f"{rest_url}/jobs/{job}")["vertices"]:
+        url = f"{rest_url}/jobs/{job}/vertices/{vertex['id']}/metrics"
+        names = [each["id"] for each in ask(url) if each["id"].endswith("onlineRewrittenKeys")]
+        if names:
+            total += sum(int(each["value"]) for each in ask(f"{url}?get={','.join(names)}"))
+    return total
+
+
+def running_job(rest_url: str) -> str:
+    """The id of the velocity job."""
+    (found,) = [
+        job["jid"]
+        for job in ask(f"{rest_url}/jobs/overview")["jobs"]
+        if job["state"] == "RUNNING" and job["name"] == JOB_NAME
+    ]
+    return str(found)
+
+
+def ask(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        return json.load(reply)
+
+
+def parity(services: Services) -> dict[str, Any]:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "infra.cli.main", "parity", "--json"),
+            *(part for name in COMPARED for part in ("--only", name)),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PARITY_S_MAX,
+        cwd=REPO,
+        env={**os.environ, **environment_of(services.settings)},
+    )
+    assert done.stdout.count("\n") == 1, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
