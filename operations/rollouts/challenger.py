@@ -14,6 +14,7 @@ import numpy as np
 from operations.rollouts.batches import DecisionBatch, MatureBatch
 from operations.rollouts.losses import OUTCOMES
 from operations.rollouts.statistics.confidence_sequence import DifferenceSequence
+from operations.rollouts.statistics.design_effect import FEW_CLUSTERS
 from operations.rollouts.statistics.difference_guard import DifferenceGuard
 from operations.rollouts.statistics.mean_guard import MeanGuard
 from operations.rollouts.statistics.running import Booleans, Integers
@@ -51,9 +52,7 @@ class ChallengerState:
         if rollout.strategy == "canary":
             self.outcomes = _change_guard(len(OUTCOMES), limits.outcome_change_max)
             self.scores = _change_guard(1 + len(self._cutoffs), limits.score_change_max)
-            self.loss = DifferenceGuard(
-                1, tolerance=limits.loss_increase_max, excess=plan.effect, is_relative=True
-            )
+            self.loss = _loss_guard(limits.loss_increase_max, plan.effect)
         if rollout.strategy in ("canary", "ab"):
             self.difference = DifferenceSequence(alpha=plan.alpha, effect=plan.effect)
 
@@ -136,6 +135,17 @@ class ChallengerState:
 
 
 def _change_guard(losses: int, tolerance: float) -> DifferenceGuard:
-    # The bets are best for a change of about twice what is tolerated.
-    excess = max(tolerance, 0.005)
-    return DifferenceGuard(losses, tolerance=tolerance, excess=excess, is_two_sided=True)
+    least = max(tolerance, 0.005)
+    return DifferenceGuard(
+        losses,
+        tolerance=tolerance,
+        bets=((least, 0.5), (4 * least, 0.5)),
+        is_two_sided=True,
+        clusters=FEW_CLUSTERS,
+    )
+
+
+def _loss_guard(tolerance: float, effect: float) -> DifferenceGuard:
+    # Most wealth is near the effect; the rest is for much smaller and much larger ones.
+    bets = ((effect / 4, 0.1), (0.75 * effect, 0.4), (1.25 * effect, 0.4), (4 * effect, 0.1))
+    return DifferenceGuard(1, tolerance=tolerance, bets=bets, is_relative=True)

@@ -21,8 +21,8 @@ from operations.rollouts.statistics.difference_guard import DifferenceGuard
 from operations.rollouts.statistics.e_bh import rejected, rejected_alone
 from schemas.rollout import CONTROL, Arm, Rollout
 
-PARTS_CANARY = {"errors": 0.125, "slow": 0.125, "outcomes": 0.125, "scores": 0.125, "loss": 0.5}
-"""Parts of alpha. The loss has half, because its differences are the smallest; the others show
+PARTS_CANARY = {"errors": 0.1, "slow": 0.1, "outcomes": 0.1, "scores": 0.1, "loss": 0.6}
+"""Parts of alpha. The loss has most, because its differences are the smallest; the others show
 within a few hundred decisions anyway."""
 PARTS_OTHERS = {"errors": 0.5, "slow": 0.5}
 

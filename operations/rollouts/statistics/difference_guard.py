@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from operations.rollouts.statistics.betting import BET_SHARE_MAX, BetMixture
-from operations.rollouts.statistics.design_effect import DesignEffect
+from operations.rollouts.statistics.design_effect import CLUSTERS, DesignEffect
 from operations.rollouts.statistics.running import Booleans, Floats, Integers
 from operations.rollouts.statistics.terms import ComparedLosses, Terms
 
-_PARTS = (0.25, 0.5, 0.25)
-_TIMES = (0.5, 1.0, 2.5)
+Bets = tuple[tuple[float, float], ...]
+"""Of each bet: the excess for which it is best, and its part of the first wealth."""
 
 
 class DifferenceGuard:
@@ -30,27 +30,29 @@ class DifferenceGuard:
         losses: int,
         *,
         tolerance: float,
-        excess: float,
+        bets: Bets,
         is_relative: bool = False,
         is_two_sided: bool = False,
+        clusters: int = CLUSTERS,
     ) -> None:
         """Choose the bets.
 
         Args:
             losses: how many losses each event has.
             tolerance: difference of the means, challenger less control, that is accepted.
-            excess: difference above the tolerance for which the bets are best.
-            is_relative: ``excess`` is relative to the mean loss.
+            bets: differences above the tolerance that are looked for most.
+            is_relative: the excesses of ``bets`` are relative to the mean loss.
             is_two_sided: a smaller mean of the challenger counts as well; the hypotheses are then
                 all increases, then all decreases.
+            clusters: clusters of the design effect; more know it better and take more memory.
         """
         self._tolerance = tolerance
         self._is_relative = is_relative
         self._signs = (1.0, -1.0) if is_two_sided else (1.0,)
-        self._excesses = excess * np.array(_TIMES)
+        self._excesses = np.array([excess for excess, _ in bets])
         self._compared = ComparedLosses(losses)
-        self._mixture = BetMixture(losses * len(self._signs), _PARTS)
-        self._effect = DesignEffect(losses)
+        self._mixture = BetMixture(losses * len(self._signs), tuple(part for _, part in bets))
+        self._effect = DesignEffect(losses, clusters)
 
     def update(
         self, losses: Floats, is_challenger: Booleans, p: Floats, clusters: Integers

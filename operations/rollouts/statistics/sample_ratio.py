@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from operations.rollouts.statistics.design_effect import DesignEffect
+from operations.rollouts.statistics.design_effect import FEW_CLUSTERS, DesignEffect
 from operations.rollouts.statistics.running import Floats, Integers, running_sums
 
 CONCENTRATION = 100.0
@@ -31,7 +31,7 @@ class SampleRatio:
         self._expected = np.zeros(arms)
         self._log_e = 0.0
         self._log_e_max = 0.0
-        self._effect = DesignEffect(arms)
+        self._effect = DesignEffect(arms, FEW_CLUSTERS)
 
     def update(self, arm: Integers, shares: Floats, clusters: Integers) -> None:
         """Add events in the order of the log.
