@@ -1,9 +1,9 @@
 """Guards calls to Redis with a time limit, one kind of error, and a circuit breaker.
 
-After a failed call the circuit is open for `CIRCUIT_OPEN_MS`: calls then fail at once, so that a
-slow Redis delays at most one batch a second. Used by the stores of the scorer. The breaker itself
-is three lines. The libraries circuitbreaker 2.1 and purgatory 3.0 would replace only these, cannot
-be given a clock, and map no errors.
+After some failed calls in a row the circuit is open for `CIRCUIT_OPEN_MS`: calls then fail at once,
+so that a slow Redis delays at most one batch or request a second. Used by the stores of scorer and
+API. The breaker itself is a few lines. The libraries circuitbreaker 2.1 and purgatory 3.0 would
+replace only these, cannot be given a clock, and map no errors.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from clients.errors import RedisUnavailableError
 logger = logging.getLogger(__name__)
 
 CIRCUIT_OPEN_MS: Final = 1_000
-"""How long Redis is not called after a failed call, ms."""
+"""How long Redis is not called after failed calls, ms."""
+TELLING_SHARE: Final = 0.5
+"""A call that gets less than this share of the time limit tells nothing of Redis when it fails."""
 LAST_STEP: Final = 0.2
 """The share of a time limit that starts when this process gets to run again."""
 
@@ -32,7 +34,11 @@ T = TypeVar("T")
 
 
 class RedisGuard:
-    """Time limit and circuit breaker of one connection; for one caller at a time."""
+    """Time limit and circuit breaker of the calls of one store.
+
+    When the circuit has been open for long enough, the next call is the trial: until it succeeds,
+    all other calls go on failing at once.
+    """
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class RedisGuard:
         timeout_ms: int,
         clock_ms: Callable[[], float],
         on_failure: Callable[[], None],
+        failures_max: int = 1,
     ) -> None:
         """Start with a closed circuit.
 
@@ -47,25 +54,33 @@ class RedisGuard:
             timeout_ms: limit of each call, ms; ``redis_timeout_ms`` of the settings.
             clock_ms: a clock that never goes back, ms; only differences are used.
             on_failure: called once for each failed call, not for calls of an open circuit.
+            failures_max: how many calls must fail in a row until the circuit opens. 1 for one
+                caller at a time; more where many callers would pay for one slow answer.
         """
         self._timeout_ms = timeout_ms
         self._clock_ms = clock_ms
         self._on_failure = on_failure
+        self._failures_max = failures_max
+        self._failures = 0
         self._circuit_open_until_ms = -1.0
 
     @property
     def is_open(self) -> bool:
-        """Whether calls fail at once, because the last one failed less than a second ago."""
+        """Whether calls fail at once, because calls failed less than a second ago."""
         return self._clock_ms() < self._circuit_open_until_ms
 
-    async def call(self, command: Callable[[], Awaitable[T]], *, to: str) -> T:
+    async def call(
+        self, command: Callable[[], Awaitable[T]], *, to: str, timeout_ms: float | None = None
+    ) -> T:
         """Run a command within the time limit.
 
-        A failure opens the circuit, is counted, and is logged once as a warning.
+        A failure is counted, and is logged once as a warning if it opens the circuit.
 
         Args:
             command: sends the command and awaits its reply.
             to: what it does, for the error message: "Redis did not {to}".
+            timeout_ms: a limit for this call, ms, instead of the guard's. If it is less than half
+                of that, exceeding it says nothing about Redis and does not count as a failure.
 
         Raises:
             RedisUnavailableError: no complete answer in time, or the circuit is open. Redis may
@@ -75,24 +90,39 @@ class RedisGuard:
             raise RedisUnavailableError(
                 f"Redis did not {to}: it is not called for {CIRCUIT_OPEN_MS} ms after a failure"
             )
+        if self._failures >= self._failures_max:
+            self._circuit_open_until_ms = self._clock_ms() + CIRCUIT_OPEN_MS
+        limit_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         try:
-            async with time_limit(self._timeout_ms):
-                return await command()
+            async with time_limit(limit_ms):
+                found = await command()
         except Exception as error:
             if not is_outage(error):
                 raise
             # Not its repr: the client's errors leave their text out of it.
-            cause = f"{type(error).__name__} {error}"
+            cause = f"{type(error).__name__} {error}".rstrip()
             failure = RedisUnavailableError(
-                f"Redis did not {to} within redis_timeout_ms={self._timeout_ms}: {cause:.200}"
+                f"Redis did not {to} within {self._limit(limit_ms)}: {cause:.200}"
             )
-            self._open_circuit(failure)
+            is_short = limit_ms < TELLING_SHARE * self._timeout_ms
+            if not (is_short and isinstance(error, TimeoutError)):
+                self._count(failure)
             raise failure from error
+        self._failures = 0
+        self._circuit_open_until_ms = -1.0
+        return found
 
-    def _open_circuit(self, failure: RedisUnavailableError) -> None:
-        self._circuit_open_until_ms = self._clock_ms() + CIRCUIT_OPEN_MS
+    def _limit(self, limit_ms: float) -> str:
+        if limit_ms == self._timeout_ms:
+            return f"redis_timeout_ms={self._timeout_ms}"
+        return f"{limit_ms:.0f} ms"
+
+    def _count(self, failure: RedisUnavailableError) -> None:
+        self._failures += 1
         self._on_failure()
-        logger.warning("%s; going on without Redis for %d ms", failure, CIRCUIT_OPEN_MS)
+        if self._failures >= self._failures_max:
+            self._circuit_open_until_ms = self._clock_ms() + CIRCUIT_OPEN_MS
+            logger.warning("%s; going on without Redis for %d ms", failure, CIRCUIT_OPEN_MS)
 
 
 def is_outage(error: Exception) -> bool:
@@ -108,7 +138,7 @@ def is_outage(error: Exception) -> bool:
 
 
 @asynccontextmanager
-async def time_limit(timeout_ms: int) -> AsyncIterator[None]:
+async def time_limit(timeout_ms: float) -> AsyncIterator[None]:
     """Limit a block to ``timeout_ms``, in two steps.
 
     When this process has not run for a while, its timers expire before it has looked at its

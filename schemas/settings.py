@@ -98,6 +98,24 @@ class Settings(BaseSettings):
         description="Address the API listens on; the default is this machine only.",
     )
     api_port: Port = Field(default=8000, description="Port the API listens on.")
+    api_workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1, description="Processes that serve the API, on one port."
+    )
+    api_keys_required: bool = Field(
+        default=False,
+        description="Whether requests need an API key (`weir api-key`). Must be true for an "
+        "api_host that other machines can reach.",
+    )
+    api_rate_per_s: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=100,
+        description="Most requests a second with one API key, of all workers together; twice as "
+        "many at once after a pause; 0 for no limit.",
+    )
+    api_deadline_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
+        default=50,
+        description="Time for a request, in ms, within which the API leaves out what is slow: "
+        "first batch features, then histories.",
+    )
 
     kafka_bootstrap: Address = Field(
         default_factory=lambda data: f"127.0.0.1:{data['kafka_port']}",

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from features.batch import BATCH_NAMES, BATCH_VIEW
 from features.definitions import DEFINITION_DIGEST, Entity
@@ -21,10 +21,12 @@ from models.model import Model, Scores
 from models.policy import Policy
 from schemas.decision import ModelRef
 from scoring.http.answers.predict import PredictAnswer
+from scoring.http.answers.problem import Problem
 from scoring.http.app import create_app
+from scoring.http.keys.gate import Gate
 from scoring.http.metrics import build_api_metrics
 from scoring.http.parts import ApiParts
-from scoring.http.problems import PROBLEM_TYPE, Problem
+from scoring.http.problems import PROBLEM_TYPE
 from tests.asgi_client import AsgiClient
 from tests.builders import LIMITS, NOW_MS, transaction_object
 from tests.feature_reader_fake import FakeFeatureReader
@@ -63,6 +65,9 @@ class Service:
         self.models = FixedModels(FixedModel())
         self.registry = CollectorRegistry()
         self.now_ms = NOW_MS
+        # Long enough for a busy machine; tests of the deadline say so.
+        self.deadline_ms = 30_000
+        self.gate: Gate | None = None
         self.client = AsgiClient(create_app(self._parts))
 
     @asynccontextmanager
@@ -75,8 +80,11 @@ class Service:
             limits=LIMITS,
             staleness_ms_max=3_600_000,
             metrics=build_api_metrics(self.registry),
-            registry=self.registry,
+            metrics_page=lambda: generate_latest(self.registry),
             now_ms=lambda: self.now_ms,
+            deadline_ms=self.deadline_ms,
+            read_timeout_ms=self.deadline_ms,
+            gate=self.gate,
         )
 
     def predict(self, **changes: Any) -> dict[str, Any]:

@@ -23,8 +23,10 @@ UNREADABLE: Final = "batch_features_unreadable"
 """The stored bytes are damaged, or lack a feature that this code knows."""
 UNAVAILABLE: Final = "batch_features_unavailable"
 """The online store did not answer in time."""
+DROPPED: Final = "batch_features_dropped"
+"""Too little time was left to read them; only in ad-hoc scores."""
 
-REASONS: Final = frozenset({MISSING, STALE, UNREADABLE, UNAVAILABLE})
+REASONS: Final = frozenset({MISSING, STALE, UNREADABLE, UNAVAILABLE, DROPPED})
 """Why batch features have no values; a decision names the reason in ``degraded``."""
 
 

@@ -117,6 +117,10 @@ def predict(
     event_time_ms: Annotated[
         int | None, typer.Option(help="ms since 1970 UTC; now if left out.")
     ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="WEIR_API_KEY", help="For an API that asks for keys."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="The API's whole answer, on one line.")
     ] = False,
@@ -135,7 +139,7 @@ def predict(
     }
     body = {name: value for name, value in given.items() if value is not None}
     address = f"http://{settings.api_host}:{settings.api_port}"
-    answer = _post(address, "/predict", body)
+    answer = _post(address, "/predict", body, api_key=api_key)
     if as_json:
         typer.echo(json.dumps(answer))
     else:
@@ -156,12 +160,15 @@ def _print_prediction(answer: dict[str, Any]) -> None:
             out.print(f"  {label}{escape(text)}", highlight=False)
 
 
-def _post(address: str, path: str, body: dict[str, Any]) -> Any:
+def _post(address: str, path: str, body: dict[str, Any], *, api_key: str | None) -> Any:
     """Ask the API; a refusal becomes an error with the API's own text."""
     request = urllib.request.Request(  # noqa: S310 - http
         address + path,
         data=json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
+        headers={
+            "content-type": "application/json",
+            **({} if api_key is None else {"authorization": f"Bearer {api_key}"}),
+        },
     )
     try:
         with urllib.request.urlopen(request, timeout=_ANSWER_S_MAX) as answer:  # noqa: S310

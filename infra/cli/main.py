@@ -61,6 +61,18 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.decisions:predict",
         "Score a transaction without sending it. Nothing is stored.",
     ),
+    "api-key create": (
+        "infra.cli.api_key:create",
+        "Make an API key and print it, once; only its SHA-256 is kept.",
+    ),
+    "api-key list": (
+        "infra.cli.api_key:list_keys",
+        "List the API keys that are valid, without their secrets.",
+    ),
+    "api-key revoke": (
+        "infra.cli.api_key:revoke",
+        "Make an API key invalid; the API refuses it within a second.",
+    ),
     "label": (
         "infra.cli.label:label",
         "Report that a transaction was fraud, or was not; looks up its merchant and its time.",
@@ -122,6 +134,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 
 GROUPS: Final = {
     "export": "Write the content of the logs to a file.",
+    "api-key": "The keys of the HTTP API.",
     "archive": "The archive of the logs.",
     "dataset": "Data sets from the archive.",
     "models": "The registered models.",

@@ -7,15 +7,18 @@ passes the time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from features.definitions import DEFINITION_DIGEST, Entity
 from features.engine.state import MerchantState, UserState, Values
 from features.on_demand import on_demand_features
+from features.online import batch_values
 from features.online.batch_values import BatchValues, decode_batch_features
 from features.online.layout import decode_values
+from models.heuristic import HEURISTIC
 from models.model import Model
 from models.policy import Policy
 from schemas.decision import Decision, Offset
@@ -23,13 +26,21 @@ from schemas.errors import shown
 from schemas.feature_row import FeatureRow, Origin
 from schemas.fields import EVENT_TIME_MS_MAX
 from schemas.transaction import Transaction
-from scoring.core.decide import decide
+from scoring.core.decide import decide_many
 from scoring.core.ports import EntityPair, StoredFields
 
 DEGRADED_STORE_UNAVAILABLE = "online_store_unavailable"
 """The online store did not answer: the features are those of the event alone."""
 DEGRADED_STATE_UNREADABLE = "online_state_unreadable"
 """The stored state is damaged, or of other feature definitions: it was not used."""
+DEGRADED_HISTORY_DROPPED = "history_dropped"
+"""No time was left to read the histories: the features are those of the event alone."""
+DEGRADED_BATCH_FEATURES_DROPPED = batch_values.DROPPED
+"""Too little time was left to read the batch features, too: they are null."""
+DEGRADED_MODEL_FAILED = "model_failed"
+"""The model raised an error: the heuristic decided."""
+
+log = logging.getLogger(__name__)
 
 # An ad-hoc transaction has no place in a log; no record has a negative offset.
 _NO_ORIGIN = Origin(partition=-1, offset=-1, timestamp_ms=-1)
@@ -74,6 +85,27 @@ class AdHocScore:
     batch_age_ms: int | None
 
 
+class Scoring(NamedTuple):
+    """What all ad-hoc scores of one request have in common."""
+
+    model: Model
+    policy: Policy
+    now_ms: int
+    """The present time, ms since 1970 UTC."""
+    staleness_ms_max: int
+    """Age of a state, ms, above which a reason mentions it."""
+
+
+class Stored(NamedTuple):
+    """What was read for one ad-hoc transaction."""
+
+    pair: EntityPair | None
+    """None if the histories could not be read, or were not."""
+    dropped: tuple[str, ...] = ()
+    """What was left out for lack of time: `DEGRADED_HISTORY_DROPPED`,
+    `DEGRADED_BATCH_FEATURES_DROPPED`."""
+
+
 def decode_state(
     kind: type[State],
     fields: StoredFields,
@@ -114,42 +146,87 @@ def decode_state(
     return DecodedState(state, age_ms, reason)
 
 
-def score_ad_hoc(
-    transaction: Transaction,
-    pair: EntityPair | None,
-    *,
-    model: Model,
-    policy: Policy,
-    now_ms: int,
-    staleness_ms_max: int,
-) -> AdHocScore:
-    """Decide on a transaction as if it had just arrived, without storing anything.
+def score_ad_hoc(transaction: Transaction, stored: Stored, scoring: Scoring) -> AdHocScore:
+    """Decide on one transaction; see `score_many`."""
+    return score_many([prepare(transaction, stored, scoring)], scoring)[0]
 
-    If the online store could not be read, the features are computed as for a new user and a new
+
+class Prepared(NamedTuple):
+    """An ad-hoc transaction with its features, ready to be scored."""
+
+    row: FeatureRow
+    user: DecodedState[UserState]
+    merchant: DecodedState[MerchantState]
+    batch: BatchValues | None
+
+
+def prepare(transaction: Transaction, stored: Stored, scoring: Scoring) -> Prepared:
+    """Compute the features of a transaction as if it had just arrived.
+
+    If the histories were not read, the features are computed as for a new user and a new
     merchant. A model knows such values from its training, whereas it has never seen nulls in
     their place. They are marked approximate, and the decision is ``degraded``.
 
     Args:
-        transaction: to decide on; the features are as of its ``event_time_ms``.
-        pair: the stored states, or None if they could not be read.
-        model: to score with.
-        policy: the thresholds.
-        now_ms: the present time, ms since 1970 UTC.
-        staleness_ms_max: age of a state, ms, above which a reason mentions it.
+        transaction: the features are as of its ``event_time_ms``.
+        stored: what the online store holds.
+        scoring: the time.
     """
-    user, merchant = _decode_both(transaction, pair, now_ms, staleness_ms_max)
-    decision = decide(
-        _row(transaction, user, merchant, now_ms),
+    user, merchant = _decode_both(transaction, stored, scoring)
+    batch = batch_as_of(stored.pair, event_time_ms=transaction.event_time_ms)
+    if DEGRADED_BATCH_FEATURES_DROPPED in stored.dropped:
+        batch = batch_values.unknown(batch_values.DROPPED)
+    return Prepared(_row(transaction, user, merchant, scoring.now_ms), user, merchant, batch)
+
+
+def score_many(prepared: Sequence[Prepared], scoring: Scoring) -> list[AdHocScore]:
+    """Decide on transactions, with one call of the model, without storing anything.
+
+    Each score is the same as if its transaction had been the only one. A model that raises an
+    error is logged, and the heuristic decides instead.
+    """
+    decisions, degraded = _decide(prepared, scoring)
+    return [
+        _completed(decision, of_one, degraded, scoring.now_ms)
+        for decision, of_one in zip(decisions, prepared, strict=True)
+    ]
+
+
+def _decide(
+    prepared: Sequence[Prepared], scoring: Scoring
+) -> tuple[list[Decision], tuple[str, ...]]:
+    try:
+        return _decide_by(scoring.model, prepared, scoring), ()
+    except Exception:
+        # A broken model must not leave a transaction without a decision.
+        log.exception("model %s failed; the heuristic decides", scoring.model.ref)
+        return _decide_by(HEURISTIC, prepared, scoring), (DEGRADED_MODEL_FAILED,)
+
+
+def _decide_by(model: Model, prepared: Sequence[Prepared], scoring: Scoring) -> list[Decision]:
+    unread = batch_values.unknown(batch_values.UNAVAILABLE)
+    batch = [of_one.batch or unread for of_one in prepared]
+    return decide_many(
+        [of_one.row for of_one in prepared],
         model=model,
-        policy=policy,
-        features_offset=_NO_OFFSET,
-        now_ms=now_ms,
-        degraded=_each_once(user.degraded, merchant.degraded),
-        batch=batch_as_of(pair, event_time_ms=transaction.event_time_ms),
+        policy=scoring.policy,
+        features_offsets=[_NO_OFFSET] * len(prepared),
+        now_ms=scoring.now_ms,
+        batch=batch if model.batch_columns else None,
     )
-    reasons = decision.reasons + _each_once(user.reason, merchant.reason)
+
+
+def _completed(
+    decision: Decision, prepared: Prepared, degraded: tuple[str, ...], now_ms: int
+) -> AdHocScore:
+    user, merchant = prepared.user, prepared.merchant
     return AdHocScore(
-        replace(decision, reasons=reasons),
+        replace(
+            decision,
+            # If the model failed, the heuristic's word for "no model" would not be true.
+            degraded=_each_once(user.degraded, merchant.degraded) + (degraded or decision.degraded),
+            reasons=decision.reasons + _each_once(user.reason, merchant.reason),
+        ),
         user.age_ms,
         merchant.age_ms,
         batch_age_ms(decision.batch_as_of_ms, now_ms=now_ms),
@@ -174,10 +251,14 @@ def batch_age_ms(as_of_ms: int | None, *, now_ms: int) -> int | None:
 
 
 def _decode_both(
-    transaction: Transaction, pair: EntityPair | None, now_ms: int, staleness_ms_max: int
+    transaction: Transaction, stored: Stored, scoring: Scoring
 ) -> tuple[DecodedState[UserState], DecodedState[MerchantState]]:
+    pair = stored.pair
     if pair is None:
-        word, reason = DEGRADED_STORE_UNAVAILABLE, "history not available: this event alone counts"
+        word = DEGRADED_STORE_UNAVAILABLE
+        if DEGRADED_HISTORY_DROPPED in stored.dropped:
+            word = DEGRADED_HISTORY_DROPPED
+        reason = "history not available: this event alone counts"
         return (
             DecodedState(UserState(), None, reason, word),
             DecodedState(MerchantState(), None, reason, word),
@@ -186,15 +267,15 @@ def _decode_both(
         UserState,
         pair.user,
         entity_id=transaction.user_id,
-        now_ms=now_ms,
-        staleness_ms_max=staleness_ms_max,
+        now_ms=scoring.now_ms,
+        staleness_ms_max=scoring.staleness_ms_max,
     )
     merchant = decode_state(
         MerchantState,
         pair.merchant,
         entity_id=transaction.merchant_id,
-        now_ms=now_ms,
-        staleness_ms_max=staleness_ms_max,
+        now_ms=scoring.now_ms,
+        staleness_ms_max=scoring.staleness_ms_max,
     )
     return user, merchant
 

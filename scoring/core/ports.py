@@ -17,6 +17,10 @@ StoredFields = Sequence[bytes | None]
 the entity was never seen or has been deleted."""
 
 
+EntityPairIds = tuple[str, str | None]
+"""A user's id, and a merchant's id or None."""
+
+
 class StoredBatch(NamedTuple):
     """The stored batch features of one user, not yet decoded."""
 
@@ -43,11 +47,17 @@ class FeatureReader(Protocol):
     """
 
     async def read_entities(
-        self, *, user_id: str, merchant_id: str | None, with_batch: bool = False
+        self,
+        *,
+        user_id: str,
+        merchant_id: str | None,
+        with_batch: bool = False,
+        timeout_ms: float | None = None,
     ) -> EntityPair:
         """Read a user and, when an id is given, a merchant, in one round trip.
 
-        Blocks: at most ``redis_timeout_ms`` (ms), waiting for a connection included.
+        Blocks: at most ``redis_timeout_ms`` or the given limit (ms), waiting for a connection
+        included, and not at all while the circuit is open after failures.
         On failure: nothing has changed. The next call starts with a clean connection, so a late
         answer to this call is never taken for the answer to another one.
 
@@ -56,10 +66,35 @@ class FeatureReader(Protocol):
             merchant_id: the merchant's id, or None to read the user alone.
             with_batch: whether to read the user's batch features, too; they are read at the same
                 moment as the user's state.
+            timeout_ms: limit of this read, ms; None for ``redis_timeout_ms``.
 
         Returns:
             The stored fields. Those of one entity are of one write; the two entities may be of
             different times. Without a merchant id the merchant's fields are empty.
+
+        Raises:
+            OnlineStoreUnavailableError: no complete answer in time.
+        """
+        ...
+
+    async def read_many(
+        self,
+        ids: Sequence[EntityPairIds],
+        *,
+        with_batch: bool = False,
+        timeout_ms: float | None = None,
+    ) -> list[EntityPair]:
+        """Read many users and merchants in one round trip, each of them once.
+
+        Blocks and fails as `read_entities`: all of them are read, or none.
+
+        Args:
+            ids: a user and a merchant for each transaction; the same ones may come again.
+            with_batch: as for `read_entities`.
+            timeout_ms: limit of this read, ms; None for ``redis_timeout_ms``.
+
+        Returns:
+            One pair for each entry, in their order.
 
         Raises:
             OnlineStoreUnavailableError: no complete answer in time.

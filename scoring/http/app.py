@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -17,6 +18,8 @@ from scoring.http.openapi import DESCRIPTION
 from scoring.http.parts import ApiParts
 from scoring.http.problems import install_problems
 from scoring.http.routes import ROUTERS
+from scoring.http.scoped_route import SECURITY_SCHEMES
+from scoring.http.trace_context import TraceContext
 
 
 def create_app(open_parts: Callable[[], AbstractAsyncContextManager[ApiParts]]) -> FastAPI:
@@ -44,12 +47,34 @@ def create_app(open_parts: Callable[[], AbstractAsyncContextManager[ApiParts]]) 
         # An id may end in a slash; a redirect would ask for a different id.
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
+        # Spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, nowhere without it. Metrics are
+        # Prometheus', and the log is the log.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": True,
+        },
     )
     app.add_middleware(CountRequests)
+    app.add_middleware(TraceContext)
     install_problems(app)
     for router in ROUTERS:
         app.include_router(router)
+    _describe_keys(app)
     return app
+
+
+def _describe_keys(app: FastAPI) -> None:
+    """Add the security scheme to the document: FastAPI adds those of dependencies only."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = describe()
+        document["components"]["securitySchemes"] = SECURITY_SCHEMES
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scoring.metrics import MetricSpec, build_metric
@@ -41,8 +41,22 @@ API_METRICS = {
         "counter",
         "Ad-hoc scores given without something, by what was missing.",
         "online_store_unavailable: look at Redis. no_model: register a champion. "
-        "online_state_unreadable: the velocity job writes other definitions than this code reads.",
+        "online_state_unreadable: the velocity job writes other definitions than this code reads. "
+        "history_dropped, batch_features_dropped: the machine is busy, or clients set short "
+        "deadlines. model_failed: the log has the error; roll back.",
         labels=("missing",),
+    ),
+    "redis_failures": MetricSpec(
+        "api_redis_failures",
+        "counter",
+        "Reads of Redis that failed or timed out.",
+        "Look at Redis; raise redis_timeout_ms if it is only slow.",
+    ),
+    "workers": MetricSpec(
+        "api_workers",
+        "gauge",
+        "Processes that serve the API.",
+        "Below WEIR_API_WORKERS: a worker has ended and starts again; the log says why.",
     ),
 }
 """Field of `ApiMetrics` to the description of its metric."""
@@ -54,6 +68,8 @@ class ApiMetrics(NamedTuple):
     requests: Counter
     request_seconds: Histogram
     degraded: Counter
+    redis_failures: Counter
+    workers: Gauge
 
 
 def build_api_metrics(registry: CollectorRegistry) -> ApiMetrics:

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from scoring.http.problems import PROBLEM_TYPE, Problem
+from scoring.http.answers.problem import Problem
+from scoring.http.problems import PROBLEM_TYPE
 
 DESCRIPTION = """\
 Scores of ad-hoc transactions, features as of now, and first decisions of the stream.

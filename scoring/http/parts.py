@@ -11,15 +11,19 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from models.policy import Policy
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from scoring import wiring
 from scoring.core.ports import FeatureReader, ModelSource
+from scoring.http.keys.gate import Gate
+from scoring.http.keys.key_file import KeyFile, key_file
 from scoring.http.metrics import ApiMetrics, build_api_metrics
+from scoring.http.worker_metrics import WorkerMetrics, is_process
 from scoring.metrics import build_metrics
 from scoring.stores.champion import ChampionWatcher
 from scoring.stores.online_reader import connect_reader
@@ -37,8 +41,11 @@ class ApiParts:
         limits: which transactions this deployment accepts.
         staleness_ms_max: age in ms above which reasons call stored state old.
         metrics: where requests are counted.
-        registry: the metrics that GET /metrics shows, ``metrics`` among them.
+        metrics_page: gives what GET /metrics shows, ``metrics`` among it.
         now_ms: the clock, ms since 1970 UTC.
+        deadline_ms: time for one request, ms.
+        read_timeout_ms: limit of a read of Redis for one request, ms.
+        gate: checks API keys; None if none are required.
     """
 
     reader: FeatureReader
@@ -48,8 +55,11 @@ class ApiParts:
     limits: Limits
     staleness_ms_max: int
     metrics: ApiMetrics
-    registry: CollectorRegistry
+    metrics_page: Callable[[], bytes]
     now_ms: Callable[[], int]
+    deadline_ms: int
+    read_timeout_ms: int
+    gate: Gate | None = None
 
 
 MODEL_WAIT_MS = 2_000
@@ -61,12 +71,15 @@ API starts without a model: the heuristic decides, and /ready says so."""
 async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
     """Build the parts, watch the champion, and close both at the end of the event loop."""
     registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
+    metrics = build_api_metrics(registry)
+    metrics.workers.set(1)
     models = wiring.build_models(settings, metrics=build_metrics(registry))
     reader = connect_reader(
         redis_url=settings.redis_url,
         project=settings.feast_project,
         timeout_ms=settings.redis_timeout_ms,
+        clock_ms=wiring.steady_clock_ms,
+        on_failure=metrics.redis_failures.inc,
     )
     await _start_in_background(models)
     try:
@@ -77,13 +90,37 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
             policy=wiring.build_policy(settings),
             limits=Limits.from_settings(settings),
             staleness_ms_max=settings.staleness_ms_max,
-            metrics=build_api_metrics(registry),
-            registry=registry,
+            metrics=metrics,
+            metrics_page=_metrics_page(settings, registry),
             now_ms=wiring.wall_clock_ms,
+            deadline_ms=settings.api_deadline_ms,
+            read_timeout_ms=settings.redis_timeout_ms,
+            gate=_gate(settings) if settings.api_keys_required else None,
         )
     finally:
         await reader.close()
         await asyncio.to_thread(models.stop)
+
+
+def metrics_directory(settings: Settings) -> Path:
+    """Give the directory in which several workers keep their metrics."""
+    return settings.data_dir / "run" / "api-metrics"
+
+
+def _metrics_page(settings: Settings, registry: CollectorRegistry) -> Callable[[], bytes]:
+    if settings.api_workers > 1:
+        return WorkerMetrics(metrics_directory(settings), is_alive=is_process).page
+    ProcessCollector(registry=registry)
+    return lambda: generate_latest(registry)
+
+
+def _gate(settings: Settings) -> Gate:
+    return Gate(
+        KeyFile(key_file(settings.data_dir), clock_ms=wiring.steady_clock_ms),
+        rate_per_s=settings.api_rate_per_s,
+        workers=settings.api_workers,
+        clock_ms=wiring.steady_clock_ms,
+    )
 
 
 async def _start_in_background(models: ChampionWatcher) -> None:

@@ -1,110 +1,165 @@
 """The Redis adapter of `scoring.core.ports.FeatureReader`: one pipelined round trip a read.
 
-Owns the connection pool. There is no circuit breaker: a request of the API waits for its own read
-only, within the time limit. `features.online.layout` knows keys, fields and decoding. Called by
-the API; the worker reads batch features with `scoring.stores.batch_reader`, and no state.
+Owns the connection pool. `clients.redis_guard` limits the waiting: after some failed reads in a
+row, Redis is not asked for a second. `features.online.layout` knows keys, fields and decoding.
+Called by the API; the worker reads batch features with `scoring.stores.batch_reader`, and no state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from clients.redis_guard import time_limit
+from clients.errors import RedisUnavailableError
+from clients.redis_guard import RedisGuard
 from features.definitions import Entity
 from features.online import layout as online_store
 from scoring.core.errors import OnlineStoreUnavailableError
-from scoring.core.ports import EntityPair, StoredBatch
+from scoring.core.ports import EntityPair, EntityPairIds, StoredBatch, StoredFields
 from scoring.stores.decision_store import decision_key
-
-_T = TypeVar("_T")
 
 # At 300 requests/s and the default limit of 50 ms, a Redis that hangs holds 15 connections.
 CONNECTIONS_MAX = 32
+FAILURES_MAX = 5
+"""How many reads must fail in a row until Redis is not asked for a second."""
 
 
 class RedisFeatureReader:
-    """Reads entities and first decisions from Redis, each within ``timeout_ms``."""
+    """Reads entities and first decisions from Redis, each within the guard's time limit."""
 
-    def __init__(self, client: Redis, *, project: str, timeout_ms: int) -> None:
+    def __init__(self, client: Redis, *, guard: RedisGuard, project: str) -> None:
         """Use an existing client; `connect_reader` makes one with the right limits.
 
         Args:
             client: answers bytes (``decode_responses`` off); closed by `close`.
+            guard: limits every read, waiting for a connection included.
             project: the Feast project whose keys are read.
-            timeout_ms: limit of every read in ms, waiting for a connection included.
         """
         self._client = client
+        self._guard = guard
         self._project = project
-        self._timeout_ms = timeout_ms
 
     async def read_entities(
-        self, *, user_id: str, merchant_id: str | None, with_batch: bool = False
+        self,
+        *,
+        user_id: str,
+        merchant_id: str | None,
+        with_batch: bool = False,
+        timeout_ms: float | None = None,
     ) -> EntityPair:
         """Read everything by one pipeline of at most three commands; see the port."""
-        pipeline = self._client.pipeline(transaction=False)
-        state = online_store.state_fields("user")
-        batch = online_store.batch_fields() if with_batch else ()
-        if with_batch:
-            # Read first, because it is written last: a user without values now had none before.
-            pipeline.get(online_store.complete_key(self._project))
-        self._ask(pipeline, "user", user_id, (*state, *batch))
-        if merchant_id is not None:
-            self._ask(pipeline, "merchant", merchant_id, online_store.state_fields("merchant"))
-        replies = await self._within_limit(pipeline.execute(), f"entities of user {user_id!r:.80}")
-        complete = replies.pop(0) if with_batch else None
-        user, *others = replies
-        return EntityPair(
-            # Both views are in one hash, so one command reads them at the same moment.
-            user=user[: len(state)],
-            merchant=others[0] if others else (),
-            batch=StoredBatch(user[len(state) :], complete) if with_batch else None,
+        pairs = await self._read_pairs(
+            [(user_id, merchant_id)],
+            with_batch=with_batch,
+            timeout_ms=timeout_ms,
+            what=f"the entities of user {user_id!r:.80}",
+        )
+        return pairs[0]
+
+    async def read_many(
+        self,
+        ids: Sequence[EntityPairIds],
+        *,
+        with_batch: bool = False,
+        timeout_ms: float | None = None,
+    ) -> list[EntityPair]:
+        """Read every user and every merchant once, by one pipeline; see the port."""
+        return await self._read_pairs(
+            ids,
+            with_batch=with_batch,
+            timeout_ms=timeout_ms,
+            what=f"the entities of {len(ids)} users",
         )
 
     async def read_decision(self, transaction_id: str) -> bytes | None:
         """Read the first decision by one GET; see the port for the contract."""
-        reply: Awaitable[Any] = self._client.get(decision_key(transaction_id))
-        value: bytes | None = await self._within_limit(reply, f"decision of {transaction_id!r:.80}")
+        value: bytes | None = await self._guarded(
+            lambda: self._client.get(decision_key(transaction_id)),
+            f"the decision of {transaction_id!r:.80}",
+        )
         return value
 
     async def ping(self) -> None:
         """Send PING and await its answer; see the port for the contract."""
-        await self._within_limit(self._client.ping(), "PING")
+        await self._guarded(self._client.ping, "an answer to PING")
 
     async def close(self) -> None:
         """Close the connections of the pool."""
         await self._client.aclose()
 
-    def _ask(self, pipeline: Redis, entity: Entity, value: str, fields: Sequence[bytes]) -> None:
-        key = online_store.entity_key(entity, value, self._project)
-        pipeline.hmget(key, list(fields))
+    async def _read_pairs(
+        self,
+        ids: Sequence[EntityPairIds],
+        *,
+        with_batch: bool,
+        timeout_ms: float | None,
+        what: str,
+    ) -> list[EntityPair]:
+        users = list(dict.fromkeys(user_id for user_id, _ in ids))
+        merchants = list(dict.fromkeys(merchant_id for _, merchant_id in ids if merchant_id))
+        pipeline = self._pipeline(users, merchants, with_batch=with_batch)
+        replies = await self._guarded(pipeline.execute, what, timeout_ms=timeout_ms)
+        complete = replies.pop(0) if with_batch else None
+        of_user = dict(zip(users, replies, strict=False))
+        of_merchant = dict(zip(merchants, replies[len(users) :], strict=True))
+        return [
+            _pair(
+                of_user[user_id],
+                of_merchant[merchant_id] if merchant_id else (),
+                complete,
+                with_batch=with_batch,
+            )
+            for user_id, merchant_id in ids
+        ]
 
-    async def _within_limit(self, reply: Awaitable[_T], what: str) -> _T:
+    def _pipeline(self, users: Sequence[str], merchants: Sequence[str], *, with_batch: bool) -> Any:
+        pipeline = self._client.pipeline(transaction=False)
+        fields = list(online_store.state_fields("user"))
+        if with_batch:
+            # Read first, because it is written last: a user without values now had none before.
+            pipeline.get(online_store.complete_key(self._project))
+            fields += online_store.batch_fields()
+        self._ask(pipeline, "user", users, fields)
+        self._ask(pipeline, "merchant", merchants, list(online_store.state_fields("merchant")))
+        return pipeline
+
+    def _ask(
+        self, pipeline: Redis, entity: Entity, ids: Sequence[str], fields: list[bytes]
+    ) -> None:
+        for entity_id in ids:
+            pipeline.hmget(online_store.entity_key(entity, entity_id, self._project), fields)
+
+    async def _guarded(
+        self, command: Callable[[], Awaitable[Any]], what: str, *, timeout_ms: float | None = None
+    ) -> Any:
         # One limit for everything: waiting for a free connection, connecting and reading. A read
         # that is cut off closes its connection, so its late answer cannot reach another caller.
         try:
-            async with time_limit(self._timeout_ms):
-                return await reply
-        except (RedisError, OSError, TimeoutError) as error:
-            cause = str(error) or type(error).__name__
-            raise OnlineStoreUnavailableError(
-                f"reading {what} from Redis failed within redis_timeout_ms={self._timeout_ms}: "
-                f"{cause:.200}"
-            ) from error
+            return await self._guard.call(command, to=f"give {what}", timeout_ms=timeout_ms)
+        except RedisUnavailableError as error:
+            raise OnlineStoreUnavailableError(str(error)) from error
 
 
-def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFeatureReader:
+def connect_reader(
+    *,
+    redis_url: str,
+    project: str,
+    timeout_ms: int,
+    clock_ms: Callable[[], float],
+    on_failure: Callable[[], None],
+) -> RedisFeatureReader:
     """Make a reader with its own pool. Connects at the first read, so it never fails here.
 
     Args:
         redis_url: ``redis://host:port/db``.
         project: the Feast project whose keys are read.
         timeout_ms: limit of every read in ms.
+        clock_ms: a clock that never goes back, ms.
+        on_failure: called once for each read that failed.
     """
     pool = BlockingConnectionPool.from_url(
         redis_url,
@@ -120,5 +175,17 @@ def connect_reader(*, redis_url: str, project: str, timeout_ms: int) -> RedisFea
         protocol=2,
         driver_info=None,
     )
-    client = Redis.from_pool(pool)
-    return RedisFeatureReader(client, project=project, timeout_ms=timeout_ms)
+    guard = RedisGuard(
+        timeout_ms=timeout_ms, clock_ms=clock_ms, on_failure=on_failure, failures_max=FAILURES_MAX
+    )
+    return RedisFeatureReader(Redis.from_pool(pool), guard=guard, project=project)
+
+
+def _pair(
+    user: StoredFields, merchant: StoredFields, complete: bytes | None, *, with_batch: bool
+) -> EntityPair:
+    if not with_batch:
+        return EntityPair(user, merchant)
+    # Both views are in one hash, so one command reads them at the same moment.
+    states = len(online_store.state_fields("user"))
+    return EntityPair(user[:states], merchant, StoredBatch(user[states:], complete))

@@ -21,6 +21,7 @@ from scoring.core.errors import OnlineStoreUnavailableError
 from scoring.core.ports import EntityPair, FeatureReader
 from scoring.stores.decision_store import decision_key
 from scoring.stores.online_reader import connect_reader
+from scoring.wiring import steady_clock_ms
 from tests.builders import NOW_MS
 from tests.feature_reader_fake import FakeFeatureReader
 from tests.services import Services
@@ -86,7 +87,13 @@ class RedisStore:
 
     def connect(self) -> FeatureReader:
         # The suite asks what comes back, not how fast: a busy machine must not fail it.
-        return connect_reader(redis_url=self.url, project=self.project, timeout_ms=5_000)
+        return connect_reader(
+            redis_url=self.url,
+            project=self.project,
+            timeout_ms=5_000,
+            clock_ms=steady_clock_ms,
+            on_failure=lambda: None,
+        )
 
 
 def run(store: Store, scenario: Scenario[T]) -> T:
@@ -222,6 +229,28 @@ class Suite:
         entities = [online_store.decode_values("user", pair.user) for pair in run(store, scenario)]
         assert [entity and entity.sequence for entity in entities] == list(range(1, 41))
 
+    @pytest.mark.parametrize("with_batch", [True, False])
+    def test_many_are_read_as_each_by_itself(self, store: Store, with_batch: bool) -> None:
+        statistics = {name: b"%d" % at for at, name in enumerate(online_store.batch_fields())}
+        for number in range(1, 4):
+            store.put("user", f"u-{number}", {**fields_of("user", number), **statistics})
+            store.put("merchant", f"m-{number}", fields_of("merchant", number))
+        store.complete(NOW_MS)
+        ids = [("u-1", "m-1"), ("u-2", "m-1"), ("u-1", None), ("nobody", "m-3"), ("u-1", "m-1")]
+
+        async def scenario(reader: FeatureReader) -> tuple[list[EntityPair], list[EntityPair]]:
+            each = [
+                await reader.read_entities(
+                    user_id=user_id, merchant_id=merchant_id, with_batch=with_batch
+                )
+                for user_id, merchant_id in ids
+            ]
+            return await reader.read_many(ids, with_batch=with_batch), each
+
+        together, each = run(store, scenario)
+        assert together == each
+        assert run(store, lambda it: it.read_many([])) == []
+
     def test_a_decision_is_read_byte_for_byte(self, store: Store) -> None:
         transaction_id = f"t-{uuid.uuid4().hex}"
         store.put_decision(transaction_id, b'{"any": "bytes \xff"}')
@@ -234,11 +263,12 @@ class Suite:
     def test_a_store_that_answers_can_be_pinged(self, store: Store) -> None:
         run(store, lambda it: it.ping())
 
-    @pytest.mark.parametrize("asked", ["entities", "decision", "ping"])
+    @pytest.mark.parametrize("asked", ["entities", "many", "decision", "ping"])
     def test_a_store_that_is_down_is_named_so(self, store: Store, asked: str) -> None:
         store.go_down()
         scenarios: dict[str, Scenario[object]] = {
             "entities": lambda it: it.read_entities(user_id="u", merchant_id="m"),
+            "many": lambda it: it.read_many([("u", "m")]),
             "decision": lambda it: it.read_decision("t"),
             "ping": lambda it: it.ping(),
         }

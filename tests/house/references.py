@@ -24,6 +24,7 @@ FOREIGN_WORDS = {
     "TimeoutException": "an exception of Kafka's console consumer",
     "decode_responses": "an option of Redis' client",
     "key_by": "a method of Flink's",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "a variable of OpenTelemetry's",
     "retries_max": "an example of a name in CONTRIBUTING.md",
     "vN": "the folder of a release, N being its number",
 }

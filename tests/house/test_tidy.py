@@ -36,6 +36,7 @@ MAY_ASK_A_CLOCK = {
     "scoring/wiring.py": "builds the real parts of the scorer, its clock among them",
     "training/registry/versions.py": "its log of champions says when each change was",
     "operations/labels/checker.py": "an entry point: when it corrected a label",
+    "infra/cli/api_key.py": "an entry point: when a key was made",
     "training/datasets/materializer.py": "an entry point: the clock says which midnight has passed",
     "streams/velocity/operators.py": "the JVM calls it, so it is an entry point",
 }
@@ -43,6 +44,7 @@ MAY_ASK_A_CLOCK = {
 MAY_CATCH_EVERYTHING = {
     "infra/simulation/live_run.py": "a thread's end: raised again where the thread is waited for",
     "infra/simulation/run_watch.py": "a thread's end: raised again where the thread is waited for",
+    "scoring/core/ad_hoc.py": "a model that fails: logged, and the heuristic decides and says so",
     "scoring/worker/app.py": "the main loop: Faust would acknowledge the event, so it ends",
 }
 # Functions that are long for a reason, as path:name.

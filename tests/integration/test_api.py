@@ -6,11 +6,8 @@ The API reaches Redis through a relay, so a test can cut the connection of this 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,63 +24,15 @@ from features.engine.state import UserState
 from features.online import layout as online_store
 from infra.local.ports import free_ports
 from schemas.output_codec import encode_decision
-from schemas.settings import Settings, environment_of
+from schemas.settings import Settings
 from scoring.http.answers.features import FeaturesAnswer
 from scoring.http.answers.health import ReadyAnswer
 from scoring.http.answers.predict import PredictAnswer
 from scoring.stores.decision_store import decision_key
+from tests.api_process import WITHIN_S, ApiProcess, read_all
 from tests.builders import DECISION
 from tests.relay import Relay, relay_to
 from tests.services import Services, unique_name
-
-REPO = Path(__file__).parents[2]
-WITHIN_S = 60
-"""How long a busy machine may take to start or to stop the process."""
-
-
-class Process:
-    """One running API, with its log."""
-
-    def __init__(self, settings: Settings, log: Path) -> None:
-        self.settings = settings
-        self.log = log
-        self.address = f"http://{settings.api_host}:{settings.api_port}"
-        with log.open("wb") as out:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "scoring.http"],
-                cwd=REPO,
-                env={**os.environ, **environment_of(settings)},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-            )
-
-    def is_live(self) -> bool:
-        assert self.popen.poll() is None, self.log.read_text()
-        try:
-            return httpx.get(f"{self.address}/health").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def is_shutting_down(self) -> bool:
-        return "Shutting down" in self.log.read_text()
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(
-            (self.settings.api_host, self.settings.api_port), timeout=WITHIN_S
-        )
-
-    def send(self, data: bytes) -> bytes:
-        """Send bytes as they are and give all that comes back until the server hangs up."""
-        with self.connect() as connection:
-            connection.sendall(data)
-            return read_all(connection)
-
-
-def read_all(connection: socket.socket) -> bytes:
-    received = b""
-    while part := connection.recv(65_536):
-        received += part
-    return received
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +47,7 @@ def relay(redis_server: Services) -> Iterator[Relay]:
 @pytest.fixture(scope="module")
 def api(
     redis_server: Services, relay: Relay, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Process]:
+) -> Iterator[ApiProcess]:
     port, unused_port = free_ports(2)
     settings = Settings(
         data_dir=tmp_path_factory.mktemp("api"),
@@ -108,8 +57,9 @@ def api(
         feast_project=unique_name("weir"),
         # Long enough for a busy machine, short enough to wait for a Redis that hangs.
         redis_timeout_ms=1_000,
+        api_deadline_ms=10_000,
     )
-    process = Process(settings, settings.data_dir / "api.log")
+    process = ApiProcess(settings, settings.data_dir / "api.log")
     try:
         assert wait_until(process.is_live, timeout_s=WITHIN_S), process.log.read_text()
         yield process
@@ -169,7 +119,9 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def test_a_user_written_by_the_velocity_job_is_scored_over_http(api: Process, redis: Redis) -> None:
+def test_a_user_written_by_the_velocity_job_is_scored_over_http(
+    api: ApiProcess, redis: Redis
+) -> None:
     user_id = unique_name("u")
     newest_ms = now_ms() - 60_000
     state = store_user(redis, api.settings.feast_project, user_id, newest_ms - 1, newest_ms)
@@ -188,7 +140,7 @@ def test_a_user_written_by_the_velocity_job_is_scored_over_http(api: Process, re
     assert answer.feature_age_ms.user >= 60_000
 
 
-def test_features_and_decisions_come_from_redis(api: Process, redis: Redis) -> None:
+def test_features_and_decisions_come_from_redis(api: ApiProcess, redis: Redis) -> None:
     user_id = unique_name("u")
     store_user(redis, api.settings.feast_project, user_id, now_ms() - 60_000)
     response = httpx.get(f"{api.address}/features/{user_id}")
@@ -202,7 +154,7 @@ def test_features_and_decisions_come_from_redis(api: Process, redis: Redis) -> N
 
 @pytest.mark.parametrize("trouble", ["cut", "hang"])
 def test_every_route_answers_while_redis_is_away_and_after(
-    api: Process, relay: Relay, redis: Redis, trouble: str
+    api: ApiProcess, relay: Relay, redis: Redis, trouble: str
 ) -> None:
     user_id = unique_name("u")
     store_user(redis, api.settings.feast_project, user_id, now_ms() - 60_000)
@@ -247,13 +199,13 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n"
     ],
 )
 def test_what_is_not_http_or_not_a_transaction_is_refused(
-    api: Process, sent: bytes, status: bytes
+    api: ApiProcess, sent: bytes, status: bytes
 ) -> None:
     assert api.send(sent).startswith(b"HTTP/1.1 " + status)
     assert api.is_live()
 
 
-def test_a_client_that_hangs_up_in_its_body_does_not_stop_the_service(api: Process) -> None:
+def test_a_client_that_hangs_up_in_its_body_does_not_stop_the_service(api: ApiProcess) -> None:
     for _ in range(5):
         with api.connect() as connection:
             connection.sendall(HEAD + b"Content-Length: 500\r\n\r\n{")
@@ -271,7 +223,7 @@ def test_start_and_stop_wait_only_for_requests_in_progress(
             redis_url=redis_server.redis_url,
             mlflow_port=registry_that_hangs.getsockname()[1],
         )
-        process = Process(settings, tmp_path / "api.log")
+        process = ApiProcess(settings, tmp_path / "api.log")
         try:
             assert wait_until(process.is_live, timeout_s=WITHIN_S), process.log.read_text()
             sent = json.dumps(body(transaction_id=uuid.uuid4().hex)).encode()
@@ -292,8 +244,8 @@ def test_start_and_stop_wait_only_for_requests_in_progress(
     assert "Traceback" not in process.log.read_text()
 
 
-def test_a_port_in_use_is_named(api: Process, tmp_path: Path) -> None:
-    process = Process(api.settings, tmp_path / "api.log")
+def test_a_port_in_use_is_named(api: ApiProcess, tmp_path: Path) -> None:
+    process = ApiProcess(api.settings, tmp_path / "api.log")
     try:
         assert process.popen.wait(WITHIN_S) != 0
     finally:

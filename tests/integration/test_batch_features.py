@@ -36,10 +36,11 @@ from schemas.label import Label
 from schemas.output_codec import decode_decision, decode_feature_row, encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURES, LABELS
-from scoring.core.ad_hoc import score_ad_hoc
+from scoring.core.ad_hoc import Scoring, Stored, score_ad_hoc
 from scoring.metrics import build_metrics
 from scoring.stores.batch_reader import connect_batch_reader
 from scoring.stores.online_reader import connect_reader
+from scoring.wiring import steady_clock_ms
 from scoring.worker.batch import BatchScorer, Channels
 from scoring.worker.feature_log import Record
 from tests.archives import append_values
@@ -201,19 +202,22 @@ def test_the_api_gives_the_same_batch_features_as_the_stream(settings: Settings)
 
     async def asked() -> list[Decision]:
         reader = connect_reader(
-            redis_url=settings.redis_url, project=settings.feast_project, timeout_ms=5_000
+            redis_url=settings.redis_url,
+            project=settings.feast_project,
+            timeout_ms=5_000,
+            clock_ms=steady_clock_ms,
+            on_failure=lambda: None,
         )
         try:
             return [
                 score_ad_hoc(
                     row.transaction,
-                    await reader.read_entities(
-                        user_id=row.transaction.user_id, merchant_id="m-1", with_batch=True
+                    Stored(
+                        await reader.read_entities(
+                            user_id=row.transaction.user_id, merchant_id="m-1", with_batch=True
+                        )
                     ),
-                    model=model(),
-                    policy=POLICY,
-                    now_ms=DAY_START_MS + DAY_MS,
-                    staleness_ms_max=DAY_MS,
+                    Scoring(model(), POLICY, DAY_START_MS + DAY_MS, DAY_MS),
                 ).decision
                 for row in rows
             ]

@@ -16,7 +16,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from scoring.core.errors import OnlineStoreUnavailableError
-from scoring.stores.online_reader import CONNECTIONS_MAX, RedisFeatureReader, connect_reader
+from scoring.stores.online_reader import (
+    CONNECTIONS_MAX,
+    FAILURES_MAX,
+    RedisFeatureReader,
+    connect_reader,
+)
+from scoring.wiring import steady_clock_ms
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -47,7 +53,11 @@ async def reader_of(handler: Handler, *, timeout_ms: int) -> AsyncIterator[Redis
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     reader = connect_reader(
-        redis_url=f"redis://127.0.0.1:{port}/0", project="weir", timeout_ms=timeout_ms
+        redis_url=f"redis://127.0.0.1:{port}/0",
+        project="weir",
+        timeout_ms=timeout_ms,
+        clock_ms=steady_clock_ms,
+        on_failure=lambda: None,
     )
     try:
         yield reader
@@ -132,7 +142,7 @@ def test_no_complete_answer_is_an_outage(handler: Handler, timeout_ms: int, caus
         return str(caught.value)
 
     said = asyncio.run(scenario())
-    assert f"entities of user 'u' from Redis failed within redis_timeout_ms={timeout_ms}" in said
+    assert f"give the entities of user 'u' within redis_timeout_ms={timeout_ms}" in said
     assert cause in said
 
 
@@ -147,6 +157,29 @@ def test_more_reads_than_connections_wait_no_longer_than_one() -> None:
         assert {type(result) for result in results} == {OnlineStoreUnavailableError}
 
     asyncio.run(scenario())
+
+
+def test_after_some_failures_in_a_row_redis_is_not_asked_for_a_while() -> None:
+    asked = 0
+
+    async def count(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await commands(incoming, 2)
+
+    async def scenario() -> list[str]:
+        said = []
+        async with reader_of(count, timeout_ms=LONG_MS) as reader:
+            for _ in range(FAILURES_MAX + 3):
+                with pytest.raises(OnlineStoreUnavailableError) as caught:
+                    await reader.read_entities(user_id="u", merchant_id="m")
+                said.append(str(caught.value))
+        return said
+
+    said = asyncio.run(scenario())
+    assert ["not called" in text for text in said] == [False] * FAILURES_MAX + [True] * 3
+    # Each read that failed had a second try, on a new connection.
+    assert asked == 2 * FAILURES_MAX
 
 
 def test_an_answer_that_comes_too_late_is_not_given_to_the_next_read() -> None:
@@ -169,9 +202,10 @@ def test_an_answer_that_comes_too_late_is_not_given_to_the_next_read() -> None:
                 await reader.read_entities(user_id="u-slow", merchant_id="m")
             is_slow = False
             told_late.set()
-            reader._timeout_ms = LONG_MS
             for _ in range(3):
-                pair = await reader.read_entities(user_id="u-quick", merchant_id="m")
+                pair = await reader.read_entities(
+                    user_id="u-quick", merchant_id="m", timeout_ms=LONG_MS
+                )
                 assert pair.user[0] == b"quick"
 
     asyncio.run(scenario())
@@ -212,7 +246,11 @@ class AnswerAtOnce(socketserver.StreamRequestHandler):
 def test_an_answer_that_came_while_this_process_did_not_run_is_taken() -> None:
     async def scenario(port: int) -> None:
         reader = connect_reader(
-            redis_url=f"redis://127.0.0.1:{port}/0", project="weir", timeout_ms=PAUSE_MS // 2
+            redis_url=f"redis://127.0.0.1:{port}/0",
+            project="weir",
+            timeout_ms=PAUSE_MS // 2,
+            clock_ms=steady_clock_ms,
+            on_failure=lambda: None,
         )
         try:
             reading = asyncio.create_task(reader.read_entities(user_id="u", merchant_id="m"))

@@ -39,15 +39,24 @@ class ReadyAnswer(Answer):
     reasons: list[str] = Field(description="why not; empty when ready")
     redis: RedisReadiness
     model: ModelReadiness
+    worker: int = Field(description="process id of the worker that answers, for itself")
 
     @classmethod
-    def of(cls, *, redis_failure: str | None, model: ModelRef, refused: Mapping[str, str]) -> Self:
+    def of(
+        cls,
+        *,
+        redis_failure: str | None,
+        model: ModelRef,
+        refused: Mapping[str, str],
+        worker: int,
+    ) -> Self:
         """Build the answer.
 
         Args:
             redis_failure: why Redis does not answer; None when it does.
             model: the model that decides now.
             refused: the versions that were refused, each with its reason.
+            worker: the process that answers.
         """
         reasons = [] if redis_failure is None else [redis_failure]
         is_loaded = model.name != HEURISTIC_NAME
@@ -60,13 +69,15 @@ class ReadyAnswer(Answer):
             model=ModelReadiness(
                 loaded=is_loaded, model=ModelAnswer.of(model), refused=dict(refused)
             ),
+            worker=worker,
         )
 
 
 HEALTH_EXAMPLE = HealthAnswer(status="live")
-READY_EXAMPLE = ReadyAnswer.of(redis_failure=None, model=EXAMPLE_MODEL, refused={})
+READY_EXAMPLE = ReadyAnswer.of(redis_failure=None, model=EXAMPLE_MODEL, refused={}, worker=4711)
 NOT_READY_EXAMPLE = ReadyAnswer.of(
     redis_failure=None,
     model=ModelRef(name=HEURISTIC_NAME, version="rules-1", digest="0fb15af7c48e9c47"),
     refused={"3": "GoldenRowsMismatchError: golden row 0 scores 0.2, recorded was 0.4"},
+    worker=4711,
 )

@@ -9,4 +9,11 @@ from __future__ import annotations
 from scoring.http.routes import decisions, features, health, pages, predict
 
 # Not one router that includes these: each level of nesting costs every request a search.
-ROUTERS = (predict.router, features.router, decisions.router, health.router, pages.router)
+ROUTERS = (
+    predict.router,
+    features.router,
+    decisions.router,
+    health.router,
+    health.scoped_router,
+    pages.router,
+)

@@ -10,11 +10,12 @@ from starlette.responses import Response
 from schemas.errors import shown
 from schemas.output_codec import encode_decision
 from scoring.http.answers.decision import EXAMPLE, SCHEMA
+from scoring.http.answers.problem import Problem
 from scoring.http.deps import Parts, TransactionId
 from scoring.http.openapi import refused
-from scoring.http.problems import Problem
+from scoring.http.scoped_route import scoped
 
-router = APIRouter(tags=["Scoring"])
+router = APIRouter(tags=["Scoring"], route_class=scoped("read"))
 
 _DECISION = {
     "description": "the decision, byte for byte as it is on the topic `decisions`",
@@ -42,8 +43,7 @@ def _not_found(transaction_id: str) -> str:
             Problem.of(422, "transaction_id is blank: ' '", "transaction_id"),
             Problem.of(
                 503,
-                "reading decision of 't-1' from Redis failed within redis_timeout_ms=50: "
-                "TimeoutError",
+                "Redis did not give the decision of 't-1' within redis_timeout_ms=50: TimeoutError",
             ),
         ),
     },

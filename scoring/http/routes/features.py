@@ -7,11 +7,12 @@ from starlette.exceptions import HTTPException
 
 from schemas.errors import shown
 from scoring.http.answers.features import EXAMPLE, AsOf, FeaturesAnswer
+from scoring.http.answers.problem import Problem
 from scoring.http.deps import MerchantId, Parts, UserId
 from scoring.http.openapi import answered, refused
-from scoring.http.problems import Problem
+from scoring.http.scoped_route import scoped
 
-router = APIRouter(tags=["Scoring"])
+router = APIRouter(tags=["Scoring"], route_class=scoped("read"))
 
 
 @router.get(
@@ -25,7 +26,7 @@ router = APIRouter(tags=["Scoring"])
             Problem.of(422, "user_id is blank: ' '", "user_id"),
             Problem.of(
                 503,
-                "reading entities of user 'u-1' from Redis failed within redis_timeout_ms=50: "
+                "Redis did not give the entities of user 'u-1' within redis_timeout_ms=50: "
                 "TimeoutError",
             ),
         ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from scoring.core.errors import OnlineStoreUnavailableError
@@ -17,8 +19,11 @@ from scoring.http.answers.health import (
 )
 from scoring.http.deps import Parts
 from scoring.http.openapi import answered
+from scoring.http.scoped_route import scoped
 
 router = APIRouter(tags=["Operations"])
+"""Open to everybody: what watches the process has no key, and the answers tell no data."""
+scoped_router = APIRouter(tags=["Operations"], route_class=scoped("operate"))
 
 _METRICS = {
     "description": "one metric a line, with its help",
@@ -50,23 +55,27 @@ async def health() -> HealthAnswer:
     },
 )
 async def ready(parts: Parts, response: Response) -> ReadyAnswer:
-    """Say whether Redis answers and a model is loaded. Without them answers are degraded."""
+    """Say whether Redis answers and a model is loaded. Without them answers are degraded.
+
+    Of several workers, the one that took this request answers for itself; `worker` says which.
+    """
     answer = ReadyAnswer.of(
         redis_failure=await _redis_failure(parts.reader),
         model=parts.models.current().ref,
         refused=parts.refused_models(),
+        worker=os.getpid(),
     )
     if not answer.ready:
         response.status_code = 503
     return answer
 
 
-@router.get(
+@scoped_router.get(
     "/metrics", summary="Prometheus metrics", response_class=Response, responses={200: _METRICS}
 )
 async def metrics(parts: Parts) -> Response:
-    """Give the metrics of this process in the Prometheus text format."""
-    return Response(generate_latest(parts.registry), media_type=CONTENT_TYPE_LATEST)
+    """Give the metrics of all workers in the Prometheus text format."""
+    return Response(parts.metrics_page(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _redis_failure(reader: FeatureReader) -> str | None:

@@ -20,13 +20,16 @@ DOWN = redis.exceptions.ConnectionError("down")
 class Redis:
     """A guarded Redis that does what a test tells it to, and a clock that a test moves."""
 
-    def __init__(self, *, timeout_ms: int = 60_000) -> None:
+    def __init__(self, *, timeout_ms: int = 60_000, failures_max: int = 1) -> None:
         self.now_ms = 0.0
         self.failures = 0
         self.calls = 0
         self.error: Exception | None = None
         self.guard = RedisGuard(
-            timeout_ms=timeout_ms, clock_ms=lambda: self.now_ms, on_failure=self.count
+            timeout_ms=timeout_ms,
+            clock_ms=lambda: self.now_ms,
+            on_failure=self.count,
+            failures_max=failures_max,
         )
 
     def count(self) -> None:
@@ -85,6 +88,68 @@ def test_a_call_that_works_after_the_second_leaves_the_circuit_closed() -> None:
     guarded.now_ms = CIRCUIT_OPEN_MS
     assert guarded.call() == "OK"
     assert not guarded.guard.is_open
+
+
+def test_only_failures_in_a_row_open_the_circuit() -> None:
+    guarded = Redis(failures_max=3)
+    for errors in ([DOWN, DOWN, None], [DOWN, DOWN]):
+        for guarded.error in errors:
+            if guarded.error is None:
+                guarded.call()
+            else:
+                with pytest.raises(RedisUnavailableError):
+                    guarded.call()
+    assert not guarded.guard.is_open
+    guarded.error = DOWN
+    with pytest.raises(RedisUnavailableError):
+        guarded.call()
+    assert guarded.guard.is_open
+
+
+def test_of_many_callers_one_tries_whether_redis_is_back() -> None:
+    guarded = Redis(failures_max=2)
+    guarded.error = DOWN
+    for _ in range(2):
+        with pytest.raises(RedisUnavailableError):
+            guarded.call()
+    guarded.now_ms = CIRCUIT_OPEN_MS
+    guarded.error = None
+
+    async def scenario() -> list[str | BaseException]:
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def wait() -> str:
+            return await answer
+
+        trial = asyncio.create_task(guarded.guard.call(wait, to="answer"))
+        await asyncio.sleep(0)
+        others = await asyncio.gather(
+            *(guarded.guard.call(guarded.command, to="answer") for _ in range(3)),
+            return_exceptions=True,
+        )
+        answer.set_result("back")
+        return [await trial, *others, await guarded.guard.call(guarded.command, to="answer")]
+
+    first, *others, last = asyncio.run(scenario())
+    assert (first, last) == ("back", "OK")
+    assert {type(other) for other in others} == {RedisUnavailableError}
+
+
+def test_a_call_with_too_little_time_says_nothing_about_redis() -> None:
+    guarded = Redis(timeout_ms=1_000)
+
+    async def hang() -> str:
+        return await asyncio.get_running_loop().create_future()
+
+    def cut_off(timeout_ms: float) -> str:
+        with pytest.raises(RedisUnavailableError) as caught:
+            asyncio.run(guarded.guard.call(hang, to="answer", timeout_ms=timeout_ms))
+        return str(caught.value)
+
+    assert "within 10 ms" in cut_off(10)
+    assert (guarded.failures, guarded.guard.is_open) == (0, False)
+    cut_off(500)
+    assert (guarded.failures, guarded.guard.is_open) == (1, True)
 
 
 def test_a_slow_call_is_cut_off() -> None:

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.batch import BATCH_NAMES
 from features.definitions import DAY_MS, DEFINITION_DIGEST, FEATURE_NAMES
 from features.engine.state import MerchantState, UserState
 from features.on_demand import on_demand_features
 from features.online import feast_values
 from features.online import layout as online_store
 from models.heuristic import HEURISTIC
+from models.model import Model, Scores
 from models.policy import Policy
 from schemas.decision import Decision
 from schemas.fields import EVENT_TIME_MS_MAX
-from scoring.core.ad_hoc import AdHocScore, decode_state, score_ad_hoc
+from scoring.core.ad_hoc import (
+    AdHocScore,
+    Scoring,
+    Stored,
+    decode_state,
+    prepare,
+    score_ad_hoc,
+    score_many,
+)
 from scoring.core.ports import EntityPair
 from tests.api_service import FixedModel, stored
 from tests.builders import NOW_MS, transaction
@@ -36,15 +50,12 @@ def fields(entity: online_store.Entity, state: UserState | MerchantState) -> lis
     return [written.get(name) for name in online_store.state_fields(entity)]
 
 
+def scoring_by(model: Model) -> Scoring:
+    return Scoring(model, POLICY, NOW_MS, DAY_MS)
+
+
 def score(pair: EntityPair | None, **changes: object) -> AdHocScore:
-    return score_ad_hoc(
-        transaction(**changes),
-        pair,
-        model=FixedModel(0.2),
-        policy=POLICY,
-        now_ms=NOW_MS,
-        staleness_ms_max=DAY_MS,
-    )
+    return score_ad_hoc(transaction(**changes), Stored(pair), scoring_by(FixedModel(0.2)))
 
 
 @given(histories, ages_ms, amounts_minor)
@@ -104,14 +115,7 @@ def test_a_reason_that_holds_for_both_entities_is_given_once() -> None:
 
 
 def test_degraded_names_both_the_missing_store_and_the_missing_model() -> None:
-    scored = score_ad_hoc(
-        transaction(),
-        None,
-        model=HEURISTIC,
-        policy=POLICY,
-        now_ms=NOW_MS,
-        staleness_ms_max=DAY_MS,
-    )
+    scored = score_ad_hoc(transaction(), Stored(None), scoring_by(HEURISTIC))
     assert scored.decision.degraded == ("online_store_unavailable", "no_model")
 
 
@@ -165,3 +169,57 @@ def test_an_entity_with_some_of_its_fields_is_damage_and_with_none_is_new() -> N
         assert decoded.age_ms is None
     new = decode_state(UserState, NOTHING, entity_id="u-1", now_ms=NOW_MS, staleness_ms_max=DAY_MS)
     assert (new.degraded, new.reason) == (None, "no history for user 'u-1'")
+
+
+def test_many_are_scored_as_each_by_itself_in_one_call_of_the_model() -> None:
+    calls = []
+
+    class CountingModel(FixedModel):
+        def score(self, rows: Any) -> Scores:
+            calls.append(len(rows))
+            return Scores([row.transaction.amount_minor / 10**6 for row in rows], None)
+
+    scoring = scoring_by(CountingModel())
+    known = EntityPair(user_as_of(NOW_MS - 5_000), NOTHING)
+    broken = EntityPair([b"\xff", b"1", b"", DEFINITION_DIGEST.encode()], NOTHING)
+    asked = [
+        (transaction(transaction_id=f"t-{at}", amount_minor=at * 1_000), Stored(pair))
+        for at, pair in enumerate([known, None, broken, known])
+    ]
+    together = score_many([prepare(*one, scoring) for one in asked], scoring)
+    assert calls == [4]
+    assert together == [score_ad_hoc(*one, scoring) for one in asked]
+    assert [scored.decision.degraded for scored in together] == [
+        (),
+        ("online_store_unavailable",),
+        ("online_state_unreadable",),
+        (),
+    ]
+
+
+@pytest.mark.expects_error_log("model .* failed; the heuristic decides")
+def test_if_the_model_fails_the_heuristic_decides_and_the_decision_says_so() -> None:
+    class BrokenModel(FixedModel):
+        def score(self, rows: Any) -> Scores:
+            raise RuntimeError("out of memory")
+
+    broken = score_ad_hoc(transaction(), Stored(None), scoring_by(BrokenModel())).decision
+    without = score_ad_hoc(transaction(), Stored(None), scoring_by(HEURISTIC)).decision
+    assert broken.degraded == ("online_store_unavailable", "model_failed")
+    assert replace(broken, degraded=()) == replace(without, degraded=())
+
+
+def test_what_was_left_out_for_lack_of_time_is_named() -> None:
+    model = FixedModel()
+    model.batch_columns = BATCH_NAMES
+    pair = EntityPair(user_as_of(NOW_MS - 5_000), NOTHING)
+    for stored_, degraded in (
+        (
+            Stored(None, ("history_dropped", "batch_features_dropped")),
+            ("history_dropped", "batch_features_dropped"),
+        ),
+        (Stored(pair, ("batch_features_dropped",)), ("batch_features_dropped",)),
+    ):
+        decision = score_ad_hoc(transaction(), stored_, scoring_by(model)).decision
+        assert decision.degraded == degraded
+        assert {decision.features[name] for name in BATCH_NAMES} == {None}

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.model import Scores
-from tests.api_service import FixedModel, Service, assert_problem
+from tests.api_service import Service, assert_problem
 from tests.builders import transaction_object
 
 
@@ -42,11 +41,10 @@ def test_an_unknown_route_and_a_wrong_method_are_problems(service: Service) -> N
 def test_a_bug_is_a_500_that_tells_nothing_of_the_inside(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class BrokenModel(FixedModel):
-        def score(self, rows: Any) -> Scores:
-            raise ZeroDivisionError("secret inside")
+    async def read_many(*arguments: Any, **named: Any) -> Any:
+        raise ZeroDivisionError("secret inside")
 
-    service.models.model = BrokenModel()
+    service.reader.read_many = read_many  # type: ignore[method-assign]
     response = service.client.post("/predict", json=transaction_object())
     problem = assert_problem(response, 500)
     assert "secret" not in str(problem)

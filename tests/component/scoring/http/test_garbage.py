@@ -18,10 +18,11 @@ from features.definitions import Entity
 from features.online.layout import state_fields
 from models.heuristic import HEURISTIC
 from scoring.http.answers import Answer
+from scoring.http.answers.batch import BatchPredictAnswer
 from scoring.http.answers.features import FeaturesAnswer
 from scoring.http.answers.health import HealthAnswer, ReadyAnswer
 from scoring.http.answers.predict import PredictAnswer
-from scoring.http.problems import Problem
+from scoring.http.answers.problem import Problem
 from tests.api_service import FixedModel, Service, percent_encoded
 from tests.builders import NOW_MS, transaction_object
 
@@ -99,6 +100,20 @@ def test_any_body_gets_a_score_or_a_reason(service: Service, sent: list[bytes]) 
         for body in sent:
             response = client.post("/predict", content=body)
             assert_documented("/predict", response, statuses={200, 422})
+
+
+@relaxed
+@given(worlds(), st.lists(near_transactions | values, max_size=5))
+def test_any_batch_gets_for_each_entry_a_score_or_a_reason(
+    service: Service, sent: list[Any]
+) -> None:
+    with service.client as client:
+        body = json.dumps({"transactions": sent}).encode()
+        response = client.post("/predict/batch", content=body)
+        assert response.status_code in {200, 422}
+        if response.status_code == 200:
+            answer = BatchPredictAnswer.model_validate_json(response.content)
+            assert len(answer.answers) == len(sent)
 
 
 @relaxed

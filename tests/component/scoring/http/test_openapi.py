@@ -12,18 +12,21 @@ import pytest
 from models.heuristic import HEURISTIC
 from schemas.decision import Decision
 from schemas.output_codec import encode_decision
-from scoring.http.predict_request import BODY_BYTES_MAX
-from scoring.http.problems import PROBLEM_TYPE, TITLES
+from scoring.http.answers.problem import TITLES
+from scoring.http.predict_request import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX
+from scoring.http.problems import PROBLEM_TYPE
 from tests.api_service import Service
 from tests.builders import DECISION, NOW_MS, transaction_object
 
+SCOPED = {"401", "403", "429"}
 ROUTES = {
-    ("post", "/predict"): {"200", "408", "413", "422"},
-    ("get", "/features/{user_id}"): {"200", "404", "422", "503"},
-    ("get", "/decisions/{transaction_id}"): {"200", "404", "422", "503"},
+    ("post", "/predict"): {"200", "408", "413", "422"} | SCOPED,
+    ("post", "/predict/batch"): {"200", "408", "413", "422"} | SCOPED,
+    ("get", "/features/{user_id}"): {"200", "404", "422", "503"} | SCOPED,
+    ("get", "/decisions/{transaction_id}"): {"200", "404", "422", "503"} | SCOPED,
     ("get", "/health"): {"200"},
     ("get", "/ready"): {"200", "503"},
-    ("get", "/metrics"): {"200"},
+    ("get", "/metrics"): {"200"} | SCOPED,
 }
 
 
@@ -103,16 +106,39 @@ def test_the_example_of_a_problem_is_what_the_service_answers(
 
 
 @pytest.mark.parametrize(
-    "body",
-    [b" " * (BODY_BYTES_MAX + 1), json.dumps(transaction_object(amount_minor=-1)).encode()],
-    ids=["too large", "invalid"],
+    ("path", "body"),
+    [
+        ("/predict", b" " * (BODY_BYTES_MAX + 1)),
+        ("/predict", json.dumps(transaction_object(amount_minor=-1)).encode()),
+        ("/predict/batch", b" " * (BATCH_BODY_BYTES_MAX + 1)),
+        ("/predict/batch", b'{"transactions": []}'),
+    ],
+    ids=["too large", "invalid", "batch too large", "batch empty"],
 )
 def test_the_example_of_a_refused_body_is_what_the_service_answers(
-    service: Service, document: dict[str, Any], body: bytes
+    service: Service, document: dict[str, Any], path: str, body: bytes
 ) -> None:
-    response = service.client.post("/predict", content=body)
-    described = media(document, ("post", "/predict"), str(response.status_code))
+    response = service.client.post(path, content=body)
+    described = media(document, ("post", path), str(response.status_code))
     assert response.json() == described["example"]
+
+
+def test_routes_with_a_scope_say_so_and_the_scheme_is_described(document: dict[str, Any]) -> None:
+    scopes = {
+        path: operation.get("security")
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+    }
+    assert scopes == {
+        "/predict": [{"apiKey": ["predict"]}],
+        "/predict/batch": [{"apiKey": ["predict"]}],
+        "/features/{user_id}": [{"apiKey": ["read"]}],
+        "/decisions/{transaction_id}": [{"apiKey": ["read"]}],
+        "/metrics": [{"apiKey": ["operate"]}],
+        "/health": None,
+        "/ready": None,
+    }
+    assert document["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
 
 
 def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> None:
@@ -126,12 +152,17 @@ def test_every_parameter_and_field_is_described(document: dict[str, Any]) -> Non
         assert described["description"], name
 
 
-def test_every_example_of_a_body_is_scored(service: Service, document: dict[str, Any]) -> None:
-    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_every_example_of_a_body_is_scored(
+    service: Service, document: dict[str, Any], path: str
+) -> None:
+    body = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     assert body["examples"]
     for example in body["examples"].values():
         check(document, body["schema"], example["value"])
-        assert service.client.post("/predict", json=example["value"]).status_code == 200
+        response = service.client.post(path, json=example["value"])
+        assert response.status_code == 200
+        check(document, media(document, ("post", path), "200")["schema"], response.json())
 
 
 def test_the_example_of_a_decision_has_every_field(document: dict[str, Any]) -> None:

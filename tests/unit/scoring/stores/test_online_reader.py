@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from redis import exceptions
 
+from clients.redis_guard import RedisGuard
 from scoring.core.errors import OnlineStoreUnavailableError
 from scoring.stores.online_reader import RedisFeatureReader
 
 CLIENT_ERRORS = [
     kind
     for _, kind in inspect.getmembers(exceptions, inspect.isclass)
-    if issubclass(kind, exceptions.RedisError)
+    # Arguments that the client itself refuses are a bug of ours.
+    if issubclass(kind, exceptions.RedisError) and kind is not exceptions.DataError
 ]
 SYSTEM_ERRORS = [OSError, ConnectionResetError, ConnectionRefusedError, TimeoutError]
 
@@ -45,7 +47,8 @@ class FailingClient:
 
 def reader_that_meets(error: Exception) -> RedisFeatureReader:
     client: Any = FailingClient(error)
-    return RedisFeatureReader(client, project="weir", timeout_ms=60_000)
+    guard = RedisGuard(timeout_ms=60_000, clock_ms=lambda: 0.0, on_failure=lambda: None)
+    return RedisFeatureReader(client, guard=guard, project="weir")
 
 
 def made(kind: type[Exception]) -> Exception:
@@ -72,8 +75,9 @@ def test_the_client_has_errors_to_try() -> None:
 
 
 def test_a_bug_is_not_taken_for_an_outage() -> None:
-    with pytest.raises(ZeroDivisionError):
-        asyncio.run(reader_that_meets(ZeroDivisionError()).ping())
+    for bug in (ZeroDivisionError(), exceptions.DataError("not bytes")):
+        with pytest.raises(type(bug)):
+            asyncio.run(reader_that_meets(bug).ping())
 
 
 def test_a_long_answer_of_the_client_is_cut() -> None:
