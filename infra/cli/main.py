@@ -137,6 +137,7 @@ GROUPS: Final = {
     "api-key": "The keys of the HTTP API.",
     "archive": "The archive of the logs.",
     "dataset": "Data sets from the archive.",
+    "online": "The states in Redis.",
     "models": "The registered models.",
 }
 
@@ -163,4 +164,3 @@ app = _put_together()
 
 if __name__ == "__main__":
     app()
-    "online": "The states in Redis.",

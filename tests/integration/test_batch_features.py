@@ -66,9 +66,9 @@ DAY = 6
 """Number of the day whose transactions are scored, from 0; so many days are before it."""
 DAY_START_MS = START_MS + DAY * DAY_MS
 DAYS = 15
+MATERIALISED_S_MAX = 120.0
 PER_DAY = 6
 HOUR_MS = 3_600_000
-MATERIALISED_S_MAX = 120.0
 POLICY = Policy(review_threshold=0.5, block_threshold=0.9)
 
 
@@ -329,11 +329,6 @@ def test_what_is_due_is_put_online_once_and_again_when_redis_has_lost_it(own: Se
     assert completed_ms(own) == START_MS + (DAYS - 1) * DAY_MS
 
 
-def test_a_first_day_is_complete_without_a_user_in_any_snapshot(
-    own: Settings, tmp_path: Path
-) -> None:
-    young = own.model_copy(update={"archive_url": str(tmp_path / "archive"), "data_dir": tmp_path})
-    append_values(young.archive_url, FEATURES, ROWS[:3])
 def test_the_running_materializer_notices_that_redis_was_emptied(own: Settings) -> None:
     program = subprocess.Popen(
         [sys.executable, "-m", "training.datasets.materializer"],
@@ -360,6 +355,11 @@ def test_the_running_materializer_notices_that_redis_was_emptied(own: Settings) 
         assert program.wait(30) == 0
 
 
+def test_a_first_day_is_complete_without_a_user_in_any_snapshot(
+    own: Settings, tmp_path: Path
+) -> None:
+    young = own.model_copy(update={"archive_url": str(tmp_path / "archive"), "data_dir": tmp_path})
+    append_values(young.archive_url, FEATURES, ROWS[:3])
     append_values(young.archive_url, LABELS, [])
     assert materialize_what_is_due(young, now_ms=START_MS + DAY_MS - 1)
     assert completed_ms(young) == START_MS

@@ -225,11 +225,11 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         }
 
         @Override
+        public void close() throws Exception {
             if (rewrite != null) {
                 rewrite.close();
                 rewrite = null;
             }
-        public void close() throws Exception {
             if (stage != null) {
                 stage.close();
                 stage = null;
