@@ -66,7 +66,7 @@ class JournaledStage:
     def run(self, elements: Iterable[bytes]) -> list[tuple[str, bytes]]:
         """Process a batch; gives what is emitted, with its keys."""
         answer = self._stage.process(engine_frames.encode_batch(elements))
-        if answer.startswith(engine_frames.JOURNALS_NEEDED):
+        while answer.startswith(engine_frames.JOURNALS_NEEDED):
             missing = engine_frames.decode_missing(answer[1:])
             journals = engine_frames.encode_journals(self.journals.get(of, []) for of in missing)
             answer = self._stage.resume(journals)

@@ -19,10 +19,10 @@ from models.encoding.vector import CATEGORY_COLUMNS, STREAM_COLUMNS, VectorSpec
 from operations.parity.recomputation.audit import (
     FeatureLogAudit,
     LoggedTransactions,
-    fingerprint,
 )
 from operations.parity.recomputation.merchant_folds import LoggedLabel
 from operations.parity.recomputation.recomputed import Recomputed
+from operations.parity.recomputation.transaction_contents import fingerprint
 from operations.parity.report import FeatureLogReport, SurfaceReport
 from operations.parity.surfaces.decisions import DecisionComparison
 from operations.parity.surfaces.online import OnlineComparison

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 
 use crate::hashing::SharedHashing;
 use hashlink::LinkedHashMap;
@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::error::{EngineError, Result};
 use crate::limits::Limits;
-use crate::state_bytes::{check_equal_lengths, pack_ints, pack_texts, StateReader};
+use crate::state_bytes::{check_equal_lengths, pack_ints, pack_numbered, pack_texts, StateReader};
 use crate::windows::NEVER_MS;
 
 /// Value to last visit, the oldest visit first.
@@ -53,15 +53,15 @@ impl DistinctValues {
         }
     }
 
-    /// Adds a visit that is not older than any before, and counts each window as of it.
+    /// Adds a visit that is not older than any before, and counts each window as of it. `shared`: the
+    /// value, as [`DistinctValues::known`] gives it.
     pub fn add(
         &mut self,
         windows_ms: &[i64],
         limits: &Limits,
         time_ms: i64,
-        value: &str,
+        shared: Arc<str>,
     ) -> DistinctReading {
-        let shared = self.known(windows_ms, value);
         let mut reading = DistinctReading::default();
         for (position, &window_ms) in windows_ms.iter().enumerate() {
             let last_visits = &mut self.last_visits[position];
@@ -91,10 +91,9 @@ impl DistinctValues {
         windows_ms: &[i64],
         limits: &Limits,
         time_ms: i64,
-        value: &str,
+        shared: Arc<str>,
         newest_ms: i64,
     ) {
-        let shared = self.known(windows_ms, value);
         for (position, &window_ms) in windows_ms.iter().enumerate() {
             if time_ms > newest_ms - window_ms {
                 insert_late(&mut self.last_visits[position], &shared, time_ms);
@@ -194,22 +193,8 @@ impl DistinctValues {
         let horizon_ms = self.log_horizon_ms(windows_ms, newest_ms);
         let lost_until_ms = self.lost_until_ms.max(tiled_until_ms);
         let visited = self.visits_after(lost_until_ms.max(horizon_ms));
-        let mut numbers: AHashMap<&str, i128> = AHashMap::new();
-        for value in self.last_visits[longest(windows_ms)].keys() {
-            numbers.insert(value, numbers.len() as i128);
-        }
-        let mut others: Vec<&str> = Vec::new();
-        let mut numbered: Vec<i128> = Vec::with_capacity(visited.len());
-        for (_, value) in visited {
-            let value: &str = value;
-            let next = numbers.len() as i128;
-            numbered.push(*numbers.entry(value).or_insert_with(|| {
-                others.push(value);
-                next
-            }));
-        }
-        pack_texts(out, others.iter().copied())?;
-        pack_ints(out, numbered.iter().copied())?;
+        let visited = visited.iter().map(|(_, value)| &**value);
+        pack_numbered(out, self.known_values(windows_ms), visited)?;
         pack_limit(out, lost_until_ms, newest_ms, horizon_ms)
     }
 
@@ -266,27 +251,15 @@ impl DistinctValues {
         let Some(times_ms) = times_ms else {
             return Ok(());
         };
-        let known = self.last_visits[longest(windows_ms)].keys().cloned();
-        let values: Vec<Arc<str>> = known
-            .chain(reader.texts()?.into_iter().map(Arc::from))
-            .collect();
-        let numbers = reader.narrow_ints()?;
-        let unfit = || {
-            EngineError::StateBytes(format!(
-                "sections of a state do not fit together: {} visits of {} values, {} events",
-                numbers.len(),
-                values.len(),
+        let visited = reader.numbered(self.known_texts(windows_ms))?;
+        let Some(first) = times_ms.len().checked_sub(visited.len()) else {
+            return Err(EngineError::StateBytes(format!(
+                "sections of a state do not fit together: {} visits, {} events",
+                visited.len(),
                 times_ms.len()
-            ))
+            )));
         };
-        let first = times_ms
-            .len()
-            .checked_sub(numbers.len())
-            .ok_or_else(unfit)?;
-        for (&time_ms, &number) in times_ms[first..].iter().zip(&numbers) {
-            let value = values.get(number as usize).ok_or_else(unfit)?;
-            self.visits.push((time_ms, value.clone()));
-        }
+        self.visits = times_ms[first..].iter().copied().zip(visited).collect();
         self.lost_until_ms = unpack_limit(reader, newest_ms)?;
         Ok(())
     }
@@ -383,8 +356,23 @@ impl DistinctValues {
         self.visits.drain(..end);
     }
 
+    /// The values that are written first, in order; what is written after them may refer to them.
+    pub fn known_values(&self, windows_ms: &[i64]) -> impl Iterator<Item = &str> {
+        self.last_visits[longest(windows_ms)]
+            .keys()
+            .map(|value| &**value)
+    }
+
+    /// The same values as they are kept.
+    pub fn known_texts(&self, windows_ms: &[i64]) -> Vec<Arc<str>> {
+        self.last_visits[longest(windows_ms)]
+            .keys()
+            .cloned()
+            .collect()
+    }
+
     /// The text of a value as it is kept already, so that each is in memory once.
-    fn known(&self, windows_ms: &[i64], value: &str) -> Arc<str> {
+    pub fn known(&self, windows_ms: &[i64], value: &str) -> Arc<str> {
         match self.last_visits[longest(windows_ms)].get_key_value(value) {
             Some((known, _)) => known.clone(),
             None => Arc::from(value),

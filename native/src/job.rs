@@ -1,18 +1,24 @@
 //! What one operator of the job does with a batch: decode, fold, hand on.
 //!
 //! ```text
-//! begin(frames) --> left to Python: supply or refuse --> missing journals: restore --> finish
+//! begin(frames) --> left to Python: supply or refuse --> missing journals: restore -+-> finish
+//!                                                              ^--- still missing? --+
 //! ```
 //!
 //! Records are folded in the order in which they came, whichever side decoded them. An operator
 //! owns some of the plan's entities, in their order: all of them where one task has all keys, else
 //! one, or none where records are only decoded and routed. Nothing of a batch is folded before all
 //! that it needs is there, so a failure leaves the states as they were.
+//!
+//! A repeat goes on with the content of its first delivery, which the state of the entity with
+//! identity remembers. So it may meet other keys than it says itself, which are known only once that
+//! state is there: their journals are asked for in a second round.
 
 use std::ops::Range;
 
 use ahash::AHashSet;
 
+use crate::content;
 use crate::error::{EngineError, Result};
 use crate::frame::{Record, MAGIC};
 use crate::item::{EventItem, Item};
@@ -47,6 +53,13 @@ pub struct MissingJournal {
     pub key: Box<str>,
 }
 
+/// Journals that are missing, each once.
+#[derive(Default)]
+struct Missing<'a> {
+    seen: AHashSet<(usize, &'a str)>,
+    journals: Vec<MissingJournal>,
+}
+
 /// A change of a key's journal, to be made durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JournalChange {
@@ -76,7 +89,9 @@ pub struct Job {
     entities: Range<usize>,
     states: Vec<LiveStates>,
     batch: Vec<Slot>,
+    asked: Vec<MissingJournal>,
     scratch: Scratch,
+    rest: String,
 }
 
 impl Job {
@@ -94,14 +109,15 @@ impl Job {
                 plan.entities.len()
             )));
         }
-        let (batch, scratch) = (Vec::new(), Scratch::default());
         Ok(Job {
             plan,
             wire,
             entities,
             states,
-            batch,
-            scratch,
+            batch: Vec::new(),
+            asked: Vec::new(),
+            scratch: Scratch::default(),
+            rest: String::new(),
         })
     }
 
@@ -149,6 +165,7 @@ impl Job {
         now_ms: i64,
     ) -> Result<Vec<usize>> {
         self.batch.clear();
+        self.asked.clear();
         let mut left = Vec::new();
         for (position, element) in elements.enumerate() {
             let slot = match element.first() {
@@ -196,35 +213,80 @@ impl Job {
         Ok(())
     }
 
-    /// The journals that have to be read before the batch can be folded, each once.
-    pub fn missing(&self) -> Vec<MissingJournal> {
-        let mut seen: AHashSet<(usize, &str)> = AHashSet::new();
-        let mut missing = Vec::new();
-        let mut need = |entity: usize, key| {
-            let states = &self.states[entity - self.entities.start];
-            if !states.has(key) && seen.insert((entity, key)) {
-                missing.push(MissingJournal {
-                    entity,
-                    key: key.into(),
-                });
-            }
-        };
+    /// The journals that have to be read before the batch can be folded, each once. Once they are
+    /// restored there may be others, but not a third time.
+    pub fn missing(&mut self) -> &[MissingJournal] {
+        self.asked = self.find_missing();
+        &self.asked
+    }
+
+    /// What [`Job::missing`] gave last, once.
+    pub fn take_asked(&mut self) -> Vec<MissingJournal> {
+        std::mem::take(&mut self.asked)
+    }
+
+    fn find_missing(&self) -> Vec<MissingJournal> {
+        let wire = &self.wire.event;
+        let mut missing = Missing::default();
         for slot in &self.batch {
             match slot {
                 Slot::Ready(Item::Event(event)) => {
                     for entity in self.entities.clone() {
-                        need(entity, event.fields[self.wire.event.keys_at[entity]].text());
+                        let key = event.fields[wire.keys_at[entity]].text();
+                        let live = self.look(entity, key, &mut missing);
+                        self.find_missing_of_first(entity, live, event, &mut missing);
                     }
                 }
                 Slot::Ready(Item::Label(label))
                     if self.entities.contains(&self.wire.label.entity) =>
                 {
-                    need(self.wire.label.entity, label[self.wire.label.key_at].text());
+                    let key = label[self.wire.label.key_at].text();
+                    self.look(self.wire.label.entity, key, &mut missing);
                 }
                 _ => {}
             }
         }
-        missing
+        missing.journals
+    }
+
+    /// A repeat meets the later entities with the keys that its first delivery had.
+    fn find_missing_of_first<'a>(
+        &'a self,
+        entity: usize,
+        live: Option<&'a Live>,
+        event: &EventItem,
+        missing: &mut Missing<'a>,
+    ) {
+        let later = entity + 1..self.entities.end;
+        if !self.plan.entities[entity].has_identity || later.is_empty() {
+            return;
+        }
+        let wire = &self.wire.event;
+        let id = event.fields[wire.id_at].text();
+        let Some(first) = live.and_then(|live| live.state.first(id)) else {
+            return;
+        };
+        for later in later {
+            if let Some(key) = content::text(wire, entity, &first, wire.keys_at[later]) {
+                self.look(later, key, missing);
+            }
+        }
+    }
+
+    fn look<'a>(
+        &'a self,
+        entity: usize,
+        key: &'a str,
+        missing: &mut Missing<'a>,
+    ) -> Option<&'a Live> {
+        let live = self.states[entity - self.entities.start].look(key);
+        if live.is_none() && missing.seen.insert((entity, key)) {
+            missing.journals.push(MissingJournal {
+                entity,
+                key: key.into(),
+            });
+        }
+        live
     }
 
     /// Takes a key's journal: entries in order, each behind its length; empty for a new key.
@@ -261,20 +323,35 @@ impl Job {
         for entity in self.entities.clone() {
             let definition = &self.plan.entities[entity];
             let states = &mut self.states[entity - self.entities.start];
+            let live = match states.get(event.fields[wire.keys_at[entity]].text()) {
+                Some(live) => live,
+                None => return Err(never_restored(event.fields[wire.keys_at[entity]].text())),
+            };
+            if !event.is_repeat {
+                if let Some(first) = live.state.first(event.fields[wire.id_at].text()) {
+                    content::replace(&mut event.fields, wire, entity, &first);
+                    event.is_repeat = true;
+                }
+            }
             let key = event.fields[wire.keys_at[entity]].text();
-            let Some(live) = states.get(key) else {
-                return Err(never_restored(key));
-            };
-            let folded = Event {
-                id: event.fields[wire.id_at].text(),
-                time_ms: event.fields[wire.time_at].integer(),
-                value: event.fields[wire.value_at].integer(),
-                distinct: wire.distinct_at[entity].map_or("", |at| event.fields[at].text()),
-            };
-            let values = live
-                .state
-                .fold(definition, &self.plan.limits, folded, event.is_repeat)?;
-            if !values.is_repeat {
+            let time_ms = event.fields[wire.time_at].integer();
+            let values = if event.is_repeat {
+                live.state
+                    .read_repeat(definition, &self.plan.limits, time_ms)?
+            } else {
+                if definition.has_identity {
+                    content::write_rest(&mut self.rest, wire, entity, &event.fields);
+                } else {
+                    self.rest.clear();
+                }
+                let folded = Event {
+                    id: event.fields[wire.id_at].text(),
+                    time_ms,
+                    value: event.fields[wire.value_at].integer(),
+                    distinct: wire.distinct_at[entity].map_or("", |at| event.fields[at].text()),
+                    rest: &self.rest,
+                };
+                let values = live.state.count(definition, &self.plan.limits, folded)?;
                 let change = live.record(definition, &self.plan, event_entry(&folded))?;
                 states.mark(key);
                 outcome.changes.push(JournalChange {
@@ -282,8 +359,8 @@ impl Job {
                     key: key.into(),
                     change,
                 });
-            }
-            event.is_repeat |= values.is_repeat;
+                values
+            };
             event.values.push(values);
         }
         if self.entities.end < self.plan.entities.len() {

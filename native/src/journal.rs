@@ -10,7 +10,10 @@ use crate::state::{Event, Label, State};
 
 /// What an entry that is a whole state begins with.
 pub const SNAPSHOT: u8 = b'S';
-const EVENT: u8 = b'E';
+/// An event; `E`, which earlier versions wrote, lacks its rest.
+const EVENT: u8 = b'F';
+/// Its kind, time and value, and the lengths of its id and its distinct value.
+const EVENT_HEAD_BYTES: usize = 1 + 8 + 8 + 2 + 2;
 const LABEL: u8 = b'L';
 /// Below this many bytes of entries a journal is never compacted.
 const JOURNAL_BYTES_MIN: usize = 4_096;
@@ -88,13 +91,18 @@ impl Live {
 
 /// The entry of an event.
 pub fn event_entry(event: &Event<'_>) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(21 + event.id.len() + event.distinct.len());
+    let texts_bytes = event.id.len() + event.distinct.len() + event.rest.len();
+    let mut entry = Vec::with_capacity(EVENT_HEAD_BYTES + texts_bytes);
     entry.push(EVENT);
     entry.extend_from_slice(&event.time_ms.to_be_bytes());
     entry.extend_from_slice(&event.value.to_be_bytes());
-    entry.extend_from_slice(&(event.id.len() as u32).to_be_bytes());
-    entry.extend_from_slice(event.id.as_bytes());
-    entry.extend_from_slice(event.distinct.as_bytes());
+    for text in [event.id, event.distinct] {
+        // The wire refuses fields that can be longer.
+        entry.extend_from_slice(&(text.len() as u16).to_be_bytes());
+    }
+    for text in [event.id, event.distinct, event.rest] {
+        entry.extend_from_slice(text.as_bytes());
+    }
     entry
 }
 
@@ -113,13 +121,15 @@ fn replay(entity: &Entity, plan: &Plan, state: &mut State, entry: &[u8]) -> Resu
     let limits = &plan.limits;
     match entry.first() {
         Some(&EVENT) => {
-            let id_length = u32::from_be_bytes(array(entry, 17)?) as usize;
-            let id_end = 21usize.saturating_add(id_length);
+            let length = |at| array(entry, at).map(u16::from_be_bytes);
+            let id_end = EVENT_HEAD_BYTES + length(17)? as usize;
+            let distinct_end = id_end + length(19)? as usize;
             let event = Event {
-                id: text(entry, 21, id_end)?,
+                id: text(entry, EVENT_HEAD_BYTES, id_end)?,
                 time_ms: i64::from_be_bytes(array(entry, 1)?),
                 value: i64::from_be_bytes(array(entry, 9)?),
-                distinct: text(entry, id_end, entry.len())?,
+                distinct: text(entry, id_end, distinct_end)?,
+                rest: text(entry, distinct_end, entry.len())?,
             };
             state.fold(entity, limits, event, false).map(|_| ())
         }

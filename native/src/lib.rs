@@ -2,6 +2,7 @@
 //!
 //! The definitions reach it as data ([`plan`]). Python calls it through [`python`].
 
+pub mod content;
 pub mod distinct;
 pub mod error;
 pub mod frame;

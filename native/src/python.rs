@@ -140,6 +140,7 @@ impl PyState {
             time_ms,
             value,
             distinct,
+            rest: "",
         };
         let entity = &plan.entities[self.entity];
         let values = self.state.fold(entity, &plan.limits, event, is_repeat)?;
@@ -161,6 +162,7 @@ impl PyState {
             time_ms,
             value,
             distinct,
+            rest: "",
         };
         let values = self
             .state
@@ -324,13 +326,15 @@ impl PyJob {
     }
 
     /// The journals that have to be read before `finish`: a count as u32, then for each the entity
-    /// as u8, and the key behind its length as u16; all big-endian. Empty if there is none.
+    /// as u8, and the key behind its length as u16; all big-endian. Empty if there is none. To be
+    /// asked again after `restore`.
     fn missing<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let missing = self.lock().missing();
+        let mut job = self.lock();
+        let missing = job.missing();
         let mut bytes = Vec::new();
         if !missing.is_empty() {
             bytes.extend_from_slice(&(missing.len() as u32).to_be_bytes());
-            for journal in &missing {
+            for journal in missing {
                 bytes.push(journal.entity as u8);
                 write_key(&mut bytes, &journal.key);
             }
@@ -343,7 +347,7 @@ impl PyJob {
         Ok(py.detach(|| -> Result<()> {
             let mut job = self.lock();
             let mut elements = Elements { rest: journals };
-            for missing in job.missing() {
+            for missing in job.take_asked() {
                 let journal = elements.next().ok_or_else(|| {
                     EngineError::Value(format!("no journal of {:?} was given", missing.key))
                 })?;

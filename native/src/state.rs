@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::distinct::{DistinctReading, DistinctValues};
 use crate::error::{EngineError, Result};
-use crate::identity::IdMemory;
+use crate::identity::{Content, IdMemory};
 use crate::labels::{Labels, Observation};
 use crate::limits::Limits;
 use crate::plan::{Aggregate, Entity};
@@ -33,6 +33,19 @@ pub struct Event<'a> {
     pub value: i64,
     /// The field whose different values are counted; empty where none is.
     pub distinct: &'a str,
+    /// Its other fields, as [`crate::content`] writes them; only remembered, with the id.
+    pub rest: &'a str,
+}
+
+impl<'a> Event<'a> {
+    fn content(&self) -> Content<'a> {
+        Content {
+            time_ms: self.time_ms,
+            value: self.value,
+            distinct: self.distinct,
+            rest: self.rest,
+        }
+    }
 }
 
 /// One label, as a state needs it.
@@ -95,9 +108,9 @@ impl State {
         }
     }
 
-    /// The event time of an id's first delivery; `None` if it is not remembered.
-    pub fn first_delivery_ms(&self, id: &str) -> Option<i64> {
-        self.ids.as_ref().and_then(|ids| ids.first_delivery_ms(id))
+    /// The content of an id's first delivery; `None` if it is not remembered.
+    pub fn first(&self, id: &str) -> Option<Content<'_>> {
+        self.ids.as_ref().and_then(|ids| ids.first(id))
     }
 
     /// Counts an event and gives the values as of it.
@@ -111,19 +124,31 @@ impl State {
         event: Event<'_>,
         is_repeat: bool,
     ) -> Result<Values> {
-        self.refuse_online()?;
-        check_time(event.time_ms)?;
         let repeated_ms = if is_repeat {
             Some(event.time_ms)
         } else {
-            self.first_delivery_ms(event.id)
+            self.first(event.id).map(|first| first.time_ms)
         };
-        if let Some(as_of_ms) = repeated_ms {
-            return Ok(Values {
-                is_repeat: true,
-                ..self.read(entity, limits, as_of_ms)
-            });
+        match repeated_ms {
+            Some(as_of_ms) => self.read_repeat(entity, limits, as_of_ms),
+            None => self.count(entity, limits, event),
         }
+    }
+
+    /// Gives the values as of a first delivery's time, ms since 1970 UTC; nothing changes.
+    pub fn read_repeat(&self, entity: &Entity, limits: &Limits, as_of_ms: i64) -> Result<Values> {
+        self.refuse_online()?;
+        check_time(as_of_ms)?;
+        Ok(Values {
+            is_repeat: true,
+            ..self.read(entity, limits, as_of_ms)
+        })
+    }
+
+    /// Counts an event whose id is not remembered and gives the values as of it.
+    pub fn count(&mut self, entity: &Entity, limits: &Limits, event: Event<'_>) -> Result<Values> {
+        self.refuse_online()?;
+        check_time(event.time_ms)?;
         if entity.counts_own() {
             Ok(self.fold_own(entity, limits, event))
         } else {
@@ -140,10 +165,10 @@ impl State {
             ));
         }
         check_time(event.time_ms)?;
-        if let Some(first_ms) = self.first_delivery_ms(event.id) {
+        if let Some(first) = self.first(event.id) {
             return Ok(Values {
                 is_repeat: true,
-                ..self.read(entity, limits, first_ms)
+                ..self.read(entity, limits, first.time_ms)
             });
         }
         let newest_ms = self.newest_with(event.time_ms);
@@ -277,7 +302,9 @@ impl State {
         }
         if !header.form.is_online() {
             if let Some(ids) = &mut state.ids {
-                ids.unpack(&mut reader, newest_ms)?;
+                let known = state.distinct.as_ref();
+                let known = known.map(|distinct| distinct.known_texts(&entity.distinct_ms));
+                ids.unpack(&mut reader, newest_ms, known.unwrap_or_default())?;
             }
             if let Some(labelled) = &mut state.labelled {
                 let (ids, backs_ms) = (reader.texts()?, reader.narrow_ints()?);
@@ -331,7 +358,9 @@ impl State {
             return Ok(out);
         }
         if let Some(ids) = &self.ids {
-            ids.pack(&mut out, newest_ms)?;
+            let distinct = self.distinct.iter();
+            let known = distinct.flat_map(|distinct| distinct.known_values(&entity.distinct_ms));
+            ids.pack(&mut out, newest_ms, known)?;
         }
         if let Some(labelled) = &self.labelled {
             let known_after_ms = self.known_after_ms(entity, newest_ms);
@@ -375,7 +404,7 @@ impl State {
         let reading = self
             .timeline
             .read(&entity.windows, event.time_ms, newest_ms, None);
-        let distinct = self.fold_distinct(entity, limits, event, newest_ms);
+        let (distinct, shared) = self.fold_distinct(entity, limits, event, newest_ms);
         self.timeline.add(
             &entity.windows,
             limits,
@@ -384,7 +413,7 @@ impl State {
             event.value,
         );
         if let Some(ids) = &mut self.ids {
-            ids.add(limits, event.id, event.time_ms, newest_ms);
+            ids.add(limits, event.id, event.content(), shared, newest_ms);
         }
         self.sequence += 1;
         self.own_values(entity, event.time_ms, reading, distinct, Some(event.value))
@@ -396,18 +425,21 @@ impl State {
         limits: &Limits,
         event: Event<'_>,
         newest_ms: i64,
-    ) -> DistinctReading {
+    ) -> (DistinctReading, Option<Arc<str>>) {
         let windows_ms = &entity.distinct_ms;
         let Some(distinct) = &mut self.distinct else {
-            return DistinctReading::default();
+            return (DistinctReading::default(), None);
         };
+        let shared = distinct.known(windows_ms, event.distinct);
+        let kept = Some(shared.clone());
         if event.time_ms == newest_ms {
-            return distinct.add(windows_ms, limits, event.time_ms, event.distinct);
+            let reading = distinct.add(windows_ms, limits, event.time_ms, shared);
+            return (reading, kept);
         }
         let value = Some(event.distinct);
         let reading = distinct.read(windows_ms, limits, event.time_ms, newest_ms, value);
-        distinct.add_late(windows_ms, limits, event.time_ms, event.distinct, newest_ms);
-        reading
+        distinct.add_late(windows_ms, limits, event.time_ms, shared, newest_ms);
+        (reading, kept)
     }
 
     fn read_distinct(
@@ -490,7 +522,7 @@ impl State {
         }
         self.add_delayed(entity, limits, event, newest_ms);
         if let Some(ids) = &mut self.ids {
-            ids.add(limits, event.id, event.time_ms, newest_ms);
+            ids.add(limits, event.id, event.content(), None, newest_ms);
         }
         self.sequence += 1;
         self.read_delayed(entity, limits, event.time_ms)
@@ -663,6 +695,7 @@ mod tests {
             time_ms,
             value: 0,
             distinct: "",
+            rest: "",
         }
     }
 

@@ -3,6 +3,10 @@
 //! Compact and canonical: equal states give equal bytes, on every machine. The format is little
 //! endian; integers are written as narrow as the largest of a section allows.
 
+use std::sync::Arc;
+
+use ahash::AHashMap;
+
 use crate::error::{EngineError, Result};
 use crate::limits::Limits;
 use crate::windows::{check_time, TIME_MS_MAX};
@@ -17,8 +21,8 @@ const NARROW_MAX: i128 = 2 * TIME_MS_MAX as i128;
 /// The forms of a state's bytes: the durable one, and smaller ones that are only read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// Everything.
-    Durable = 0,
+    /// Everything. Form 0, which earlier versions wrote, lacks the content of first deliveries.
+    Durable = 3,
     /// Written by earlier versions, still read: exact as of the newest event or later.
     OnlineAtNewest = 1,
     /// Exact as of up to the lateness before the newest event, too.
@@ -28,11 +32,13 @@ pub enum Form {
 impl Form {
     fn from_byte(byte: u8) -> Result<Form> {
         match byte {
-            0 => Ok(Form::Durable),
             1 => Ok(Form::OnlineAtNewest),
             2 => Ok(Form::Online),
+            3 => Ok(Form::Durable),
             _ => Err(EngineError::StateBytes(format!(
-                "state in form {byte}, this process reads (0, 1, 2); update this process"
+                "state in form {byte}, this process reads (1, 2, 3); a lower form is of an earlier \
+                 version: rebuild the state from the logs; a higher one of a later: update this \
+                 process"
             ))),
         }
     }
@@ -128,6 +134,29 @@ where
         out.extend_from_slice(text.as_bytes());
     }
     Ok(())
+}
+
+/// Writes texts as numbers: each different text once, `known` ones before them not at all.
+pub fn pack_numbered<'a>(
+    out: &mut Vec<u8>,
+    known: impl Iterator<Item = &'a str>,
+    texts: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    let mut numbers: AHashMap<&str, i128> = AHashMap::new();
+    for text in known {
+        numbers.insert(text, numbers.len() as i128);
+    }
+    let mut others: Vec<&str> = Vec::new();
+    let mut numbered: Vec<i128> = Vec::with_capacity(texts.size_hint().0);
+    for text in texts {
+        let next = numbers.len() as i128;
+        numbered.push(*numbers.entry(text).or_insert_with(|| {
+            others.push(text);
+            next
+        }));
+    }
+    pack_texts(out, others.iter().copied())?;
+    pack_ints(out, numbered.iter().copied())
 }
 
 /// Reads sections in the order they were written.
@@ -252,6 +281,33 @@ impl<'a> StateReader<'a> {
             rest = after;
         }
         Ok(texts)
+    }
+
+    /// Reads integers of up to 63 bits.
+    pub fn values(&mut self) -> Result<Vec<i64>> {
+        let at = self.at;
+        let narrowed: std::result::Result<Vec<_>, _> =
+            self.ints()?.into_iter().map(i64::try_from).collect();
+        narrowed.map_err(|_| {
+            EngineError::StateBytes(format!(
+                "an integer after byte {at} of a state, limit {}",
+                i64::MAX
+            ))
+        })
+    }
+
+    /// Reads what [`pack_numbered`] wrote, with the same known texts.
+    pub fn numbered(&mut self, mut known: Vec<Arc<str>>) -> Result<Vec<Arc<str>>> {
+        known.extend(self.texts()?.into_iter().map(Arc::from));
+        let numbers = self.narrow_ints()?;
+        let found = numbers.iter().map(|&number| known.get(number as usize));
+        let texts: Option<Vec<_>> = found.map(Option::<&Arc<str>>::cloned).collect();
+        texts.ok_or_else(|| {
+            EngineError::StateBytes(format!(
+                "sections of a state do not fit together: a number beyond {} texts",
+                known.len()
+            ))
+        })
     }
 
     /// Checks that everything has been read.

@@ -4,6 +4,9 @@ use serde::Deserialize;
 
 use crate::error::{EngineError, Result};
 
+/// Longest text that a field may be described to have, code points of up to 4 bytes.
+const TEXT_LENGTH_MAX: usize = u16::MAX as usize / 4;
+
 /// What one field of a JSON object may hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -61,6 +64,8 @@ pub struct EventWire {
     pub keys_at: Vec<usize>,
     /// For each entity, position of the field whose different values are counted.
     pub distinct_at: Vec<Option<usize>>,
+    /// For each entity, positions of the fields that have none of the roles above for it.
+    pub rest_at: Vec<Vec<usize>>,
 }
 
 /// Which labels are read, and what their fields are for.
@@ -220,24 +225,51 @@ impl Wire {
 
 fn event_wire(spec: EventSpec) -> Result<EventWire> {
     let at = |name: &str| position_of(&spec.fields, name);
+    let keys_at = spec
+        .keys
+        .iter()
+        .map(|name| at(name))
+        .collect::<Result<Vec<_>>>()?;
+    let distinct_at = spec
+        .distinct
+        .iter()
+        .map(|name| name.as_deref().map(at).transpose())
+        .collect::<Result<Vec<_>>>()?;
+    let (id_at, time_at, value_at) = (at(&spec.id)?, at(&spec.time)?, at(&spec.value)?);
+    let rest_of = |entity: usize| {
+        let roles = [Some(keys_at[entity]), distinct_at[entity]];
+        (0..spec.fields.len())
+            .filter(|at| ![id_at, time_at, value_at].contains(at) && !roles.contains(&Some(*at)))
+            .collect()
+    };
+    check_fields(&spec.fields)?;
     Ok(EventWire {
-        id_at: at(&spec.id)?,
-        time_at: at(&spec.time)?,
-        value_at: at(&spec.value)?,
-        keys_at: spec
-            .keys
-            .iter()
-            .map(|name| at(name))
-            .collect::<Result<_>>()?,
-        distinct_at: spec
-            .distinct
-            .iter()
-            .map(|name| name.as_deref().map(at).transpose())
-            .collect::<Result<_>>()?,
+        id_at,
+        time_at,
+        value_at,
+        rest_at: (0..keys_at.len()).map(rest_of).collect(),
+        keys_at,
+        distinct_at,
         topic: spec.topic,
         event_type: spec.event_type,
         fields: spec.fields,
     })
+}
+
+/// Refuses texts whose length in bytes may not fit into the 16 bits that keys and journals have.
+fn check_fields(fields: &[Field]) -> Result<()> {
+    for field in fields {
+        match field.kind {
+            Kind::Text { length_max } if length_max > TEXT_LENGTH_MAX => {
+                return Err(EngineError::Value(format!(
+                    "field {:?} of up to {length_max} code points, limit {TEXT_LENGTH_MAX}",
+                    field.name
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn label_wire(spec: LabelSpec) -> Result<LabelWire> {

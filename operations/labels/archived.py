@@ -1,7 +1,9 @@
 """Reads labels, and the transactions that they are about, from the archive.
 
 Owns which days and files are read: a transaction is looked for by its id among the rows of a few
-days, or of one time. Called by `operations.labels.checker` and `operations.labels.report`.
+days, or of one time. An id that was used again may have rows at other times, and only all of them
+(`rows_of`) tell which one is first (`schemas.first_row`). Called by `operations.labels.checker` and
+`operations.labels.report`.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ def observations_of(url: str, labels: Collection[Label]) -> dict[tuple[str, str]
 def rows_at_times(url: str, ids: Collection[str], *, times_ms: Collection[int]) -> pd.DataFrame:
     """Read the feature rows of some transactions that have exactly one of some event times.
 
-    Few rows are read: files and row groups whose event times are others are left out.
+    Few rows are read: files and row groups whose event times are others are left out. The first
+    row of an id may be missing.
 
     Args:
         url: of the archive.
@@ -102,7 +105,10 @@ def rows_at_times(url: str, ids: Collection[str], *, times_ms: Collection[int]) 
 
 
 def rows_around(url: str, ids: Collection[str], *, day: date) -> pd.DataFrame:
-    """Read the feature rows of some transactions on a day, and on the days before and after it."""
+    """Read the feature rows of some transactions on a day, and on the days before and after it.
+
+    The first row of an id may be missing.
+    """
     return _feature_rows(url, _on_days([day]) & _of_ids(ids))
 
 

@@ -31,6 +31,7 @@ from operations.labels.archived import (
     observations_of,
     rows_around,
     rows_at_times,
+    rows_of,
 )
 from operations.labels.corrections import (
     Correction,
@@ -182,9 +183,22 @@ class LabelChecker:
             self._forget(pending)
             if (correction := correction_of(pending.reported, transaction)) is not None:
                 corrections.append(correction)
+        corrections = self._of_first_rows(corrections)
         if corrections:
             observations = observations_of(self._url, [one.label for one in corrections])
             self._correct(not_yet_reported(corrections, observations))
+
+    def _of_first_rows(self, corrections: list[Correction]) -> list[Correction]:
+        """Judge labels again by all rows of their ids: the first row may have another time."""
+        if not corrections:
+            return []
+        ids = [correction.label.transaction_id for correction in corrections]
+        known = known_transactions(rows_of(self._url, ids))
+        judged = [
+            correction_of(correction.reported, known[correction.label.transaction_id])
+            for correction in corrections
+        ]
+        return [correction for correction in judged if correction is not None]
 
     def _correct(self, corrections: list[Correction]) -> None:
         if not corrections:

@@ -24,8 +24,9 @@ GROUP_ID = "weir-velocity"
 """Consumer group of the job. Its offsets are those of the newest checkpoint; only a backfill reads
 them, the job itself restores its offsets from the checkpoint."""
 _UID = "engine"
-_JOURNAL_FORMAT = 2
-"""Format of the journals' entries. Format 1 was text, and its layout was not noted."""
+_JOURNAL_FORMAT = 3
+"""Format of the journals' entries. Format 1 was text, and its layout was not noted; format 2 lacked
+the content of first deliveries."""
 _REQUEST_S_MAX = 5.0
 _GONE = frozenset({"FAILED", "CANCELED", "FINISHED", "SUSPENDED"})
 

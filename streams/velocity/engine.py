@@ -23,7 +23,7 @@ _TRANSACTION_FIELDS = tuple(field.name for field in fields(Transaction))
 
 
 class Engine:
-    """Computes a batch in three steps: ``begin``, ``restore`` if it asks for journals, ``finish``.
+    """Computes a batch: ``begin``, ``restore`` as long as journals are asked for, ``finish``.
 
     Nothing is folded before ``finish``. If ``finish`` raises, the states are no longer valid and
     the engine must not be used again.
@@ -54,13 +54,18 @@ class Engine:
             self._decode(position, now_ms)
         return self.job.missing()
 
-    def restore(self, journals: bytes) -> None:
-        """Take the journals that ``begin`` asked for.
+    def restore(self, journals: bytes) -> bytes:
+        """Take the journals that were asked for last.
+
+        Returns:
+            Further journals to read before ``finish``; empty if there are none. A repeat meets the
+            keys of its first delivery, which the user's journal tells; there is no third round.
 
         Raises:
             StateBytesError: a journal has another format or other definitions.
         """
         self.job.restore(journals)
+        return self.job.missing()
 
     def finish(self, *, now_ms: int) -> bytes:
         """Fold the batch; gives its outcome.

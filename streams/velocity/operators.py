@@ -2,7 +2,8 @@
 
 Decides nothing about a record; ``engine.py`` computes. Runs inside the TaskManager:
 ``streams/jvm/weir/EngineOperator.java`` opens a stage in the thread of its task and calls it once
-for a batch, or twice if journals have to be read. ``job.py`` puts the operators into the graph.
+for a batch, and again for each round of journals that have to be read. ``job.py`` puts the
+operators into the graph.
 """
 
 import sys
@@ -59,13 +60,11 @@ class EngineStage:
 
     def process(self, batch: bytes) -> bytes:
         """Compute a batch, or say which journals it needs; see ``engine_frames``."""
-        missing = self._engine.begin(batch, now_ms=self._clock_ms())
-        return JOURNALS_NEEDED + missing if missing else self._finish()
+        return self._finish_without(self._engine.begin(batch, now_ms=self._clock_ms()))
 
     def resume(self, journals: bytes) -> bytes:
-        """Compute the batch that waited for these journals."""
-        self._engine.restore(journals)
-        return self._finish()
+        """Compute the batch that waited for these journals, or say which further ones it needs."""
+        return self._finish_without(self._engine.restore(journals))
 
     def rewrite_wishes(self) -> bytes:
         """Say which stored journals the writers need; see ``online_rewrite``."""
@@ -88,7 +87,9 @@ class EngineStage:
         for writer in self._writers:
             writer.close()
 
-    def _finish(self) -> bytes:
+    def _finish_without(self, missing: bytes) -> bytes:
+        if missing:
+            return JOURNALS_NEEDED + missing
         return OUTCOME + self._engine.finish(now_ms=self._clock_ms())
 
 

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from features.definitions import CAPS, LATENESS_MS, Caps
-from tests.oracle.state_bytes import StateReader, pack_ints, pack_texts
+from tests.oracle.state_bytes import StateReader, pack_ints, pack_numbered, pack_texts
 from tests.oracle.windows import NEVER_MS
 
 
@@ -128,6 +128,11 @@ class DistinctMerchants:
         counts[:] = [min(count, merchants_max) for count in counts]
         return bounds
 
+    @property
+    def known(self) -> list[str]:
+        """The merchants that are written first, in order; later bytes may refer to them."""
+        return list(self._last_visits[self._longest])
+
     def pack(self, *, newest_ms: int) -> bytes:
         """Write the last visits and the log of visits."""
         horizon_ms = self._log_horizon_ms(newest_ms)
@@ -156,14 +161,10 @@ class DistinctMerchants:
         lost_until_ms = max(self._lost_until_ms, tiled_until_ms)
         start = bisect_right(self._visit_times_ms, max(lost_until_ms, horizon_ms))
         visited = self._visit_merchants[start:]
-        known = self._last_visits[self._longest]
-        merchants = dict.fromkeys((*known, *visited))
-        numbers = {merchant_id: number for number, merchant_id in enumerate(merchants)}
         return b"".join(
             (
                 self._pack_last_visits(newest_ms),
-                pack_texts(list(merchants)[len(known) :]),
-                pack_ints([numbers[merchant_id] for merchant_id in visited]),
+                pack_numbered(visited, known=self.known),
                 _pack_limit(lost_until_ms, newest_ms, horizon_ms),
             )
         )
@@ -189,8 +190,7 @@ class DistinctMerchants:
         self._unpack_last_visits(reader, newest_ms)
         if times_ms is None:
             return
-        merchants = [*self._last_visits[self._longest], *reader.texts()]
-        self._visit_merchants = [merchants[number] for number in reader.ints()]
+        self._visit_merchants = reader.numbered(known=self.known)
         first = len(times_ms) - len(self._visit_merchants)
         if first < 0:
             raise ValueError(f"{len(self._visit_merchants)} visits, {len(times_ms)} events")

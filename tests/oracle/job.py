@@ -8,6 +8,7 @@ with it, byte for byte.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 from features.definitions import CAPS, DEFINITION_DIGEST, Caps
 from features.engine.wire import ROW_SOURCE
@@ -19,11 +20,14 @@ from schemas.output_codec import encode_feature_row
 from schemas.transaction import Limits, Transaction
 from streams.velocity.dead_letter import dead_letter
 from streams.velocity.record_frame import InboundRecord, encode_headers, encode_record
+from tests.oracle.identity import Content
 from tests.oracle.merchant_state import MerchantState
 from tests.oracle.user_state import UserState
 
 _LABELS = topics.LABELS.encode()
 _FEATURES = topics.FEATURES.encode()
+_REST = ("currency", "device_type", "ip_country")
+"""The fields of a transaction that its user's state only remembers."""
 
 
 class Job:
@@ -81,7 +85,12 @@ class Job:
         self.merchants[label.merchant_id].fold_label(label)
 
     def _row(self, transaction: Transaction, origin: Origin) -> FeatureRow:
-        of_user = self.users[transaction.user_id].fold(
+        user = self.users[transaction.user_id]
+        first = user.first(transaction.transaction_id)
+        if first is not None:
+            transaction = _with_content(transaction, first)
+        of_user = user.fold(
+            rest=tuple(getattr(transaction, name) for name in _REST),
             transaction_id=transaction.transaction_id,
             merchant_id=transaction.merchant_id,
             amount_minor=transaction.amount_minor,
@@ -107,6 +116,16 @@ class Job:
             origin=origin,
             computed_at_ms=self._now_ms,
         )
+
+
+def _with_content(transaction: Transaction, first: Content) -> Transaction:
+    return replace(
+        transaction,
+        merchant_id=first.merchant_id,
+        amount_minor=first.amount_minor,
+        event_time_ms=first.event_time_ms,
+        **dict(zip(_REST, first.rest, strict=True)),
+    )
 
 
 def _framed(row: FeatureRow, *, is_replay: bool) -> bytes:

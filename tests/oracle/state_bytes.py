@@ -40,15 +40,16 @@ class Form(IntEnum):
     """The forms of a state's bytes: the durable one, and smaller ones that are only read.
 
     Attributes:
-        DURABLE: everything.
+        DURABLE: everything. Form 0, which earlier versions wrote, lacks the content of first
+            deliveries.
         ONLINE_AT_NEWEST: written by earlier versions, still read: exact as of the newest event or
             later. Online stores hold it for keys that have had no event since.
         ONLINE: exact as of up to ``LATENESS_MS`` before the newest event, too.
     """
 
-    DURABLE = 0
     ONLINE_AT_NEWEST = 1
     ONLINE = 2
+    DURABLE = 3
 
     @property
     def lateness_ms(self) -> int:
@@ -118,6 +119,14 @@ def pack_texts(texts: Sequence[str]) -> bytes:
     return pack_ints([len(blob), *map(len, texts)]) + blob
 
 
+def pack_numbered(texts: Sequence[str], *, known: Iterable[str] = ()) -> bytes:
+    """Write texts as numbers: each different text once, ``known`` ones before them not at all."""
+    known = list(known)
+    table = list(dict.fromkeys((*known, *texts)))
+    numbers = {text: number for number, text in enumerate(table)}
+    return pack_texts(table[len(known) :]) + pack_ints([numbers[text] for text in texts])
+
+
 def _little_endian(values: array[int]) -> array[int]:
     if sys.byteorder == "big":
         values.byteswap()
@@ -156,7 +165,9 @@ class StateReader:
             )
         if form not in _FORMS:
             raise StateBytesError(
-                f"state in form {form}, this process reads {_FORMS}; update this process"
+                f"state in form {form}, this process reads {_FORMS}; a lower form is of an earlier "
+                "version: rebuild the state from the logs; a higher one of a later: update this "
+                "process"
             )
         self.header = Header(found, Form(form), sequence, newest_ms if has_newest else None)
 
@@ -186,6 +197,11 @@ class StateReader:
         except UnicodeDecodeError as error:
             raise StateBytesError(f"a text of a state is not UTF-8: {error}") from None
         return [text[start:end] for start, end in pairwise(accumulate(lengths, initial=0))]
+
+    def numbered(self, *, known: Iterable[str] = ()) -> list[str]:
+        """Read what :func:`pack_numbered` wrote, with the same known texts."""
+        table = [*known, *self.texts()]
+        return [table[number] for number in self.ints()]
 
     def __enter__(self) -> StateReader:
         """Start reading after the header."""

@@ -13,7 +13,7 @@ from features.definitions import CAPS, USER_FEATURES, Aggregate, Caps
 from features.engine.values import Values
 from tests.oracle.aggregates import Plan
 from tests.oracle.distinct import DistinctMerchants
-from tests.oracle.identity import IdMemory
+from tests.oracle.identity import Content, IdMemory, Rest
 from tests.oracle.state_bytes import Form, Header, StateReader, pack_header
 from tests.oracle.timeline import Timeline
 from tests.oracle.windows import spans_of
@@ -85,7 +85,13 @@ class UserState:
         self._ids = IdMemory(ids_max=caps.ids_max)
 
     def fold(
-        self, *, transaction_id: str, merchant_id: str, amount_minor: int, event_time_ms: int
+        self,
+        *,
+        transaction_id: str,
+        merchant_id: str,
+        amount_minor: int,
+        event_time_ms: int,
+        rest: Rest = (None,),
     ) -> Values:
         """Count a transaction and give the values as of it, including the transaction.
 
@@ -99,15 +105,16 @@ class UserState:
             merchant_id: the merchant that is paid.
             amount_minor: minor units, not negative.
             event_time_ms: ms since 1970 UTC, in any order.
+            rest: the fields that no feature needs; only remembered.
 
         Raises:
             ValueError: the state is an online one, which holds no ids.
         """
         if self._form is not Form.DURABLE:
             raise ValueError("an online state is for reading; decode the durable form to fold")
-        first_ms = self._ids.first_delivery_ms(transaction_id)
-        if first_ms is not None:
-            return self._repeat_values(first_ms)
+        first = self._ids.first(transaction_id)
+        if first is not None:
+            return self._repeat_values(first.event_time_ms)
         newest_ms = self._newest_with(event_time_ms)
         self.newest_ms = newest_ms
         counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
@@ -120,10 +127,15 @@ class UserState:
             )
             self._merchants.add_late(event_time_ms, merchant_id=merchant_id, newest_ms=newest_ms)
         self._amounts.add(event_time_ms, newest_ms=newest_ms, value=amount_minor)
-        self._ids.add(transaction_id, event_time_ms=event_time_ms, newest_ms=newest_ms)
+        content = Content(event_time_ms, merchant_id, amount_minor, rest)
+        self._ids.add(transaction_id, content, newest_ms=newest_ms)
         self.sequence += 1
         _count_own(counts, totals, amount_minor)
         return self._values(event_time_ms, (counts, totals, touched), (visited, bounds))
+
+    def first(self, transaction_id: str) -> Content | None:
+        """Give what the first delivery of an id said; None if the id is not known."""
+        return self._ids.first(transaction_id)
 
     def peek(
         self, *, transaction_id: str, merchant_id: str, amount_minor: int, event_time_ms: int
@@ -132,9 +144,9 @@ class UserState:
 
         An online state holds no ids, so it treats a known id like a new one.
         """
-        first_ms = self._ids.first_delivery_ms(transaction_id)
-        if first_ms is not None:
-            return self._repeat_values(first_ms)
+        first = self._ids.first(transaction_id)
+        if first is not None:
+            return self._repeat_values(first.event_time_ms)
         newest_ms = self._newest_with(event_time_ms)
         counts, totals, touched = self._amounts.read(event_time_ms, newest_ms=newest_ms)
         visited, bounds = self._merchants.read(
@@ -168,7 +180,7 @@ class UserState:
             Form.DURABLE,
             self._amounts.pack(newest_ms=self._origin_ms),
             self._merchants.pack(newest_ms=self._origin_ms),
-            self._ids.pack(newest_ms=self._origin_ms),
+            self._ids.pack(newest_ms=self._origin_ms, known=self._merchants.known),
         )
 
     def encode_online(self) -> bytes:
@@ -211,7 +223,7 @@ class UserState:
         self._amounts.unpack(reader, newest_ms=origin_ms)
         if header.form is Form.DURABLE:
             self._merchants.unpack(reader, newest_ms=origin_ms)
-            self._ids.unpack(reader, newest_ms=origin_ms)
+            self._ids.unpack(reader, newest_ms=origin_ms, known=self._merchants.known)
         else:
             times_ms = self._amounts.times_ms if header.form is Form.ONLINE else None
             self._merchants.unpack_online(reader, newest_ms=origin_ms, times_ms=times_ms)

@@ -15,14 +15,16 @@ from features.on_demand import on_demand_features
 from operations.parity.recomputation.merchant_folds import LoggedLabel, MerchantFolds
 from operations.parity.recomputation.recomputed import Recomputed
 from operations.parity.recomputation.row_values import count_differences, logged_values
-from operations.parity.recomputation.transaction_users import TransactionUsers
+from operations.parity.recomputation.transaction_contents import (
+    TransactionContents,
+    fingerprint,
+    have_same_identity,
+)
 from operations.parity.recomputation.user_folds import LoggedRow, UserFolds
 from operations.parity.report import DIFFERENCES_KEPT, Difference, FeatureLogReport
-from schemas.codec import encode_transaction
 from schemas.errors import WeirError
 from schemas.feature_row import FeatureRow
 from schemas.first_row import RowPlace
-from schemas.transaction import Transaction
 
 Place: TypeAlias = tuple[int, int]
 """Partition and offset of a record of `transactions`."""
@@ -33,11 +35,6 @@ _ON_DEMAND_NAMES: Final = FEATURE_NAMES[len(_USER_NAMES) + len(MERCHANT_FEATURES
 
 class OtherDefinitionsError(WeirError):
     """The log holds rows of other feature definitions than this code's; they do not compare."""
-
-
-def fingerprint(transaction: Transaction) -> int:
-    """Give a number that equal transactions share, in this process only."""
-    return hash(encode_transaction(transaction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,7 @@ class FeatureLogAudit:
         self._recomputed = recomputed
         self._is_backfilled = is_backfilled
         self._origins: set[Place] = set()
-        self._transaction_users = TransactionUsers(self.report)
+        self._contents = TransactionContents(self.report)
         self._users = UserFolds(self.report, on_folded=self._compare)
         self._merchants = MerchantFolds(self.report, recomputed)
 
@@ -114,11 +111,12 @@ class FeatureLogAudit:
             )
         origin = (row.origin.partition, row.origin.offset)
         self._origins.add(origin)
-        if self._transactions is not None:
-            said = self._transactions.fingerprints.get(origin)
-            if said is not None and said != fingerprint(row.transaction):
-                self._count_other_transaction(row)
-        self._transaction_users.take(row.transaction)
+        said = fingerprint(row.transaction)
+        if not self._contents.take(row, said):
+            self._count_other_content(row, "the first delivery of its id and user")
+        elif not self._is_of_record(row, origin, said):
+            record = f"the record at {row.origin.partition}:{row.origin.offset}"
+            self._count_other_content(row, record)
         self._users.take(LoggedRow(row, RowPlace(partition, offset, row.computed_at_ms)))
 
     @property
@@ -178,14 +176,21 @@ class FeatureLogAudit:
             recomputed=values,
         )
 
-    def _count_other_transaction(self, row: FeatureRow) -> None:
+    def _is_of_record(self, row: FeatureRow, origin: Place, said: int) -> bool:
+        """Whether a row is about the record that it names: of a repeat, by id and user only."""
+        if self._transactions is None:
+            return True
+        recorded = self._transactions.fingerprints.get(origin, said)
+        return have_same_identity(recorded, said) if row.repeat else recorded == said
+
+    def _count_other_content(self, row: FeatureRow, expected: str) -> None:
         self.report.mismatched += 1
         self.report.keep(
             Difference(
                 transaction_id=row.transaction.transaction_id,
                 feature="transaction",
-                logged="another than its record",
-                recomputed=f"the record at {row.origin.partition}:{row.origin.offset}",
+                logged="another content",
+                recomputed=expected,
             )
         )
 

@@ -11,8 +11,9 @@ from typing import Final
 
 from clients.kafka_log import read_log
 from clients.log_record import Record
-from operations.parity.recomputation.audit import LoggedTransactions, Place, fingerprint
+from operations.parity.recomputation.audit import LoggedTransactions, Place
 from operations.parity.recomputation.merchant_folds import LoggedLabel
+from operations.parity.recomputation.transaction_contents import fingerprint
 from schemas.codec import decode_label, decode_transaction
 from schemas.dead_letter import read_dead_letter
 from schemas.errors import InvalidEventError

@@ -27,7 +27,8 @@ import org.apache.flink.streaming.runtime.tasks.mailbox.MailboxExecutorImpl;
  * before each checkpoint barrier and so keeps nothing across a checkpoint. The answer contains the
  * changes of journals, which are stored key by key in Flink's list state, and the elements to emit.
  * If the engine needs journals of keys that are not in its memory, it says so first; they are read
- * and given to it in a second call. streams/velocity/engine_frames.py describes the bytes.
+ * and given to it in a second call, which may ask for further ones once.
+ * streams/velocity/engine_frames.py describes the bytes.
  *
  * Entities have only positions here. An operator without entities has no state; it decodes and
  * routes, and its input need not be keyed. docs/adr/0027 has the measurements.
@@ -164,9 +165,8 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
                 return;
             }
             ByteBuffer answer = ByteBuffer.wrap(stage.call("process", batch.take()));
-            if (answer.get() == JOURNALS_NEEDED) {
+            while (answer.get() == JOURNALS_NEEDED) {
                 answer = ByteBuffer.wrap(stage.call("resume", readJournals(answer)));
-                answer.get();
             }
             for (int changes = answer.getInt(); changes > 0; changes--) {
                 store(answer);

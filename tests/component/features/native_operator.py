@@ -57,10 +57,10 @@ class NativeOperator:
         """Process a batch; gives what is emitted."""
         batch = engine_frames.encode_batch(elements)
         missing = self._engine.begin(batch, now_ms=self._now_ms)
-        if missing:
+        while missing:
             wanted = engine_frames.decode_missing(missing)
             journals = [self.journals.get(of, []) for of in wanted]
-            self._engine.restore(engine_frames.encode_journals(journals))
+            missing = self._engine.restore(engine_frames.encode_journals(journals))
         outcome = engine_frames.decode_outcome(self._engine.finish(now_ms=self._now_ms))
         for change in outcome.changes:
             journal = self.journals[change.entity, change.key]
@@ -82,7 +82,7 @@ class NativeOperator:
         assert engine_frames.decode_missing(
             engine.begin(engine_frames.encode_batch([event]), now_ms=self._now_ms)
         ) == [(entity, key)]
-        engine.restore(engine_frames.encode_journals([self.journals[entity, key]]))
+        assert not engine.restore(engine_frames.encode_journals([self.journals[entity, key]]))
         snapshot = job.snapshot(entity, key)
         assert snapshot is not None
         return snapshot[1:]

@@ -42,6 +42,12 @@ class Parcel(NamedTuple):
     recipient: str
     grams: int
     at_ms: int
+    fragile: bool
+    floor: int | None
+
+    def said(self) -> dict[str, object]:
+        """Its fields, without one that is missing."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class Complaint(NamedTuple):
@@ -142,7 +148,11 @@ def wire_json(entities: list[EntityPlan]) -> str:
             "event": {
                 "topic": "parcels",
                 "event_type": "parcels.sent",
-                "fields": [text("code"), *map(text, KEYS), integer("grams"), integer("at_ms")],
+                "fields": [
+                    *(text("code"), *map(text, KEYS), integer("grams"), integer("at_ms")),
+                    {"name": "fragile", "kind": "boolean"},
+                    {**integer("floor"), "is_optional": True},
+                ],
                 "id": "code",
                 "time": "at_ms",
                 "value": "grams",
@@ -179,7 +189,7 @@ def wire_json(entities: list[EntityPlan]) -> str:
 class _Key:
     counted: list[Parcel] = field(default_factory=list)
     complaints: list[Complaint] = field(default_factory=list)
-    first_ms_of: dict[str, int] = field(default_factory=dict)
+    first_of: dict[str, Parcel] = field(default_factory=dict)
 
 
 class BruteForce:
@@ -190,21 +200,24 @@ class BruteForce:
         self._lateness_ms = lateness_ms
         self._keys = defaultdict[str, _Key](_Key)
 
-    def fold(self, parcel: Parcel, *, is_repeat: bool) -> tuple[dict[str, Number], list[str], bool]:
-        """Count an event; gives its features, the approximate names, and whether it is a repeat."""
+    def first(self, parcel: Parcel) -> Parcel | None:
+        """The first event of the id of an event, if the entity remembers ids."""
+        key = self._keys[getattr(parcel, self._plan.key)]
+        return key.first_of.get(parcel.code) if self._plan.has_identity else None
+
+    def fold(self, parcel: Parcel, *, is_repeat: bool) -> tuple[dict[str, Number], list[str]]:
+        """Count an event unless it is a repeat; gives its features and the approximate names."""
         key = self._keys[getattr(parcel, self._plan.key)]
         time_ms = parcel.at_ms
-        if self._plan.has_identity and parcel.code in key.first_ms_of:
-            is_repeat, time_ms = True, key.first_ms_of[parcel.code]
         if not is_repeat:
             key.counted.append(parcel)
-            key.first_ms_of[parcel.code] = time_ms
+            key.first_of[parcel.code] = parcel
         newest_ms = max((counted.at_ms for counted in key.counted), default=time_ms)
         names = [feature.name for feature in self._plan.features]
         values = {
             feature.name: self._value(key, feature, time_ms) for feature in self._plan.features
         }
-        return values, names if newest_ms - time_ms > self._lateness_ms else [], is_repeat
+        return values, names if newest_ms - time_ms > self._lateness_ms else []
 
     def complain(self, complaint: Complaint) -> None:
         """Take a label, the same one once."""

@@ -7,15 +7,19 @@ restores its states from journals, and with keys that leave memory all the time.
 from __future__ import annotations
 
 import random
+from typing import Any
 
+import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.definitions import CAPS, Caps
+from features.definitions import CAPS, ON_DEMAND_FEATURES, Caps
 from features.engine.plan import ENTITIES, plan_json
 from features.engine.wire import wire_json
+from infra.simulation.event import Event
 from schemas import topics
-from streams.velocity.record_frame import encode_record
+from streams.velocity.record_frame import InboundRecord, encode_headers, encode_record
+from tests.blind_stream import BlindStream
 from tests.builders import LIMITS, NOW_MS, transaction_object, wire
 from tests.component.features.native_operator import NativeOperator, run_all
 from tests.component.features.record_streams import RecordStream
@@ -59,7 +63,50 @@ def random_stream(rng: random.Random) -> list[bytes]:
 @given(st.integers(0, 2**32))
 def test_every_record_that_is_produced_is_the_same(seed: int) -> None:
     rng = random.Random(seed)
-    frames, caps = random_stream(rng), rng.choice(ALL_CAPS)
+    both_give(random_stream(rng), rng, caps=rng.choice(ALL_CAPS))
+
+
+@on_streams
+@given(st.integers(0, 2**32))
+def test_the_row_of_a_repeat_says_what_its_first_delivery_said(seed: int) -> None:
+    rng = random.Random(seed)
+    stream = BlindStream(rng, prefix="b", start_ms=NOW_MS - 60 * D)
+    sent = [frame_of(event, at) for at, event in enumerate(stream.events(rng.choice([30, 200])))]
+    first_row: dict[tuple[str, str], dict[str, object]] = {}
+    for produced in both_give(sent, rng, caps=CAPS):
+        record = InboundRecord.parse(produced)
+        row = orjson.loads(record.value or b"")
+        transaction = row["transaction"]
+        identity = (transaction["user_id"], transaction["transaction_id"])
+        if not row["repeat"]:
+            said = orjson.loads(InboundRecord.parse(sent[row["origin"]["offset"]]).value or b"")
+            assert transaction == said
+            first_row[identity] = {**row, "ce_time": dict(record.headers)["ce_time"]}
+            continue
+        first = first_row[identity]
+        assert transaction == first["transaction"]
+        assert of_event(row) == of_event(first)
+        assert dict(record.headers)["ce_time"] == first["ce_time"]
+
+
+def of_event(row: dict[str, Any]) -> dict[str, object]:
+    """The features of the event itself."""
+    return {feature.name: row["features"][feature.name] for feature in ON_DEMAND_FEATURES}
+
+
+def frame_of(event: Event, offset: int) -> bytes:
+    return encode_record(
+        event.topic.encode(),
+        key=event.key,
+        value=event.value,
+        headers_bytes=encode_headers([topics.REPLAY_HEADER]),
+        timestamp_ms=NOW_MS,
+        offset=offset,
+    )
+
+
+def both_give(frames: list[bytes], rng: random.Random, *, caps: Caps) -> list[bytes]:
+    """Give what both jobs produce, in batches, with few or many states in memory, with crashes."""
     oracle = Job(limits=LIMITS, now_ms=NOW_MS, caps=caps)
     expected = [produced for frame in frames if (produced := oracle.process(frame)) is not None]
     layout, live_keys_max = rng.choice([ONE_OPERATOR, SPLIT]), rng.choice([1, 3, 1_000])
@@ -76,6 +123,7 @@ def test_every_record_that_is_produced_is_the_same(seed: int) -> None:
                 operator.crash()
     assert produced == expected
     assert_same_states(job, oracle)
+    return produced
 
 
 def assert_same_states(job: list[NativeOperator], oracle: Job) -> None:

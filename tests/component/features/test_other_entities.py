@@ -44,12 +44,13 @@ def drawn_events(rng: random.Random, entities: list[EntityPlan]) -> list[Event]:
         if parcels and rng.random() < 0.1:
             # A repeat by the first entity's key; everything else it says may differ.
             first = rng.choice(parcels)
-            keys = {entities[0].key: getattr(first, entities[0].key)}
-            parcels.append(first._replace(grams=9, at_ms=at_ms, **keys))
+            others = {entity.key: f"{entity.key[0]}{rng.randrange(3)}" for entity in entities[1:]}
+            parcels.append(first._replace(grams=9, at_ms=at_ms, fragile=True, **others))
             continue
         of = {key: f"{key[0]}{rng.randrange(3)}" for key in ("depot", "van", "recipient")}
         code = f"{of[entities[0].key]}-{number}"
-        parcels.append(Parcel(code=code, grams=rng.randrange(10**6), at_ms=at_ms, **of))
+        more = {"fragile": rng.random() < 0.5, "floor": rng.choice([None, 0, 7])}
+        parcels.append(Parcel(code=code, grams=rng.randrange(10**6), at_ms=at_ms, **of, **more))
     events: list[Event] = list(parcels)
     if labelled is not None:
         firsts = {parcel.code: parcel for parcel in reversed(parcels)}
@@ -84,14 +85,17 @@ def expected_rows(
         if isinstance(event, Complaint):
             next(o for o, e in zip(oracles, entities, strict=True) if e.has_labels).complain(event)
             continue
-        row: dict[str, object] = {"parcel": event._asdict(), "features": {}, "approximate": []}
-        is_repeat = False
+        row: dict[str, object] = {"features": {}, "approximate": []}
+        parcel, is_repeat = event, False
         for oracle, entity in zip(oracles, entities, strict=True):
-            values, approximate, is_repeat = oracle.fold(event, is_repeat=is_repeat)
+            if (first := oracle.first(parcel)) is not None:
+                parcel, is_repeat = first, True
+            values, approximate = oracle.fold(parcel, is_repeat=is_repeat)
             row["features"] |= values
             row["approximate"] += approximate
-            row[f"{entity.key}_sequence"] = oracle.sequence(event)
-        row["features"]["hour"] = event.at_ms // H % 24
+            row[f"{entity.key}_sequence"] = oracle.sequence(parcel)
+        row["parcel"] = parcel.said()
+        row["features"]["hour"] = parcel.at_ms // H % 24
         row["repeat"], row["definition_digest"] = is_repeat, DIGEST
         row["origin"] = {"partition": 1, "offset": offset, "timestamp_ms": 7}
         row["computed_at_ms"] = NOW_MS

@@ -123,8 +123,9 @@ def test_bytes_that_make_no_sense_are_refused() -> None:
             raise ValueError("one is short")
 
 
-def test_an_unknown_form_is_refused() -> None:
+@pytest.mark.parametrize("form", [0, 4])
+def test_an_unknown_form_is_refused(form: int) -> None:
     data = bytearray(pack_header(HEADER))
-    data[4] = 3
-    with pytest.raises(StateBytesError, match="form 3"):
+    data[4] = form
+    with pytest.raises(StateBytesError, match=f"form {form}"):
         StateReader(bytes(data), kind=b"u")

@@ -7,7 +7,7 @@ from itertools import starmap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.oracle.state_bytes import Header, StateReader, pack_header
+from tests.oracle.state_bytes import Form, Header, StateReader, pack_header
 from tests.oracle.tiles import Run, TileGrid
 
 additions = st.lists(st.tuples(st.integers(-5, 20), st.integers(1, 3), st.integers(0, 2**70)))
@@ -48,7 +48,7 @@ def test_what_is_dropped_or_written_leaves_the_rest_as_it_was(
     added: list[tuple[int, int, int]], oldest: int
 ) -> None:
     grid = grid_of(added)
-    header = pack_header(Header(b"u", False, 0, 0))
+    header = pack_header(Header(b"u", Form.DURABLE, 0, 0))
     again = TileGrid(1_000)
     with StateReader(header + grid.pack(first=oldest, newest=21), kind=b"u") as reader:
         again.unpack(reader, newest=21)

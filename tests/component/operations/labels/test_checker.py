@@ -116,6 +116,20 @@ def test_a_label_with_the_wrong_merchant_is_corrected_and_recorded(bench: Bench)
     assert row["corrected_at_ms"] == NOW_MS
 
 
+def test_a_label_of_an_id_that_was_used_again_is_judged_by_the_first_row_and_all_others(
+    bench: Bench,
+) -> None:
+    later_ms = 29 * DAY_MS
+    bench.archive_rows(("t-1", "m-1"), ("t-2", "m-1"))
+    bench.archive_rows(("t-1", "m-2"), ("t-2", "m-2"), after_ms=later_ms)
+    at = {"event_time_ms": LABEL.event_time_ms + later_ms}
+    at["observed_time_ms"] = at["event_time_ms"]
+    bench.archive_labels(label("t-1", "m-1", **at), label("t-2", "m-3", **at))
+    check(bench.checker())
+    (sent,) = bench.topic.sent
+    assert sent.label == label("t-2", "m-1", observed_time_ms=at["observed_time_ms"])
+
+
 def test_a_checker_goes_on_where_the_last_one_stopped(bench: Bench) -> None:
     bench.archive_rows(("t-1", "m-1"), ("t-2", "m-1"))
     bench.archive_labels(label("t-1", "m-2"))
