@@ -8,14 +8,20 @@ Kafka.
 from __future__ import annotations
 
 import time
+import uuid
 
 from clients.mlflow_rest import MlflowRest
 from models.policy import Policy
 from schemas.settings import Settings
+from schemas.topics import ROLLOUTS
 from scoring.metrics import Metrics
 from scoring.stores.batch_reader import RedisBatchReader, connect_batch_reader
 from scoring.stores.champion import TIMEOUT_S, ChampionWatcher
 from scoring.stores.decision_store import RedisDecisionStore, connect_decision_store
+from scoring.stores.rollout_commands import RolloutCommands
+from scoring.stores.rollout_log import RolloutLog
+from scoring.stores.rollout_versions import RolloutVersions
+from scoring.stores.rollouts import RolloutFollower
 
 
 def wall_clock_ms() -> int:
@@ -65,4 +71,43 @@ def build_batch_reader(settings: Settings, *, metrics: Metrics) -> RedisBatchRea
         timeout_ms=settings.redis_timeout_ms,
         clock_ms=steady_clock_ms,
         failures=metrics.batch_failures,
+    )
+
+
+def build_rollout_commands(settings: Settings, *, source: str) -> RolloutCommands:
+    """Make what starts and changes rollouts.
+
+    Args:
+        settings: of the deployment.
+        source: who writes changes, such as ``/weir/cli``.
+    """
+    return RolloutCommands(
+        RolloutLog(settings.kafka_bootstrap, source=source),
+        RolloutVersions(
+            MlflowRest(settings.mlflow_tracking_uri),
+            model_name=settings.model_name,
+            champion_alias=settings.champion_alias,
+        ),
+        model_name=settings.model_name,
+        now_ms=wall_clock_ms,
+        new_id=lambda: uuid.uuid4().hex,
+    )
+
+
+def build_rollouts(
+    settings: Settings,
+    *,
+    champion: ChampionWatcher,
+    metrics: Metrics,
+    topic: str = ROLLOUTS,
+) -> RolloutFollower:
+    """Make the follower of rollouts; the caller starts it after the champion, and stops it."""
+    return RolloutFollower(
+        settings.kafka_bootstrap,
+        MlflowRest(settings.mlflow_tracking_uri, timeout_s=TIMEOUT_S),
+        champion=champion,
+        model_name=settings.model_name,
+        metrics=metrics,
+        on_completed=champion.poll,
+        topic=topic,
     )

@@ -129,6 +129,36 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.models:history",
         "Show which version was champion when, newest first.",
     ),
+    "rollout start": (
+        "infra.cli.rollout:start",
+        "Start a rollout of a version beside the champion; scorer and API follow within 2 s.",
+    ),
+    "rollout status": (
+        "infra.cli.rollout:status",
+        "Show where a rollout stands, why, what happens next, and every change.",
+    ),
+    "rollout list": ("infra.cli.rollout:list_rollouts", "List all rollouts, oldest first."),
+    "rollout pause": (
+        "infra.cli.rollout:pause",
+        "Let a rollout rest: the shares stay, and the controller takes no step.",
+    ),
+    "rollout resume": ("infra.cli.rollout:resume", "Let a paused rollout go on."),
+    "rollout switch": (
+        "infra.cli.rollout:switch",
+        "Move all traffic of a blue/green rollout to the other version, or back.",
+    ),
+    "rollout promote": (
+        "infra.cli.rollout_promote:promote",
+        "Make a rollout's challenger the champion and end the rollout; exit 1 if parity is not 0.",
+    ),
+    "rollout abort": (
+        "infra.cli.rollout:abort",
+        "End a rollout without a verdict: the champion decides alone within 2 s.",
+    ),
+    "rollout rollback": (
+        "infra.cli.rollout:rollback",
+        "Take the challenger back, also after it has become the champion. Asks nothing else.",
+    ),
 }
 """Place and summary by name; a name of two words is a command of a group."""
 
@@ -139,6 +169,7 @@ GROUPS: Final = {
     "dataset": "Data sets from the archive.",
     "online": "The states in Redis.",
     "models": "The registered models.",
+    "rollout": "Let a new model version in step by step, compare it, take it back.",
 }
 
 

@@ -27,6 +27,7 @@ TRIED_IN = "tests/integration/test_promotion_gate.py"
 WAYS_TO_THE_CHAMPION = {
     "weir train": ("infra/cli/training.py", "test_weir_train", "test_weir_train_every"),
     "weir models promote": ("infra/cli/promote.py", "test_weir_models_promote"),
+    "weir rollout promote": ("infra/cli/rollout_promote.py", "test_weir_rollout_promote"),
     "weir demo": ("infra/cli/demo.py", "test_the_demo"),
     "infra/airflow/weir_training.py": (
         "infra/airflow/weir_training.py",

@@ -25,6 +25,7 @@ from infra.cli.main import app
 from infra.demo import run as demo_run
 from infra.demo.run import DemoOptions, NotPromotedError
 from infra.local.layout import REPO
+from infra.local.topics import create_topics
 from infra.simulation.replay import Progress
 from operations.promotion import ClosedGate, ask_gate
 from schemas.feature_row import FeatureRow
@@ -189,7 +190,28 @@ def test_weir_models_promote(deployment: Deployment) -> None:
     deployment.refused_a_version()
 
 
-@pytest.mark.parametrize("command", [("train",), ("models", "promote", "1")], ids=" ".join)
+def test_weir_rollout_promote(deployment: Deployment) -> None:
+    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
+    refused = deployment.is_unchanged()
+    assert refused is not None
+    create_topics(deployment.settings.kafka_bootstrap, 1)
+    name = unique_name("r")
+    options = ("--strategy", "ab", "--challenger", refused.version)
+    started = deployment.weir("rollout", "start", name, *options)
+    assert started.exit_code == 0, started.output
+    result = deployment.weir("rollout", "promote", name)
+    assert result.exit_code == 1, result.output
+    assert f"not promoted, {REASON}" in result.output
+    deployment.refused_a_version()
+    assert "the rollout goes on" in result.output
+    assert f"{name}: ab of" in deployment.weir("rollout", "status", name).output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("train",), ("models", "promote", "1"), ("rollout", "promote", "r-1")],
+    ids=" ".join,
+)
 def test_no_option_skips_the_gate(deployment: Deployment, command: tuple[str, ...]) -> None:
     for option in ("--skip-parity", "--force", "--no-parity"):
         result = deployment.weir(*command, option)
