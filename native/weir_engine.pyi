@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import final
 
-__all__ = ["Job", "Plan", "State", "StateBytesError", "__version__"]
+__all__ = ["Job", "Plan", "RecordReader", "State", "StateBytesError", "__version__"]
 
 __version__: str
 """Version of the crate, as in native/Cargo.toml."""
@@ -81,3 +81,12 @@ class Job:
     def give_back(self, entity: int) -> None: ...
     def mark_all(self, entity: int) -> None: ...
     def mark_journals(self, entity: int, stored: bytes) -> int: ...
+
+@final
+class RecordReader:
+    """Reads the records of a log into columns."""
+
+    def __new__(cls, shape: str) -> RecordReader: ...
+    def read(
+        self, records: Sequence[bytes | None]
+    ) -> tuple[list[int], list[tuple[int, list[bytes | None]]]]: ...

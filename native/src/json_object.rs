@@ -55,12 +55,7 @@ const NAMES_MAX: usize = 64;
 
 /// Reads one object; `None` leaves it to the strict parser.
 pub fn read_object(value: &[u8], fields: &[Field]) -> Option<FieldValues> {
-    let text = std::str::from_utf8(value).ok()?;
-    let mut scanner = Scanner {
-        text,
-        bytes: value,
-        at: 0,
-    };
+    let mut scanner = Scanner::new(value)?;
     let mut values: FieldValues = fields.iter().map(|_| FieldValue::Absent).collect();
     let mut seen: SmallVec<[&str; 12]> = SmallVec::new();
     scanner.skip_space();
@@ -91,7 +86,7 @@ pub fn read_object(value: &[u8], fields: &[Field]) -> Option<FieldValues> {
         scanner.take(b'}')?;
     }
     scanner.skip_space();
-    let is_whole = scanner.at == value.len();
+    let is_whole = scanner.is_at_end();
     let has_all = fields
         .iter()
         .zip(&values)
@@ -99,41 +94,55 @@ pub fn read_object(value: &[u8], fields: &[Field]) -> Option<FieldValues> {
     (is_whole && has_all).then_some(values)
 }
 
-struct Scanner<'a> {
-    text: &'a str,
+/// Walks over a text, one part of JSON after another.
+pub(crate) struct Scanner<'a> {
+    /// The whole text.
+    pub(crate) text: &'a str,
     bytes: &'a [u8],
-    at: usize,
+    /// The next byte.
+    pub(crate) at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    fn peek(&self) -> Option<u8> {
+    /// Begins; `None` if the bytes are no UTF-8.
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(Scanner { text, bytes, at: 0 })
+    }
+
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn next(&mut self) -> Option<u8> {
+    pub(crate) fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
         Some(byte)
     }
 
-    fn take(&mut self, wanted: u8) -> Option<()> {
+    /// Whether nothing is left.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    pub(crate) fn take(&mut self, wanted: u8) -> Option<()> {
         (self.next()? == wanted).then_some(())
     }
 
-    fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
     }
 
-    fn word(&mut self, word: &str) -> Option<()> {
+    pub(crate) fn word(&mut self, word: &str) -> Option<()> {
         self.bytes[self.at..]
             .starts_with(word.as_bytes())
             .then(|| self.at += word.len())
     }
 
     /// A string without escapes.
-    fn string(&mut self) -> Option<&'a str> {
+    pub(crate) fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
         let start = self.at;
         loop {
@@ -231,7 +240,7 @@ impl<'a> Scanner<'a> {
         (!matches!(self.peek(), Some(b'.' | b'e' | b'E' | b'0'..=b'9'))).then_some(())
     }
 
-    fn skip_digits(&mut self) -> usize {
+    pub(crate) fn skip_digits(&mut self) -> usize {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;

@@ -2,6 +2,7 @@
 //!
 //! The definitions reach it as data ([`plan`]). Python calls it through [`python`].
 
+pub mod columns;
 pub mod content;
 pub mod distinct;
 pub mod error;
@@ -19,6 +20,10 @@ pub mod online;
 pub mod plan;
 #[cfg(feature = "python")]
 pub mod python;
+#[cfg(feature = "python")]
+pub mod python_columns;
+pub mod record_reader;
+pub mod record_shape;
 pub mod row;
 pub mod state;
 pub mod state_bytes;

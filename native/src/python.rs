@@ -567,6 +567,7 @@ fn weir_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyPlan>()?;
     module.add_class::<PyState>()?;
     module.add_class::<PyJob>()?;
+    module.add_class::<crate::python_columns::PyRecordReader>()?;
     module.add("StateBytesError", module.py().get_type::<StateBytesError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     Ok(())

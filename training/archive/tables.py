@@ -102,6 +102,11 @@ _DECISION: Final = (
     pa.field("batch_as_of_ms", pa.int64()),
     pa.field("merchant_id", pa.string()),
     pa.field("matched_rules", _TEXTS),
+    # JSON: the fields of the transaction that the vector contains. Without them, as in decisions
+    # made before, `vector` is not null if a model scored.
+    pa.field("inputs", pa.string()),
+    pa.field("vector_spec", pa.string()),
+    pa.field("vector_digest", pa.string()),
 )
 
 _PLACE: Final = (

@@ -19,7 +19,7 @@ Columns = dict[str, list[Any]]
 """Values by column, one a row; ``event_time_ms`` is among them."""
 
 _NAMES: Final = frozenset(FEATURE_NAMES)
-_TRANSACTION_FIELDS: Final = (
+TRANSACTION_FIELDS: Final = (
     "transaction_id",
     "user_id",
     "merchant_id",
@@ -27,8 +27,23 @@ _TRANSACTION_FIELDS: Final = (
     "currency",
     "event_time_ms",
 )
-_OPTIONAL_FIELDS: Final = ("device_type", "ip_country")
-_NEWER_DECISION_FIELDS: Final = ("batch_as_of_ms", "merchant_id", "matched_rules")
+OPTIONAL_FIELDS: Final = ("device_type", "ip_country")
+"""Fields of a transaction that it may lack."""
+NEWER_DECISION_FIELDS: Final = (
+    "batch_as_of_ms",
+    "merchant_id",
+    "matched_rules",
+    "vector_spec",
+    "vector_digest",
+)
+"""Fields that older decisions lack."""
+LABEL_FIELDS: Final = (
+    "transaction_id",
+    "merchant_id",
+    "event_time_ms",
+    "observed_time_ms",
+    "is_fraud",
+)
 
 
 def topic_columns(topic: str, rows: Sequence[Any]) -> Columns:
@@ -45,12 +60,11 @@ def topic_columns(topic: str, rows: Sequence[Any]) -> Columns:
 
 
 def _transactions(rows: Sequence[Any]) -> Columns:
-    return _attributes((*_TRANSACTION_FIELDS, *_OPTIONAL_FIELDS), rows)
+    return _attributes((*TRANSACTION_FIELDS, *OPTIONAL_FIELDS), rows)
 
 
 def _labels(rows: Sequence[Any]) -> Columns:
-    names = ("transaction_id", "merchant_id", "event_time_ms", "observed_time_ms", "is_fraud")
-    return _attributes(names, rows)
+    return _attributes(LABEL_FIELDS, rows)
 
 
 def _feature_rows(rows: Sequence[Mapping[str, Any]]) -> Columns:
@@ -58,8 +72,8 @@ def _feature_rows(rows: Sequence[Mapping[str, Any]]) -> Columns:
     origins = [row["origin"] for row in rows]
     names = ("approximate", "definition_digest", "repeat", "user_sequence")
     return {
-        **_fields(_TRANSACTION_FIELDS, transactions),
-        **{name: [row.get(name) for row in transactions] for name in _OPTIONAL_FIELDS},
+        **_fields(TRANSACTION_FIELDS, transactions),
+        **{name: [row.get(name) for row in transactions] for name in OPTIONAL_FIELDS},
         **_features(rows),
         **_fields((*names, "merchant_sequence", "computed_at_ms"), rows),
         "origin_partition": [origin["partition"] for origin in origins],
@@ -71,7 +85,7 @@ def _feature_rows(rows: Sequence[Mapping[str, Any]]) -> Columns:
 def _decisions(rows: Sequence[Mapping[str, Any]]) -> Columns:
     models = [row["model"] for row in rows]
     places = [row["features_offset"] for row in rows]
-    names = ("transaction_id", "user_id", "decision", "score", "vector", "definition_digest")
+    names = ("transaction_id", "user_id", "decision", "score", "definition_digest")
     lists = ("approximate", "degraded", "reasons")
     return {
         **_fields((*names, *lists, "event_time_ms", "decided_at_ms"), rows),
@@ -82,7 +96,9 @@ def _decisions(rows: Sequence[Mapping[str, Any]]) -> Columns:
         "features_partition": [place["partition"] for place in places],
         "features_offset": [place["offset"] for place in places],
         "timings": [orjson.dumps(row["timings"]).decode() for row in rows],
-        **{name: [row.get(name) for row in rows] for name in _NEWER_DECISION_FIELDS},
+        "vector": [row.get("vector") for row in rows],
+        "inputs": [_json(row.get("inputs")) for row in rows],
+        **{name: [row.get(name) for row in rows] for name in NEWER_DECISION_FIELDS},
     }
 
 
@@ -99,6 +115,10 @@ def _features(rows: Sequence[Mapping[str, Any]]) -> Columns:
         if row["definition_digest"] != DEFINITION_DIGEST:
             features[at] = {**dict.fromkeys(FEATURE_NAMES), **features[at]}
     return {**_fields(FEATURE_NAMES, features), "other_features": others}
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
 
 
 def _attributes(names: Sequence[str], rows: Sequence[Any]) -> Columns:
