@@ -91,6 +91,7 @@ def audit(
     is_compared: Callable[[FeatureRow], bool] = lambda _: True,
     recomputed: Recomputed | None = None,
     is_backfilled: bool = False,
+    refused: Iterable[FeatureRow] = (),
 ) -> FeatureLogReport:
     """Audit a whole feature log."""
     found = FeatureLogAudit(
@@ -101,7 +102,7 @@ def audit(
     )
     for at, row in enumerate(rows):
         found.take(row, partition=0, offset=at)
-    return found.finish(labels)
+    return found.finish(labels, refused=refused)
 
 
 def decided(row: FeatureRow, at: int) -> Decision:

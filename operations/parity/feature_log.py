@@ -82,7 +82,8 @@ class FeatureLogComparison:
         for record in self._rows.read_until_answered(unanswered, Patience()):
             row = decode_feature_row(record.value)
             audit.take(row, partition=record.partition, offset=record.offset)
-        return audit.finish(read_labels(bootstrap, self._limits, self._refused))
+        labels = read_labels(bootstrap, self._limits, self._refused)
+        return audit.finish(labels, refused=self._refused.rows)
 
     def appeared_since(self, entity: Entity) -> Set[str]:
         """Read the logs on, and give the users or merchants of what has arrived since `run`."""

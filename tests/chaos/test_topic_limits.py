@@ -1,8 +1,7 @@
 """An operator changes settings of topics while the system runs: the stream goes on.
 
-What no longer fits becomes a dead letter. The job learns a new limit by failing once. Runs after
-the tests that compare all features, because the transactions that lose their rows stay in the
-states of their users.
+What no longer fits becomes a dead letter. The job learns a new limit by failing once. The
+transactions that lose their rows stay in the states of their users, and parity counts them, too.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import orjson
 from kafka import KafkaProducer
 
 from clients.log_record import Record
+from operations.parity.feature_log import FeatureLogComparison
 from schemas import topics
 from schemas.dead_letter import read_dead_letter
 from schemas.shortened_dead_letter import HEADER_SHORTENED
@@ -40,9 +40,9 @@ def limited(bootstrap: str, topic: str, bytes_max: int) -> Iterator[None]:
         set_topic(bootstrap, topic, {"max.message.bytes": before})
 
 
-def send(bootstrap: str, prefix: str, count: int) -> set[str]:
+def send(bootstrap: str, prefix: str, count: int, *, first: int = 0) -> set[str]:
     producer = KafkaProducer(bootstrap_servers=bootstrap)
-    events = [live_transaction(prefix, number) for number in range(count)]
+    events = [live_transaction(prefix, number) for number in range(first, first + count)]
     for event in events:
         key = event["user_id"].encode()
         producer.send(topics.TRANSACTIONS, key=key, value=orjson.dumps(event))
@@ -78,12 +78,13 @@ def test_a_row_that_no_longer_fits_its_topic_is_a_dead_letter_and_the_stream_goe
         tail(bootstrap, topics.DEAD_LETTERS) as letters,
     ):
         with limited(bootstrap, topics.FEATURES, 1_000):
-            refused = send(bootstrap, unique_name("refused"), 3)
+            prefix = unique_name("refused")
+            refused = send(bootstrap, prefix, 3)
             letters.until(
                 lambda _: letters_of(letters, refused).keys() == refused, within_ms=ANSWER_MS_MAX
             )
         time.sleep(LIMIT_AGE_S)
-        good = send(bootstrap, unique_name("good"), 300)
+        good = send(bootstrap, prefix, 300, first=3)
         decisions.until(
             lambda _: by_transaction(decisions, good).keys() == good, within_ms=ANSWER_MS_MAX
         )
@@ -95,6 +96,12 @@ def test_a_row_that_no_longer_fits_its_topic_is_a_dead_letter_and_the_stream_goe
         assert (why.topic, why.stage) == (topics.TRANSACTIONS, "produce")
         assert (why.partition, why.offset) == (origin["partition"], origin["offset"])
         assert "does not fit topic features" in why.exception_message
+    report = FeatureLogComparison(
+        weir_stack.settings,
+        is_compared=lambda row: row.transaction.transaction_id.startswith(prefix),
+    ).run()
+    assert report.rows >= len(good)
+    assert (report.mismatched, report.gaps) == (0, 0), report
 
 
 def test_a_dead_letter_is_shortened_to_what_its_topic_accepts_now(weir_stack: Services) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -17,11 +18,12 @@ import orjson
 import pytest
 from kafka import KafkaProducer
 
-from features.definitions import FEATURE_NAMES
+from features.definitions import DAY_MS, FEATURE_NAMES
 from infra.local.layout import REPO
 from operations.parity.run import SURFACES
 from schemas import topics
 from schemas.settings import environment_of
+from tests.blind_stream import BlindStream
 from tests.model_files import trained
 from tests.services import Services
 from tests.topic_tail import by_transaction, tail
@@ -33,6 +35,7 @@ from training.registry.versions import ModelVersions
 COMMAND_S_MAX = 900
 ANSWER_MS_MAX = 60_000
 SENT = 300
+BLIND = 200
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +108,46 @@ def test_predicted_just_before_it_is_streamed_it_has_the_very_vector_and_score(
     assert decision["vector"] is not None
     for name in ("vector", "score", "decision", "model", "features", "approximate"):
         assert predicted[name] == decision[name], name
+
+
+def test_rows_and_decisions_of_a_repeat_say_what_the_first_ones_say(
+    weir_stack: Services, producer: KafkaProducer
+) -> None:
+    """Ties, repeats that say something else, late ones, labels; parity below counts them, too."""
+    prefix, now = uuid.uuid4().hex[:8], now_ms()
+    stream = BlindStream(
+        random.Random(16), prefix=prefix, start_ms=now - 40 * DAY_MS, observed_from_ms=now
+    )
+    events = stream.events(BLIND)
+    ids = {event.event_id for event in events if event.is_transaction}
+    bootstrap = weir_stack.kafka_bootstrap
+    with tail(bootstrap, topics.FEATURES) as rows, tail(bootstrap, topics.DECISIONS) as decisions:
+        for event in events:
+            producer.send(
+                event.topic, key=event.key, value=event.value, headers=[topics.REPLAY_HEADER]
+            )
+        producer.flush()
+        decisions.until(
+            lambda _: sum(map(len, by_transaction(decisions, ids).values())) >= BLIND,
+            within_ms=ANSWER_MS_MAX,
+        )
+        rows.until(
+            lambda _: sum(map(len, by_transaction(rows, ids).values())) >= BLIND,
+            within_ms=ANSWER_MS_MAX,
+        )
+    sent_again = 0
+    for transaction_id, of_id in by_transaction(rows, ids).items():
+        first: dict[str, dict[str, Any]] = {}
+        for _, row in of_id:
+            said = row["transaction"]
+            if not row["repeat"]:
+                first[said["user_id"]] = said
+            assert said == first[said["user_id"]]
+        sent_again += len(of_id) > 1
+        ((_, decision), *others) = by_transaction(decisions, ids)[transaction_id]
+        for _, other in others:
+            assert {**other, "timings": {}} == {**decision, "timings": {}}
+    assert sent_again > BLIND // 10
 
 
 def parity(services: Services, *arguments: str) -> tuple[int, dict[str, Any]]:

@@ -29,6 +29,8 @@ from schemas.first_row import RowPlace
 Place: TypeAlias = tuple[int, int]
 """Partition and offset of a record of `transactions`."""
 
+_NOWHERE: Final = RowPlace(-1, -1, -1)
+"""The place of a row that is not in the feature log."""
 _USER_NAMES: Final = tuple(feature.name for feature in USER_FEATURES)
 _ON_DEMAND_NAMES: Final = FEATURE_NAMES[len(_USER_NAMES) + len(MERCHANT_FEATURES) :]
 
@@ -87,6 +89,7 @@ class FeatureLogAudit:
         self._recomputed = recomputed
         self._is_backfilled = is_backfilled
         self._origins: set[Place] = set()
+        self._refused: set[Place] = set()
         self._contents = TransactionContents(self.report)
         self._users = UserFolds(self.report, on_folded=self._compare)
         self._merchants = MerchantFolds(self.report, recomputed)
@@ -109,7 +112,7 @@ class FeatureLogAudit:
                 f"{row.definition_digest}, this code {DEFINITION_DIGEST}; run "
                 "`weir backfill` first"
             )
-        origin = (row.origin.partition, row.origin.offset)
+        origin = _origin_of(row)
         self._origins.add(origin)
         said = fingerprint(row.transaction)
         if not self._contents.take(row, said):
@@ -126,13 +129,22 @@ class FeatureLogAudit:
             return 0
         return len(self._transactions.fingerprints.keys() - self._origins)
 
-    def finish(self, labels: Iterable[LoggedLabel]) -> FeatureLogReport:
+    def finish(
+        self, labels: Iterable[LoggedLabel], *, refused: Iterable[FeatureRow] = ()
+    ) -> FeatureLogReport:
         """Fold what is left, compare the merchants' side, and give the report.
 
         Args:
             labels: the whole label log, each partition in offset order; read last, so that it
                 holds every label that a row can have seen.
+            refused: rows that did not fit their topic. The states have counted their transactions;
+                they are folded and not compared.
         """
+        for row in refused:
+            origin = _origin_of(row)
+            if origin not in self._origins and not row.repeat:
+                self._refused.add(origin)
+                self._users.take(LoggedRow(row, _NOWHERE))
         self._users.finish(self._keep_user)
         self._merchants.finish(labels, self._keep_merchant)
         if self._transactions is not None:
@@ -153,7 +165,7 @@ class FeatureLogAudit:
         """Compare the user's side of a row, and hand the row to the merchant's side."""
         row = logged.row
         position: int | None = None
-        is_compared = self._is_compared(row)
+        is_compared = _origin_of(row) not in self._refused and self._is_compared(row)
         if is_compared:
             self.report.rows += 1
             self._count_mismatches(row, values, _USER_NAMES)
@@ -201,3 +213,7 @@ class FeatureLogAudit:
     def _keep_merchant(self, merchant_id: str, state: MerchantState) -> None:
         if self._recomputed is not None:
             self._recomputed.add_merchant(merchant_id, state)
+
+
+def _origin_of(row: FeatureRow) -> Place:
+    return row.origin.partition, row.origin.offset

@@ -17,6 +17,8 @@ from operations.parity.recomputation.transaction_contents import fingerprint
 from schemas.codec import decode_label, decode_transaction
 from schemas.dead_letter import read_dead_letter
 from schemas.errors import InvalidEventError
+from schemas.feature_row import FeatureRow
+from schemas.output_codec import decode_feature_row
 from schemas.topics import DEAD_LETTERS, LABELS, TRANSACTIONS
 from schemas.transaction import Limits
 
@@ -24,6 +26,8 @@ PATIENCE_S: Final = 10.0
 """How long parity waits for an answer while none arrives. A batch, a write to Redis and a pause for
 a checkpoint take less; after that the answer counts as missing."""
 _PAUSE_S: Final = 0.25
+_ROW_STAGE: Final = "produce"
+"""The stage of a dead letter whose value is a feature row."""
 _NO_CLOCK_MS: Final = 0
 """A replay's times are not compared with the clock, and refused records are known already."""
 
@@ -117,6 +121,12 @@ class RefusedRecords:
         """Point at the broker; nothing is read yet."""
         self._reader = LogReader(bootstrap, DEAD_LETTERS)
         self._places: set[tuple[str, int, int]] = set()
+        self._rows: dict[Place, FeatureRow] = {}
+
+    @property
+    def rows(self) -> list[FeatureRow]:
+        """The feature rows that did not fit their topic, unless they were shortened, too."""
+        return list(self._rows.values())
 
     def read_on(self) -> None:
         """Read the dead letters that have arrived since the last call."""
@@ -127,6 +137,15 @@ class RefusedRecords:
                 # Another process's record, which refuses nothing.
                 continue
             self._places.add((letter.topic, letter.partition, letter.offset))
+            if letter.topic == TRANSACTIONS and letter.stage == _ROW_STAGE:
+                self._keep_row((letter.partition, letter.offset), record.value)
+
+    def _keep_row(self, place: Place, value: bytes | None) -> None:
+        try:
+            self._rows[place] = decode_feature_row(value)
+        except InvalidEventError:
+            # It was shortened.
+            return
 
     def of_topic(self, topic: str) -> set[Place]:
         """Give partition and offset of a topic's refused records."""

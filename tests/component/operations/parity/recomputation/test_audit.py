@@ -102,6 +102,20 @@ def test_a_row_that_is_not_there_is_missing_and_leaves_a_gap(events: list[Event]
     assert not report.is_clean
 
 
+def test_a_row_that_did_not_fit_its_topic_is_folded_and_not_compared(events: list[Event]) -> None:
+    rows = rows_of(events)
+    victim = next(row for row in rows if row.user_sequence == 1 and has_later_row(rows, row))
+    left = [row for row in rows if row is not victim]
+    wrong = replace(victim, features={})
+    report = audit(left, labels=labels_of(events), transactions=listed(left), refused=[wrong])
+    assert report.is_clean, report
+    assert (report.rows, report.repeats) == (len(left), 0)
+    # After a failure the job may have sent it again, and it did fit.
+    report = audit(rows, labels=labels_of(events), transactions=listed(rows), refused=[wrong])
+    assert report.is_clean, report
+    assert (report.rows, report.repeats) == (len(rows), 0)
+
+
 def has_later_row(rows: list[FeatureRow], row: FeatureRow) -> bool:
     user_id = row.transaction.user_id
     return any(r.transaction.user_id == user_id and r.user_sequence == 2 for r in rows)
