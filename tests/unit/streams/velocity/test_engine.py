@@ -73,6 +73,25 @@ def test_a_second_delivery_is_counted_once_by_user_and_by_merchant(
 
 
 @OPERATORS
+def test_a_repeat_has_the_content_of_its_first_delivery_and_meets_its_merchant_also_after_a_crash(
+    operators: Sequence[tuple[int, int]],
+) -> None:
+    story = Story(operators=operators)
+    first = story.transaction(transaction_id="t-1", device_type="ü", ip_country=None)
+    story.job.crash()
+    resumed = [stage.resumed_total for stage in story.job.stages]
+    repeat = story.transaction(
+        transaction_id="t-1", merchant_id="other", amount_minor=7, event_time_ms=NOW_MS - DAY_MS
+    )
+    assert repeat == {**first, "repeat": True, "origin": repeat["origin"]}
+    assert repeat["transaction"]["device_type"] == "ü"
+    assert "ip_country" not in repeat["transaction"]
+    # In one operator the merchant is known only once the user's journal is there.
+    rounds = [s.resumed_total - r for s, r in zip(story.job.stages, resumed, strict=True)]
+    assert rounds == ([2] if operators is ONE_OPERATOR else [0, 1, 1])
+
+
+@OPERATORS
 def test_fraud_counts_once_its_label_was_observed_and_its_delay_has_passed(
     operators: Sequence[tuple[int, int]],
 ) -> None:
