@@ -1,8 +1,9 @@
-"""Sends records so that none is too large: what does not fit its topic becomes a dead letter.
+"""Sends records so that their topic takes them: what does not fit becomes a dead letter.
 
-Owns what happens to a decision or a dead letter that Kafka refuses because of its size; such a
-record would stop the scorer otherwise, at each start again. Knows no Kafka client: `KafkaProducer`
-delivers, ``schemas.shortened_dead_letter`` shortens. ``parts.py`` puts them together.
+Owns what happens to a decision or a dead letter that Kafka refuses because of its size, a missing
+key or its timestamp; such a record would stop the scorer otherwise, at each start again. Knows no
+Kafka client: `KafkaProducer` delivers, ``schemas.shortened_dead_letter`` shortens. ``parts.py``
+puts them together.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class RecordProducer(Protocol):
     """Writes batches; `KafkaProducer`, or a fake."""
 
     async def deliver(self, records: Sequence[OutgoingRecord]) -> list[OutgoingRecord]:
-        """Write records and give back those that were too large, alone or together."""
+        """Write records and give back those that were refused, alone or together."""
         ...
 
 
@@ -60,8 +61,8 @@ class FittingSink:
     async def send(self, records: Sequence[OutgoingRecord]) -> None:
         """Write a batch; the port has the contract.
 
-        If the broker refuses a request because of its size, the halves of what was in it are sent
-        one after the other, until a record is refused alone.
+        If the broker refuses a request because of what is in it, the halves of it are sent one
+        after the other, until a record is refused alone.
         """
         refused = await self._producer.deliver(records)
         if not refused:
@@ -80,16 +81,21 @@ class FittingSink:
             self._on_too_large()
             await self.send([_dead_letter(record, limit, topic=self._dead_letters)])
             return
-        parts = _parts(record)
-        fitting = shortened(parts, bytes_max=limit - limit // RESERVE_SHARE)
+        fitting = shortened(_parts(record), bytes_max=limit - limit // RESERVE_SHARE)
         smaller = record._replace(
-            key=fitting.key, headers=list(fitting.headers), value=fitting.value
+            # A compacted topic needs a key; a key of its own keeps compaction from deleting it.
+            key=_place(record) if fitting.key is None else fitting.key,
+            headers=list(fitting.headers),
+            value=fitting.value,
         )
-        if fitting is parts or await self._producer.deliver([smaller]):
-            raise DeliveryError(
-                f"a dead letter of {record_size(fitting)} bytes does not fit topic {record.topic} "
-                f"with max.message.bytes={limit}; raise it to at least 8192"
-            )
+        # The topic may refuse a timestamp that `features` has accepted; the present time it takes.
+        for timestamp_ms in (record.timestamp_ms, 0):
+            if not await self._producer.deliver([smaller._replace(timestamp_ms=timestamp_ms)]):
+                return
+        raise DeliveryError(
+            f"topic {record.topic} refuses a dead letter of {record_size(fitting)} bytes with "
+            f"max.message.bytes={limit}; raise it to at least 8192"
+        )
 
 
 def _dead_letter(record: OutgoingRecord, limit: int, *, topic: str) -> OutgoingRecord:
@@ -101,6 +107,11 @@ def _dead_letter(record: OutgoingRecord, limit: int, *, topic: str) -> OutgoingR
         error=_refusal(record, limit),
     )
     return record._replace(topic=topic, headers=[*record.headers, *reason])
+
+
+def _place(record: OutgoingRecord) -> bytes:
+    source = record.source
+    return f"{source.topic}/{source.partition}/{source.offset}".encode()
 
 
 def _refusal(record: OutgoingRecord, limit: int) -> InvalidEventError:

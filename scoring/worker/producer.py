@@ -30,6 +30,16 @@ POLL_S = 0.1
 """Longest wait of the report thread for delivery reports, s, before it checks whether to stop."""
 ANSWER_S_MAX = 10.0
 """Longest wait for a topic's configuration, s."""
+_REFUSED = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        # Sent in one request with an invalid record.
+        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001 - its name
+    }
+)
+"""Errors that say that a topic's settings refuse a record, however often it is sent."""
 
 
 class KafkaProducer:
@@ -63,8 +73,9 @@ class KafkaProducer:
         """Write a batch and wait for its last acknowledgement.
 
         Returns:
-            The records that were not written because they are too large for their topic, or were
-            sent in one request with such a record or with too many others.
+            The records that were not written because their topic's settings refuse them, or were
+            sent in one request with such a record or with too many others: they are too large, lack
+            the key that a compacted topic needs, or have a timestamp that it does not accept.
 
         Raises:
             DeliveryError: a record was not acknowledged for another reason.
@@ -75,7 +86,7 @@ class KafkaProducer:
         for record in records:
             await self._produce(record, batch)
         await batch.done
-        return batch.too_large
+        return batch.refused
 
     def close(self) -> None:
         """Stop serving reports. Records that are not acknowledged yet count as undelivered."""
@@ -130,7 +141,7 @@ class _PendingBatch:
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         self.done: asyncio.Future[None] = loop.create_future()
         self._loop = loop
-        self.too_large: list[OutgoingRecord] = []
+        self.refused: list[OutgoingRecord] = []
         self._left = count
         self._error: KafkaError | None = None
         # Reports come from the report thread, and from the event loop for refused records.
@@ -140,8 +151,8 @@ class _PendingBatch:
         self, record: OutgoingRecord, error: KafkaError | None, _message: Message | None = None
     ) -> None:
         with self._lock:
-            if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                self.too_large.append(record)
+            if error is not None and error.code() in _REFUSED:
+                self.refused.append(record)
             else:
                 self._error = self._error or error
             self._left -= 1
