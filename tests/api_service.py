@@ -20,6 +20,7 @@ from features.online import layout as online_store
 from models.model import Model, Scores
 from models.policy import Policy
 from schemas.decision import ModelRef
+from scoring.core.rollouts import RolloutInUse
 from scoring.http.answers.predict import PredictAnswer
 from scoring.http.answers.problem import Problem
 from scoring.http.app import create_app
@@ -30,6 +31,7 @@ from scoring.http.problems import PROBLEM_TYPE
 from tests.asgi_client import AsgiClient
 from tests.builders import LIMITS, NOW_MS, transaction_object
 from tests.feature_reader_fake import FakeFeatureReader
+from tests.rollout_fakes import MemoryRolloutLog, rollout_commands
 
 
 class FixedModel:
@@ -57,6 +59,16 @@ class FixedModels:
         return self.model
 
 
+class FixedRollouts:
+    """A `RolloutSource` that a test sets."""
+
+    def __init__(self) -> None:
+        self.in_use: RolloutInUse | None = None
+
+    def current(self) -> RolloutInUse | None:
+        return self.in_use
+
+
 class Service:
     """The application, its client and its fakes."""
 
@@ -68,6 +80,8 @@ class Service:
         # Long enough for a busy machine; tests of the deadline say so.
         self.deadline_ms = 30_000
         self.gate: Gate | None = None
+        self.rollouts = FixedRollouts()
+        self.rollout_log = MemoryRolloutLog()
         self.client = AsgiClient(create_app(self._parts))
 
     @asynccontextmanager
@@ -84,6 +98,8 @@ class Service:
             now_ms=lambda: self.now_ms,
             deadline_ms=self.deadline_ms,
             read_timeout_ms=self.deadline_ms,
+            rollouts=self.rollouts,
+            rollout_commands=rollout_commands(self.rollout_log),
             gate=self.gate,
         )
 

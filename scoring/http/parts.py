@@ -20,6 +20,7 @@ from schemas.settings import Settings
 from schemas.transaction import Limits
 from scoring import wiring
 from scoring.core.ports import FeatureReader, ModelSource
+from scoring.core.rollouts import RolloutSource
 from scoring.http.keys.gate import Gate
 from scoring.http.keys.key_file import KeyFile, key_file
 from scoring.http.metrics import ApiMetrics, build_api_metrics
@@ -27,6 +28,8 @@ from scoring.http.worker_metrics import WorkerMetrics, is_process
 from scoring.metrics import build_metrics
 from scoring.stores.champion import ChampionWatcher
 from scoring.stores.online_reader import connect_reader
+from scoring.stores.rollout_commands import RolloutCommands
+from scoring.stores.rollouts import RolloutFollower
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class ApiParts:
         deadline_ms: time for one request, ms.
         read_timeout_ms: limit of a read of Redis for one request, ms.
         gate: checks API keys; None if none are required.
+        rollouts: which rollout splits the traffic.
+        rollout_commands: starts and changes rollouts.
     """
 
     reader: FeatureReader
@@ -59,12 +64,16 @@ class ApiParts:
     now_ms: Callable[[], int]
     deadline_ms: int
     read_timeout_ms: int
+    rollouts: RolloutSource
+    rollout_commands: RolloutCommands
     gate: Gate | None = None
 
 
 MODEL_WAIT_MS = 2_000
-"""Longest wait for the first model when the API starts, ms. If the registry hangs or is down, the
-API starts without a model: the heuristic decides, and /ready says so."""
+"""Longest wait for the first model and the rollouts when the API starts, ms. If the registry hangs
+or is down, the API starts without a model: the heuristic decides, and /ready says so."""
+SOURCE = "/weir/api"
+"""CloudEvents source of changes of rollouts that were asked for over HTTP."""
 
 
 @asynccontextmanager
@@ -73,7 +82,9 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
     registry = CollectorRegistry()
     metrics = build_api_metrics(registry)
     metrics.workers.set(1)
-    models = wiring.build_models(settings, metrics=build_metrics(registry))
+    scoring_metrics = build_metrics(registry)
+    models = wiring.build_models(settings, metrics=scoring_metrics)
+    rollouts = wiring.build_rollouts(settings, champion=models, metrics=scoring_metrics)
     reader = connect_reader(
         redis_url=settings.redis_url,
         project=settings.feast_project,
@@ -81,7 +92,7 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
         clock_ms=wiring.steady_clock_ms,
         on_failure=metrics.redis_failures.inc,
     )
-    await _start_in_background(models)
+    await _start_in_background(models, rollouts)
     try:
         yield ApiParts(
             reader=reader,
@@ -95,10 +106,13 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
             now_ms=wiring.wall_clock_ms,
             deadline_ms=settings.api_deadline_ms,
             read_timeout_ms=settings.redis_timeout_ms,
+            rollouts=rollouts,
+            rollout_commands=wiring.build_rollout_commands(settings, source=SOURCE),
             gate=_gate(settings) if settings.api_keys_required else None,
         )
     finally:
         await reader.close()
+        await asyncio.to_thread(rollouts.stop)
         await asyncio.to_thread(models.stop)
 
 
@@ -123,9 +137,13 @@ def _gate(settings: Settings) -> Gate:
     )
 
 
-async def _start_in_background(models: ChampionWatcher) -> None:
+async def _start_in_background(models: ChampionWatcher, rollouts: RolloutFollower) -> None:
+    def start() -> None:
+        models.start()
+        rollouts.start()
+
     # A daemon thread: at its end the event loop would wait for a thread of its own pool.
-    starting = threading.Thread(target=models.start, name="champion-first-look", daemon=True)
+    starting = threading.Thread(target=start, name="first-look", daemon=True)
     starting.start()
     limit_ms = wiring.steady_clock_ms() + MODEL_WAIT_MS
     while starting.is_alive() and wiring.steady_clock_ms() < limit_ms:

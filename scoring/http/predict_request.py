@@ -64,7 +64,7 @@ async def read_predict_request(request: Request, parts: ApiParts) -> PredictRequ
         HTTPException: 413 or 408, the body is too large or too slow.
     """
     started_s = time.perf_counter()
-    body = await _read_body(request, bytes_max=BODY_BYTES_MAX)
+    body = await read_body(request, bytes_max=BODY_BYTES_MAX)
     now_ms = parts.now_ms()
     transaction = _transaction(parse_object(body), limits=parts.limits, now_ms=now_ms)
     return PredictRequest([transaction], now_ms, started_s)
@@ -78,7 +78,7 @@ async def read_batch_request(request: Request, parts: ApiParts) -> PredictReques
         HTTPException: 413 or 408, the body is too large or too slow.
     """
     started_s = time.perf_counter()
-    body = await _read_body(request, bytes_max=BATCH_BODY_BYTES_MAX)
+    body = await read_body(request, bytes_max=BATCH_BODY_BYTES_MAX)
     now_ms = parts.now_ms()
     checked: list[Transaction | InvalidEventError] = []
     for fields in _batch(parse_object(body)):
@@ -142,7 +142,12 @@ def _schema() -> dict[str, Any]:
     return schema
 
 
-async def _read_body(request: Request, *, bytes_max: int) -> bytes:
+async def read_body(request: Request, *, bytes_max: int) -> bytes:
+    """Read a body to its end.
+
+    Raises:
+        HTTPException: 413 or 408, it is too large or too slow.
+    """
     chunks = []
     size = 0
     try:

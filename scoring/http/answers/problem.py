@@ -16,6 +16,7 @@ TITLES: Mapping[int, str] = {
     404: "not found",
     405: "method not allowed",
     408: "request too slow",
+    409: "conflict",
     413: "body too large",
     422: "invalid event",
     429: "too many requests",

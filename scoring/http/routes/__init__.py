@@ -6,13 +6,15 @@ A route checks nothing and builds nothing itself: dependencies give it valid inp
 
 from __future__ import annotations
 
-from scoring.http.routes import decisions, features, health, pages, predict
+from scoring.http.routes import decisions, features, health, pages, predict, rollouts
 
 # Not one router that includes these: each level of nesting costs every request a search.
 ROUTERS = (
     predict.router,
     features.router,
     decisions.router,
+    rollouts.read_router,
+    rollouts.router,
     health.router,
     health.scoped_router,
     pages.router,

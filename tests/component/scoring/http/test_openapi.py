@@ -24,6 +24,16 @@ ROUTES = {
     ("post", "/predict/batch"): {"200", "408", "413", "422"} | SCOPED,
     ("get", "/features/{user_id}"): {"200", "404", "422", "503"} | SCOPED,
     ("get", "/decisions/{transaction_id}"): {"200", "404", "422", "503"} | SCOPED,
+    ("get", "/rollouts"): {"200", "503"} | SCOPED,
+    ("post", "/rollouts"): {"201", "408", "409", "413", "422", "503"} | SCOPED,
+    ("get", "/rollouts/{rollout_id}"): {"200", "404", "422", "503"} | SCOPED,
+    **{
+        ("post", f"/rollouts/{{rollout_id}}/{name}"): {
+            *("200" if name != "promote" else "202", "404", "408", "409", "413", "422", "503"),
+            *SCOPED,
+        }
+        for name in ("pause", "resume", "switch", "abort", "rollback", "promote")
+    },
     ("get", "/health"): {"200"},
     ("get", "/ready"): {"200", "503"},
     ("get", "/metrics"): {"200"} | SCOPED,
@@ -134,6 +144,12 @@ def test_routes_with_a_scope_say_so_and_the_scheme_is_described(document: dict[s
         "/predict/batch": [{"apiKey": ["predict"]}],
         "/features/{user_id}": [{"apiKey": ["read"]}],
         "/decisions/{transaction_id}": [{"apiKey": ["read"]}],
+        "/rollouts": [{"apiKey": ["operate"]}],
+        "/rollouts/{rollout_id}": [{"apiKey": ["read"]}],
+        **{
+            f"/rollouts/{{rollout_id}}/{name}": [{"apiKey": ["operate"]}]
+            for name in ("pause", "resume", "switch", "abort", "rollback", "promote")
+        },
         "/metrics": [{"apiKey": ["operate"]}],
         "/health": None,
         "/ready": None,

@@ -1,0 +1,103 @@
+"""The answers of the routes of rollouts: where a rollout stands, why, and what happens next."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field
+
+from schemas.rollout import Arm, Rollout, RolloutChange
+from scoring.core.rollout_report import RolloutReport, report
+from scoring.http.answers import EXAMPLE_NOW_MS, Answer
+
+
+class ArmAnswer(Answer):
+    """One model version that takes part."""
+
+    name: str = Field(description="`control`, or the name of the challenger")
+    version: str = Field(description="of the model")
+    share: float = Field(ge=0, le=1, description="of the traffic that it decides on")
+
+
+class ChangeAnswer(Answer):
+    """One change of a rollout."""
+
+    revision: int = Field(ge=1, description="1 for the start, one more for each change")
+    at_ms: int = Field(description="when, ms since 1970 UTC")
+    by: str = Field(description="a person, or `weir-rollout-controller`")
+    reason: str = Field(description="why")
+    to: str = Field(description="where the rollout stood after it, for display")
+
+
+class RolloutAnswer(Answer):
+    """Where a rollout stands."""
+
+    rollout_id: str
+    model_name: str = Field(description="the registered model whose traffic is split")
+    strategy: str = Field(description="canary, ab, shadow, blue_green or bandit")
+    status: str = Field(description="running, paused, completed, aborted or rolled_back")
+    revision: int = Field(ge=1)
+    arms: list[ArmAnswer]
+    since_ms: int = Field(description="when it came to stand there, ms since 1970 UTC")
+    why: str = Field(description="why it stands there, and who says so; for display")
+    next: str = Field(description="what happens next, and on what condition; for display")
+    changes: list[ChangeAnswer] = Field(description="oldest first, as far as they were asked for")
+
+    @classmethod
+    def of(cls, found: RolloutReport) -> Self:
+        """Build the answer."""
+        return cls(
+            rollout_id=found.rollout_id,
+            model_name=found.model_name,
+            strategy=found.strategy,
+            status=found.status,
+            revision=found.revision,
+            arms=[
+                ArmAnswer(name=arm.name, version=arm.version, share=arm.share) for arm in found.arms
+            ],
+            since_ms=found.since_ms,
+            why=found.why,
+            next=found.next,
+            changes=[
+                ChangeAnswer(
+                    revision=one.revision,
+                    at_ms=one.at_ms,
+                    by=one.by,
+                    reason=one.reason,
+                    to=one.to,
+                )
+                for one in found.changes
+            ],
+        )
+
+
+class RolloutsAnswer(Answer):
+    """All rollouts, oldest first, each with its newest change."""
+
+    rollouts: list[RolloutAnswer]
+
+
+EXAMPLE = RolloutAnswer.of(
+    report(
+        [
+            RolloutChange(
+                change_id="0f3a",
+                changed_at_ms=EXAMPLE_NOW_MS,
+                changed_by="ana",
+                reason="version 8 has better figures",
+                rollout=Rollout(
+                    rollout_id="v8",
+                    revision=1,
+                    model_name="weir-fraud",
+                    strategy="canary",
+                    status="running",
+                    arms=(Arm("control", "7", 9_500), Arm("challenger", "8", 500)),
+                    salt="0f3a",
+                    started_at_ms=EXAMPLE_NOW_MS,
+                    stage_since_ms=EXAMPLE_NOW_MS,
+                ),
+            )
+        ]
+    )
+)
+LIST_EXAMPLE = RolloutsAnswer(rollouts=[EXAMPLE])
