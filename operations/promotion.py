@@ -24,9 +24,11 @@ class ClosedGate:
 
     Attributes:
         reason: which copies of the features differ, or why parity could not be established.
+        cause: the service that did not answer; None if another try would not help.
     """
 
     reason: str
+    cause: RetryableError | None = None
 
 
 Gate: TypeAlias = PassedGate | ClosedGate
@@ -50,7 +52,9 @@ def ask_gate(settings: Settings) -> Gate:
     """
     try:
         report = run_parity(settings)
-    except (RetryableError, OtherLogError) as error:
+    except RetryableError as error:
+        return ClosedGate(f"parity could not be established: {error}", cause=error)
+    except OtherLogError as error:
         return ClosedGate(f"parity could not be established: {error}")
     failure = describe_parity_failure(report)
     if failure is not None:

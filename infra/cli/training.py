@@ -85,7 +85,8 @@ def train(
         is_repeated=every is not None,
     )
     every_ms = None if every is None else parse_duration_ms(every)
-    settings, rows, plan = deployment_settings(), options.rows(), Plan(grid=GRID if choose else ())
+    settings, rows = deployment_settings(), options.rows()
+    plan = Plan(grid=GRID if choose else (), is_tried_again=every is not None)
     if every_ms is not None:
         with clock_until_interrupted() as clock:
             run_every(

@@ -59,8 +59,12 @@ class Plan:
         parameters: of the forest; with a grid, the ones to take if the rows cannot tell.
         grid: parameters to choose from on the validation rows; empty: `parameters` are taken.
         seed: of forest, golden rows and draws; equal rows and seeds give equal models.
+        is_tried_again: whether a training that fails is tried again soon. Then a gate that is
+            closed because a service does not answer is a failure, and nothing is registered;
+            otherwise the version becomes a challenger.
     """
 
     parameters: ForestParameters = field(default_factory=ForestParameters)
     grid: tuple[ForestParameters, ...] = ()
     seed: int = SEED
+    is_tried_again: bool = False

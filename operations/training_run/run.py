@@ -133,6 +133,8 @@ def train_on(
     )
     gate = ask_gate(settings) if verdict.promotes else None
     if isinstance(gate, ClosedGate):
+        if plan.is_tried_again and gate.cause is not None:
+            raise gate.cause
         verdict = Verdict(promotes=False, reason=f"{gate.reason}; {verdict.reason}")
     judged = Judged(table, candidate, verdict, comparison, seed=plan.seed, about=about)
     version, logged = register(settings, judged, dataset)
