@@ -12,6 +12,7 @@ from tests.bench import scenarios as of_weir
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.profile import profile
 from tests.bench.rivals_run import rivals
+from tests.bench.rollouts_bench import rollouts
 from tests.bench.scenarios import Choices
 from tests.bench.stages import stages
 
@@ -30,14 +31,18 @@ SCENARIOS = {
 }
 DEFAULT = tuple(name for name in SCENARIOS if name not in ("rivals", "profile"))
 """Rivals need environments of their own, a profile is no measurement: only when named."""
+STACKLESS = {"rollouts": rollouts}
+"""Simulations, which need no stack; only when named."""
 LONG = ("catchup",)
 """Once when everything is measured, as often as asked when named."""
+
+NAMES = (*SCENARIOS, *STACKLESS)
 
 
 def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="scenario", help=", ".join(SCENARIOS))
+    parser.add_argument("scenarios", nargs="*", metavar="scenario", help=", ".join(NAMES))
     parser.add_argument("--runs", type=int, default=Choices.runs, help="of each point")
     parser.add_argument("--seconds", type=float, default=Choices.seconds, help="measured, of a run")
     parser.add_argument("--warm", type=float, default=Choices.warm_s, help="seconds before that")
@@ -45,11 +50,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=Choices.events, help="of a backlog")
     parser.add_argument("--keys", type=int, nargs="*", default=(), help="numbers of users")
     parser.add_argument("--outage", type=int, default=Choices.outage_s, help="seconds of outage")
-    parser.add_argument("--only", nargs="*", default=(), help="names of rivals")
+    parser.add_argument("--only", nargs="*", default=(), help="names of rivals, or of parts")
+    parser.add_argument("--rollouts", type=int, default=Choices.rollouts, help="to simulate")
     parser.add_argument("--results", type=Path, default=results.FILE, help="the file to write")
     chosen = parser.parse_args()
-    if unknown := set(chosen.scenarios) - set(SCENARIOS):
-        parser.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
+    if unknown := set(chosen.scenarios) - set(NAMES):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     return chosen
 
 
@@ -65,19 +71,31 @@ def main() -> None:
         keys=tuple(chosen.keys),
         outage_s=chosen.outage,
         only=tuple(chosen.only),
+        rollouts=chosen.rollouts,
     )
+    for name in [name for name in chosen.scenarios if name in STACKLESS]:
+        results.write(chosen.results, name, STACKLESS[name](choices))
+        report.write_page(chosen.results)
+        say(f"{name} is in {chosen.results}")
+    named = [name for name in chosen.scenarios if name in SCENARIOS]
+    if named or not chosen.scenarios:
+        measure(chosen.results, named, choices)
+
+
+def measure(file: Path, named: list[str], choices: Choices) -> None:
+    """Measure scenarios on a stack: those that are named, else all."""
     # A SIGTERM, too, must stop the stack.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with BenchStack() as stack:
-        for name in chosen.scenarios or DEFAULT:
+        for name in named or DEFAULT:
             say(f"scenario {name}")
-            once = not chosen.scenarios and name in LONG
+            once = not named and name in LONG
             # Before it: some scenarios leave only the broker running.
             system = stack.describe()
             entry = SCENARIOS[name](stack, replace(choices, runs=1) if once else choices)
-            results.write(chosen.results, name, {"system": system, **entry})
-            report.write_page(chosen.results)
-            say(f"{name} is in {chosen.results}")
+            results.write(file, name, {"system": system, **entry})
+            report.write_page(file)
+            say(f"{name} is in {file}")
 
 
 if __name__ == "__main__":

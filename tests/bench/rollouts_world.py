@@ -66,7 +66,7 @@ class World:
         rate = self._random.gamma(traffic.rate_shape, 1 / traffic.rate_shape, users)
         activity = self._random.lognormal(0.0, 1.0, users)
         self._rate = np.minimum(FRAUD_RATE * rate / np.average(rate, weights=activity), 1.0)
-        self._user_of_pool = self._random.choice(users, POOL * 4, p=activity / activity.sum())
+        self._user_of_pool = self._random.choice(users, POOL, p=activity / activity.sum())
         self._place = self._random.random(users)
         self._cluster = self._random.integers(0, CLUSTERS, users)
         self._good, self._fraud = score_pools()

@@ -48,7 +48,8 @@ class Choices:
         events: of a backlog.
         keys: how many users there are; empty: 1 k, 100 k, 1 M.
         outage_s: how long the outage is that has to be caught up with.
-        only: names of rivals; empty: all.
+        only: names of rivals, or of parts of a simulation; empty: all.
+        rollouts: how many to simulate.
     """
 
     runs: int = 3
@@ -59,6 +60,7 @@ class Choices:
     keys: tuple[int, ...] = ()
     outage_s: int = 600
     only: tuple[str, ...] = ()
+    rollouts: int = 2_000
 
     def or_rates(self, *rates: float) -> tuple[float, ...]:
         """The rates that were asked for, else these."""

@@ -20,6 +20,10 @@ from operations.rollouts.statistics.running import Floats, Integers, running_sum
 CONCENTRATION = 100.0
 """Events that the prior counts for: how close to the shares a mismatch is looked for."""
 
+EXPECTED_MIN = 5 * FEW_CLUSTERS
+"""Expected events of each arm before a mismatch is reported: the design effect needs some events in
+each cluster."""
+
 
 class SampleRatio:
     """One hypothesis: each event's arm is drawn with the shares of its time."""
@@ -59,6 +63,8 @@ class SampleRatio:
     @property
     def p_value(self) -> float:
         """Probability, at most, of such a mismatch at any event if nothing is wrong."""
+        if self._expected.min() < EXPECTED_MIN:
+            return 1.0
         return float(np.exp(-self._log_e_max / self._effect.values().max()))
 
     @property
