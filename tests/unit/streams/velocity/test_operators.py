@@ -126,9 +126,16 @@ def test_a_repeat_changes_no_journal() -> None:
     assert stage.journals == before
 
 
-def test_a_journal_of_another_format_is_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(b"t-1\x1fm-1\x1f100\x1f1795478400000", id="format 1"),
+        pytest.param(b"E" + bytes(19) + b"\x03t-1m-1", id="format 2"),
+    ],
+)
+def test_a_journal_of_another_format_is_refused_by_name(entry: bytes) -> None:
     story = Story()
-    story.job.stages[0].journals[0, "u-1"] = [b"t-1\x1fm-1\x1f100\x1f1795478400000"]
+    story.job.stages[0].journals[0, "u-1"] = [entry]
     with pytest.raises(weir_engine.StateBytesError, match=r"another format.*remove the job's"):
         story.transaction(user_id="u-1")
 
