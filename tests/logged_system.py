@@ -38,6 +38,8 @@ START_MS = 20_500 * DAY_MS  # 2026-02-16
 DAYS = 40
 PER_DAY = 30
 ROWS = DAYS * PER_DAY
+END_MS = START_MS + DAYS * DAY_MS
+"""Kafka's time of every record: a replayed event may not be far ahead of its record."""
 STEP_MS = DAY_MS // PER_DAY
 FRAUD_SHARE = 0.15
 
@@ -95,7 +97,7 @@ class LoggedSystem:
             while label is not None and label.observed_time_ms <= each.event_time_ms:
                 twin.label(encode_label(label))
                 label = next(waiting, None)
-            rows.append(twin.row(encode_transaction(each), origin=Origin(0, offset, START_MS)))
+            rows.append(twin.row(encode_transaction(each), origin=Origin(0, offset, END_MS)))
         while label is not None:
             twin.label(encode_label(label))
             label = next(waiting, None)
@@ -152,7 +154,7 @@ def write_archive(url: str, topic: str, values: list[bytes]) -> None:
     """Write the values of a topic, all of partition 0, into a table of an archive."""
     table = ArchiveTable(url, topic)
     table.open_or_create()
-    records = [Record(0, at, START_MS, value) for at, value in enumerate(values)]
+    records = [Record(0, at, END_MS, value) for at, value in enumerate(values)]
     table.append(to_batches(topic, records, limits=LIMITS), next_offsets={0: len(values)})
 
 

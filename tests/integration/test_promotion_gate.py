@@ -27,7 +27,10 @@ from infra.demo.run import DemoOptions, NotPromotedError
 from infra.local.layout import REPO
 from infra.local.topics import create_topics
 from infra.simulation.replay import Progress
+from operations.parity.sources.online_states import OnlineStatesUnreachableError
 from operations.promotion import ClosedGate, ask_gate
+from operations.training_run.request import Plan, Rows, Source
+from operations.training_run.run import train
 from schemas.feature_row import FeatureRow
 from schemas.settings import Settings, environment_of
 from tests.bench import bench_stack
@@ -317,6 +320,23 @@ def test_a_service_that_is_away_closes_the_gate(
         gate = ask_gate(true.model_copy(update={name: address}))
         assert isinstance(gate, ClosedGate)
         assert gate.reason.startswith("parity could not be established: ")
+        assert gate.cause is not None
+
+
+def test_a_training_that_is_tried_again_registers_nothing_while_redis_is_away(
+    training_settings: Settings, true_services: Services
+) -> None:
+    away = training_settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    rows = Rows(source=Source.LOG, keep_immature=True)
+    now_ms = time.time_ns() // 1_000_000
+    with pytest.raises(OnlineStatesUnreachableError, match="Redis does not answer"):
+        train(away, rows, plan=Plan(is_tried_again=True), now_ms=now_ms)
+    assert ModelVersions.from_settings(away).all() == []
+    outcome = train(away, rows, now_ms=now_ms)
+    assert outcome.blocked
+    assert [each.version for each in ModelVersions.from_settings(away).all()] == [
+        outcome.version.version
+    ]
 
 
 def test_with_true_logs_the_same_version_is_promoted_and_says_what_was_compared(
