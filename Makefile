@@ -128,6 +128,11 @@ component: $(VENV) ## run the tests with real libraries and tables, and the rand
 	$(PYTEST) --numprocesses auto --doctest-modules tests/component $(SLOW_EXAMPLES)
 	$(PYTEST) --numprocesses auto --hypothesis-profile thorough -m hypothesis tests/unit tests/component/features
 
+# Not with several processes: one session counts its requests.
+.PHONY: fuzz
+fuzz: $(VENV) ## send at least 5,000 made-up requests to the API, all that its OpenAPI document allows
+	$(PYTEST) --hypothesis-profile fuzz -s tests/component/scoring/http/test_fuzz.py
+
 .PHONY: house
 house: $(VENV) ## check the rules for the source, and the documents against the code (CI)
 	$(PYTEST) tests/house

@@ -30,6 +30,8 @@ needed the answer fails by itself."""
 # component` uses the profile `thorough`.
 hypothesis.settings.register_profile("quick", deadline=None, print_blob=True, max_examples=24)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=160)
+# `make fuzz`: so many requests of each kind to each route of the API.
+hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True, max_examples=400)
 hypothesis.settings.load_profile("quick")
 
 
