@@ -3,7 +3,7 @@
 The reward of a decision is 1 less its loss, so within 0 and 1, and the mean reward of an arm has a
 Beta posterior: Beta(1 + rewards, 1 + decisions - rewards). Drawing an arm for each transaction with
 these shares is Thompson sampling; the shares stand still between two changes, so that every
-decision knows its propensity. ADR 0034 says why no library is used.
+decision knows its propensity. ADR 0036 says why no library is used.
 """
 
 from __future__ import annotations
