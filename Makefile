@@ -201,7 +201,7 @@ $(ENGINE): $(ENGINE_SOURCES) requirements/bootstrap.txt | $(UV)
 $(SERVICES_PACKAGES): requirements/services.txt pyproject.toml | $(UV)
 	@echo 'making .venv: services and tools'
 	@[ -x .venv/bin/python ] || $(UV) venv --quiet \
-		--python "$$(infra/local/setup/find-python.sh programs)" .venv
+		--python "$$(infra/local/setup/find-python.sh)" .venv
 	@$(UV_SYNC) --python .venv/bin/python $<
 	@touch $@
 
@@ -227,7 +227,7 @@ $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
 .venv-bench-%/.made: requirements/bench-%.txt | $(UV)
 	@echo 'making .venv-bench-$*: to compare with'
 	@[ -x $(@D)/bin/python ] || $(UV) venv --quiet \
-		--python "$$(infra/local/setup/find-python.sh programs)" $(@D)
+		--python "$$(infra/local/setup/find-python.sh)" $(@D)
 	@$(UV_SYNC) --python $(@D)/bin/python $<
 	@touch $@
 

@@ -8,16 +8,19 @@ depends on the environment.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 
 JSON_INTEGER_MAX = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259, section 6)."""
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PositiveInt = Annotated[int, Field(ge=1, le=JSON_INTEGER_MAX)]
+RetentionMib = Annotated[int, Field(ge=0, le=1 << 40)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.-]+$")]
 Address = Annotated[str, StringConstraints(min_length=1)]
 
@@ -137,6 +140,23 @@ class Settings(BaseSettings):
     topic_partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=4, description="Partitions of every topic that Weir creates."
     )
+    topic_compression: Literal["none", "lz4", "zstd"] = Field(
+        default="lz4",
+        description="How the velocity job and the scorer compress what they send: none, lz4 or "
+        "zstd. zstd takes half the bytes of lz4, and more CPU the smaller the batches are.",
+    )
+    transactions_retention_mib: RetentionMib = Field(
+        default=0,
+        description="How much of the topic `transactions` is kept, MiB over all partitions; 0 "
+        "keeps everything and leaves an existing topic as it is.",
+    )
+    labels_retention_mib: RetentionMib = Field(default=0, description="The same for `labels`, MiB.")
+    features_retention_mib: RetentionMib = Field(
+        default=0, description="The same for `features`, MiB."
+    )
+    decisions_retention_mib: RetentionMib = Field(
+        default=0, description="The same for `decisions`, MiB."
+    )
     flink_parallelism: Annotated[int, Field(ge=1, le=1_000)] = Field(
         default=1,
         description="How many copies of each Flink operator run side by side. After a change from "
@@ -220,6 +240,16 @@ class Settings(BaseSettings):
     worker_metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
         default=0, description="Port of the scorer's metrics page on this machine; 0 turns it off."
     )
+
+    def retention_mib(self) -> dict[str, int]:
+        """Give what is kept of each topic whose size is limited, MiB."""
+        chosen = {
+            TRANSACTIONS: self.transactions_retention_mib,
+            LABELS: self.labels_retention_mib,
+            FEATURES: self.features_retention_mib,
+            DECISIONS: self.decisions_retention_mib,
+        }
+        return {topic: mib for topic, mib in chosen.items() if mib}
 
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> Self:

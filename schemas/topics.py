@@ -61,8 +61,8 @@ Headers = Iterable[tuple[str, bytes | None]]
 _OWN_TYPES_START = OWN_TYPES_START.encode()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Kept forever: the logs are ground state, and a replayed record may carry a timestamp of years ago,
-# which any retention by time would delete at once.
+# Kept forever by default: the logs are ground state. `retention_config` limits bytes, not time: a
+# replayed record may carry a timestamp of years ago and would be deleted at once.
 _KEPT = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
@@ -129,14 +129,42 @@ TOPICS = (
 )
 
 
+SEGMENT_BYTES_MIN = 1024 * 1024
+SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
+"""Limits of Kafka's segments, bytes; the upper one is Kafka's default."""
+
+
+def retention_config(*, mib: int, partitions: int) -> dict[str, str]:
+    """Give the settings of a topic that keeps its newest records only.
+
+    Kafka deletes whole segments, the oldest first, and never the one that it writes. So segments
+    are an eighth of what is kept of a partition.
+
+    Args:
+        mib: what is kept, over all partitions, MiB; 0 changes nothing.
+        partitions: of the topic.
+
+    Examples:
+        >>> retention_config(mib=64, partitions=4)
+        {'retention.bytes': '16777216', 'segment.bytes': '2097152'}
+        >>> retention_config(mib=0, partitions=4)
+        {}
+    """
+    if not mib:
+        return {}
+    kept = max(mib * 1024 * 1024 // partitions, SEGMENT_BYTES_MIN)
+    segment = min(max(kept // 8, SEGMENT_BYTES_MIN), SEGMENT_BYTES_MAX)
+    return {"retention.bytes": str(kept), "segment.bytes": str(segment)}
+
+
 def cloud_event_headers(
-    *, event_type: str, event_id: str, source: str, time_ms: int
+    *, event_type: str, event_id: str | bytes, source: str, time_ms: int
 ) -> list[tuple[str, bytes]]:
     """Give the headers of one record, CloudEvents 1.0 in binary mode.
 
     Args:
         event_type: one of the ``*_TYPE`` names above.
-        event_id: identity of the event, our ``transaction_id``.
+        event_id: identity of the event, our ``transaction_id``; text, or its UTF-8 bytes.
         source: the writer, a path such as ``/weir/streams``.
         time_ms: when it happened, in ms since 1970 UTC, up to the year 9999.
 

@@ -22,6 +22,7 @@ from infra.local.codecs import codecs_of_jars, codecs_of_python_clients
 from infra.local.jvm import java
 from infra.local.programs import redis_server
 from infra.local.stack import ProgramStatus, Stack
+from schemas.settings import Settings
 
 COMMAND_TIMEOUT_S = 30.0
 JAVA_VERSION_MIN = 17
@@ -32,6 +33,10 @@ PYTHON_WORKER_MARKS = ("pyflink-udf-runner", "pyflink.fn_execution")
 """Parts of the command lines of Python workers, which Flink starts only in process mode."""
 
 _SETUP = "run `make setup`"
+_RETENTION = (
+    "see `weir logs archiver`; raise WEIR_TRANSACTIONS_RETENTION_MIB, or that of the topic, and "
+    "`weir up`"
+)
 _FAILURES = (
     *(OSError, ValueError, LookupError, ImportError),
     *(subprocess.SubprocessError, zipfile.BadZipFile, KafkaUnreachableError),
@@ -99,6 +104,7 @@ def _installed(stack: Stack) -> Iterator[Check]:
     yield _check("Flink environment", lambda: _flink_version(stack), _SETUP)
     pythons = (layout.python, layout.streams_python)
     yield _check("feature engine", partial(engine.installed_engine, *pythons), _SETUP)
+    yield _check("services' Python", partial(engine.python_of_program, layout.python), _SETUP)
     yield _check("Flink's Python", partial(engine.python_of_flink, layout.streams_python), _SETUP)
     yield _check("Java", _java_version, f"install a JDK {JAVA_VERSION_MIN} or newer, or {_SETUP}")
     yield _check("Redis binary", lambda: _first_line(redis_server(layout), "--version"), _SETUP)
@@ -124,6 +130,8 @@ def _running(stack: Stack) -> Iterator[Check]:
     if statuses["kafka"].ready:
         bootstrap = stack.settings.kafka_bootstrap
         yield _check("lag", partial(_lags, bootstrap), "see `weir logs kafka`")
+        yield _check("topics", partial(_topics, bootstrap), "set it back with kafka-configs.sh")
+        yield _check("retention", partial(_archive_reach, stack.settings), _RETENTION)
     if pid := statuses["taskmanager"].pid:
         yield thread_mode(pid, flink_conf=stack.layout.flink_conf)
         yield _check("loaded by Flink", partial(engine.loaded_by, pid), "run `make down up`")
@@ -168,6 +176,20 @@ def _lags(bootstrap: str) -> str:
     from infra.local.lag import read_lags  # noqa: PLC0415
 
     return "; ".join(map(str, read_lags(bootstrap)))
+
+
+def _archive_reach(settings: Settings) -> str:
+    # Imported here for the same reason.
+    from infra.local.retention import archive_reach  # noqa: PLC0415
+
+    return archive_reach(settings)
+
+
+def _topics(bootstrap: str) -> str:
+    # Imported here, because the client library takes half a second to import.
+    from infra.local.topic_settings import settings_of_topics  # noqa: PLC0415
+
+    return settings_of_topics(bootstrap)
 
 
 def _check(name: str, look: Callable[[], str], advice: str) -> Check:

@@ -16,6 +16,9 @@ _ENGINE_SCRIPT: Final = (
     "import weir_engine.weir_engine as library; from features.engine import version; "
     "version.check_engine_version(); print(version.ENGINE_VERSION, library.__file__)"
 )
+_PROGRAM_SCRIPT: Final = (
+    "import platform, sys; print(platform.python_version(), sys._base_executable)"
+)
 _PYTHON_SCRIPT: Final = (
     "import platform; from find_libpython import find_libpython; "
     "print(platform.python_version(), find_libpython() or '')"
@@ -39,6 +42,18 @@ def installed_engine(*pythons: Path) -> str:
         if not filecmp.cmp(libraries[0], library, shallow=False):
             raise ValueError(f"{libraries[0]} and {library} were built from different sources")
     return f"weir_engine {found[0][0]}, the same in {len(pythons)} environments"
+
+
+def python_of_program(python: Path) -> str:
+    """Give the Python that an environment was made of: version, origin, program.
+
+    Raises:
+        ValueError: it does not start.
+        OSError: the environment is missing.
+    """
+    version, program = _answer(python, _PROGRAM_SCRIPT)
+    program = str(Path(program).resolve())
+    return f"Python {version} {_origin(program)}, {program}"
 
 
 def python_of_flink(python: Path) -> str:

@@ -258,7 +258,11 @@ class Stack:
             # Imported here, because the client library takes half a second to import.
             from infra.local.topics import create_topics  # noqa: PLC0415
 
-            made = create_topics(self.settings.kafka_bootstrap, self.settings.topic_partitions)
+            made = create_topics(
+                self.settings.kafka_bootstrap,
+                self.settings.topic_partitions,
+                retention_mib=self.settings.retention_mib(),
+            )
             self._report(f"created topics: {', '.join(made)}" if made else "the topics exist")
         for program in wanted:
             if program.stage == OURS:

@@ -1,23 +1,28 @@
 """Creates Weir's topics on a broker and waits until they can be used."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError
 
 from infra.local.errors import TopicCreationError
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, retention_config
 
 REQUEST_TIMEOUT_MS = 30_000
 
 
-def create_topics(bootstrap: str, partitions: int) -> list[str]:
-    """Create the topics of `schemas.topics` that do not exist; the others are not changed.
+def create_topics(
+    bootstrap: str, partitions: int, *, retention_mib: Mapping[str, int] | None = None
+) -> list[str]:
+    """Create the topics of `schemas.topics` that do not exist.
+
+    Of the others only the retention is changed, and only of those that ``retention_mib`` names.
 
     Args:
         bootstrap: Kafka's address.
         partitions: of each topic whose number is not fixed.
+        retention_mib: by topic, how much of it is kept, MiB over all partitions.
 
     Blocks: until the broker serves all of them, each step at most ``REQUEST_TIMEOUT_MS``.
 
@@ -35,6 +40,8 @@ def create_topics(bootstrap: str, partitions: int) -> list[str]:
         )
         try:
             made = _create_missing(admin, partitions)
+            if retention_mib:
+                _set_retention(admin, retention_mib, partitions)
         finally:
             admin.close()
         wait_until_served(bootstrap, (topic.name for topic in TOPICS))
@@ -80,3 +87,16 @@ def _create_missing(admin: KafkaAdminClient, partitions: int) -> list[str]:
     if missing:
         admin.create_topics(missing, timeout_ms=REQUEST_TIMEOUT_MS, wait_for_metadata=True)
     return list(missing)
+
+
+def _set_retention(
+    admin: KafkaAdminClient, retention_mib: Mapping[str, int], partitions: int
+) -> None:
+    admin.alter_configs(
+        [
+            ConfigResource(
+                ConfigResourceType.TOPIC, topic, retention_config(mib=mib, partitions=partitions)
+            )
+            for topic, mib in retention_mib.items()
+        ]
+    )

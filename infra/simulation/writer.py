@@ -23,6 +23,7 @@ from schemas.topics import (
 
 CE_SOURCE: Final = "/weir/simulation"
 DELIVERY_S_MAX: Final = 60.0
+COMPRESSION: Final = "lz4"
 
 _Headers: TypeAlias = list[tuple[str, str | bytes | None]]
 
@@ -71,6 +72,7 @@ class KafkaEventWriter:
                 "enable.idempotence": True,
                 "partitioner": LIBRDKAFKA_PARTITIONER,
                 "linger.ms": linger_ms,
+                "compression.type": COMPRESSION,
                 "delivery.timeout.ms": int(DELIVERY_S_MAX * 1_000),
                 "log_level": 0,
             }

@@ -24,7 +24,9 @@ class WorkerParts:
         """Build the parts; they connect later, so building does not wait for a service."""
         metrics = build_metrics(registry)
         self.models = wiring.build_models(settings, metrics=metrics)
-        self.producer = KafkaProducer(bootstrap=settings.kafka_bootstrap)
+        self.producer = KafkaProducer(
+            bootstrap=settings.kafka_bootstrap, compression=settings.topic_compression
+        )
         sink = FittingSink(
             self.producer,
             dead_letters=channels.dead_letters,

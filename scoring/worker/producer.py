@@ -45,11 +45,12 @@ _REFUSED = frozenset(
 class KafkaProducer:
     """Writes batches to Kafka. `deliver` may be called from one event loop only."""
 
-    def __init__(self, *, bootstrap: str) -> None:
+    def __init__(self, *, bootstrap: str, compression: str) -> None:
         """Connect in the background; if the broker is down, the first `deliver` fails.
 
         Args:
             bootstrap: Kafka's bootstrap servers.
+            compression: none, lz4 or zstd.
         """
         self._producer = Producer(
             {
@@ -57,6 +58,7 @@ class KafkaProducer:
                 "enable.idempotence": True,
                 "acks": "all",
                 "linger.ms": LINGER_MS,
+                "compression.type": compression,
                 "delivery.timeout.ms": DELIVERY_TIMEOUT_MS,
                 "message.max.bytes": RECORD_BYTES_MAX,
                 "partitioner": LIBRDKAFKA_PARTITIONER,

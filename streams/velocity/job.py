@@ -213,6 +213,7 @@ def _sink(records: Any, settings: Settings) -> None:
         .setProperty("acks", "all")
         .setProperty("linger.ms", str(_LINGER_MS))
         .setProperty("batch.size", str(_BATCH_BYTES_MAX))
+        .setProperty("compression.type", settings.topic_compression)
         .setProperty("max.request.size", str(topics.RECORD_BYTES_MAX))
         .setProperty("delivery.timeout.ms", str(_DELIVERY_TIMEOUT_MS))
         .setProperty("request.timeout.ms", str(_REQUEST_TIMEOUT_MS))

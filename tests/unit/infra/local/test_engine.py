@@ -89,3 +89,9 @@ def test_an_engine_that_was_replaced_while_it_runs_is_named(tmp_path: Path) -> N
         shutil.move(library(tmp_path / "new", b"new"), path)
         with pytest.raises(LookupError, match=r"weir_engine\.abi3\.so was replaced"):
             engine.loaded_by(os.getpid())
+
+
+def test_the_python_of_an_environment_is_the_one_it_was_made_of() -> None:
+    found = engine.python_of_program(PYTHON)
+    assert f"Python {sys.version_info.major}.{sys.version_info.minor}." in found
+    assert found.endswith(str(Path(sys._base_executable).resolve()))  # type: ignore[attr-defined]
