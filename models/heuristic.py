@@ -119,6 +119,8 @@ class HeuristicModel:
     )
     definition_digest = None
     batch_columns: tuple[str, ...] = ()
+    spec = None
+    reader = None
 
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         """Score each row by `heuristic_score`."""

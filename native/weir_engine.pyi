@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from typing import final
 
-__all__ = ["Job", "Plan", "RecordReader", "State", "StateBytesError", "__version__"]
+__all__ = [
+    "Job",
+    "MatrixForm",
+    "Plan",
+    "ReadRows",
+    "RecordReader",
+    "RowReader",
+    "State",
+    "StateBytesError",
+    "__version__",
+]
 
 __version__: str
 """Version of the crate, as in native/Cargo.toml."""
@@ -81,6 +91,30 @@ class Job:
     def give_back(self, entity: int) -> None: ...
     def mark_all(self, entity: int) -> None: ...
     def mark_journals(self, entity: int, stored: bytes) -> int: ...
+
+@final
+class RowReader:
+    """Reads the feature rows of one form."""
+
+    def __new__(cls, json: str) -> RowReader: ...
+    def read(self, values: Sequence[bytes | None]) -> ReadRows: ...
+
+@final
+class MatrixForm:
+    """The columns of the vectors of one model."""
+
+    def __new__(cls, json: str, reader: RowReader) -> MatrixForm: ...
+
+@final
+class ReadRows:
+    """The rows of a batch; those of another form are not taken."""
+
+    def taken(self) -> list[int]: ...
+    def matrix(self, form: MatrixForm, positions: Sequence[int]) -> bytes: ...
+    def texts(self, positions: Sequence[int]) -> list[tuple[bytes, ...]]: ...
+    def above(
+        self, positions: Sequence[int], limits: Sequence[tuple[int, float, str]]
+    ) -> list[dict[str, int | float] | None]: ...
 
 @final
 class RecordReader:

@@ -1,17 +1,22 @@
 """A decision: the outcome for one transaction, with the model and the features behind it.
 
-Holds everything that is needed to compute the same decision again: the exact vector, the digest of
-the model, the place of the feature row in its log. Written by ``scoring``, read by subscribers.
+Holds everything that is needed to compute the same decision again: the features, what else the
+vector is made of, the digest of the model, the place of the feature row in its log. Written by
+``scoring``, read by subscribers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from schemas.fields import Id, Keywords, NotNegative, Share, Text, TimeMs
+from schemas.transaction import Transaction
 
 Outcome = Literal["APPROVE", "REVIEW", "BLOCK"]
+
+INPUT_FIELDS: Final = ("amount_minor", "device_type", "ip_country")
+"""The fields of a transaction that a vector may contain; `Decision.inputs` repeats them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Offset:
 class Decision:
     """One decision. The first decision for a ``transaction_id`` stands.
 
-    ``vector`` may hold NaN for a missing value; JSON has no NaN, so it is null on the wire.
+    ``vector`` may hold NaN for a missing value; JSON has no NaN, so it is null on the wire. A
+    decision on the topic does not carry a vector that follows from its other fields.
     """
 
     transaction_id: Annotated[Id, "The transaction decided on."]
@@ -49,7 +55,8 @@ class Decision:
     ]
     vector: Annotated[
         list[float] | None,
-        "The exact input of the model; null if no model scored.",
+        "The exact input of the model; null if no model scored, or if it follows from `features` "
+        "and `inputs` by `vector_spec`.",
         Keywords(items={"type": ["number", "null"]}),
     ]
     features_offset: Annotated[Offset, "The feature row that was scored."]
@@ -80,3 +87,24 @@ class Decision:
         "Rules of the heuristic that the transaction matches, the strongest first, at most 3. They "
         "are set by hand. They gave the score if the heuristic scored, and only then.",
     ] = ()
+    inputs: Annotated[
+        dict[str, int | str] | None,
+        "The fields of the transaction that the vector contains, those that the transaction has; "
+        "null if no model scored, or if the decision carries the vector.",
+    ] = None
+    vector_spec: Annotated[
+        str | None,
+        "Digest of the specification by which the vector follows from `features` and `inputs`, "
+        "as in the signature of the model version; null as for `inputs`.",
+    ] = None
+    vector_digest: Annotated[
+        str | None,
+        "Digest of the vector that was scored, as little-endian doubles: BLAKE2b of 8 bytes, "
+        "hexadecimal; null as for `inputs`.",
+    ] = None
+
+
+def inputs_of(transaction: Transaction) -> dict[str, int | str]:
+    """Give the fields of a transaction that a vector may contain, those that it has."""
+    values = ((name, getattr(transaction, name)) for name in INPUT_FIELDS)
+    return {name: value for name, value in values if value is not None}

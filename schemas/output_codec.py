@@ -22,6 +22,7 @@ from schemas.field_readers import MISSING, read_text, read_typed, refuse, refuse
 from schemas.fields import ID_LENGTH_MAX
 
 _FEATURE_TYPES = frozenset({int, float, type(None)})
+_INPUT_TYPES = frozenset({int, str})
 _OUTCOMES: Mapping[object, Outcome] = {"APPROVE": "APPROVE", "REVIEW": "REVIEW", "BLOCK": "BLOCK"}
 
 
@@ -84,11 +85,14 @@ def decode_decision(value: bytes | None) -> Decision:
         batch_as_of_ms=(
             None if obj.get("batch_as_of_ms") is None else read_typed(obj, "batch_as_of_ms", int)
         ),
-        # Decisions made before these two fields existed are read for as long as they are kept.
+        # Decisions made before these fields existed are read for as long as they are kept.
         merchant_id=(
             None if obj.get("merchant_id") is None else read_text(obj, "merchant_id", ID_LENGTH_MAX)
         ),
         matched_rules=_names(obj, "matched_rules") if "matched_rules" in obj else (),
+        inputs=_inputs(obj),
+        vector_spec=_optional_text(obj, "vector_spec"),
+        vector_digest=_optional_text(obj, "vector_digest"),
     )
 
 
@@ -165,6 +169,19 @@ def _vector(obj: Mapping[str, Any]) -> list[float] | None:
     if type(vector) is not list or not _FEATURE_TYPES.issuperset(map(type, vector)):
         refuse_type("vector", vector, "a list of numbers, or null")
     return [math.nan if number is None else float(number) for number in vector]
+
+
+def _inputs(obj: Mapping[str, Any]) -> dict[str, int | str] | None:
+    if obj.get("inputs") is None:
+        return None
+    inputs: dict[str, int | str] = read_typed(obj, "inputs", dict)
+    if not _INPUT_TYPES.issuperset(map(type, inputs.values())):
+        refuse_type("inputs", inputs, "whole numbers and texts by name, or null")
+    return inputs
+
+
+def _optional_text(obj: Mapping[str, Any], field: str) -> str | None:
+    return None if obj.get(field) is None else read_typed(obj, field, str)
 
 
 def _timings(obj: Mapping[str, Any]) -> dict[str, int]:

@@ -177,7 +177,7 @@ def cloud_event_headers(
     """
     return [
         *_cloud_event_constants(event_type=event_type, source=source),
-        ("ce_id", event_id.encode()),
+        ("ce_id", event_id.encode() if isinstance(event_id, str) else event_id),
         ("ce_time", _time_bytes(time_ms)),
     ]
 

@@ -13,11 +13,13 @@ import uuid
 from clients.mlflow_rest import MlflowRest
 from models.policy import Policy
 from schemas.settings import Settings
-from schemas.topics import ROLLOUTS
+from schemas.topics import FEATURES, ROLLOUTS
 from scoring.metrics import Metrics
 from scoring.stores.batch_reader import RedisBatchReader, connect_batch_reader
 from scoring.stores.champion import TIMEOUT_S, ChampionWatcher
 from scoring.stores.decision_store import RedisDecisionStore, connect_decision_store
+from scoring.stores.feature_log import KafkaFeatureLog
+from scoring.stores.first_decisions import FirstDecisions
 from scoring.stores.rollout_commands import RolloutCommands
 from scoring.stores.rollout_log import RolloutLog
 from scoring.stores.rollout_versions import RolloutVersions
@@ -27,6 +29,10 @@ from scoring.stores.rollouts import RolloutFollower
 def wall_clock_ms() -> int:
     """Give the time in ms since 1970 UTC."""
     return time.time_ns() // 1_000_000
+
+
+def _wall_clock_s() -> int:
+    return wall_clock_ms() // 1_000
 
 
 def steady_clock_ms() -> float:
@@ -59,7 +65,20 @@ def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisi
         ttl_s=settings.decision_ttl_s,
         timeout_ms=settings.redis_timeout_ms,
         clock_ms=steady_clock_ms,
+        now_s=_wall_clock_s,
         metrics=metrics,
+    )
+
+
+def build_feature_log(settings: Settings, *, topic: str = FEATURES) -> KafkaFeatureLog:
+    """Make what reads feature rows again; it connects at its first read."""
+    return KafkaFeatureLog(bootstrap=settings.kafka_bootstrap, topic=topic)
+
+
+def build_first_decisions(settings: Settings) -> FirstDecisions:
+    """Make what finds first decisions."""
+    return FirstDecisions(
+        log=build_feature_log(settings), now_s=_wall_clock_s, ttl_s=settings.decision_ttl_s
     )
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from features.online.layout import batch_fields
-from models.model import Model, Scores
-from schemas.decision import ModelRef
+from models.encoding.row import encode_row
+from models.encoding.vector import VectorSpec
+from models.model import Model, ReadRowsModel, Scores
+from schemas.decision import ModelRef, Offset
 from schemas.feature_row import FeatureRow
 from scoring.core.ports import Kept, OutgoingRecord, StoredBatch
 from tests.builders import FEATURE_ROW, transaction
@@ -38,6 +40,8 @@ class FixedModel:
     ) -> None:
         self.ref = ModelRef(name="fixed", version=version, digest="d" * 16)
         self.definition_digest: str | None = DEFINITION_DIGEST
+        self.spec: VectorSpec | None = VectorSpec(("amount_minor", *batch_columns), {})
+        self.reader: ReadRowsModel | None = None
         self.batch_columns = batch_columns
         self.calls: list[int] = []
         self.rows: list[FeatureRow] = []
@@ -46,7 +50,9 @@ class FixedModel:
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         self.calls.append(len(rows))
         self.rows.extend(rows)
-        return Scores([self._score] * len(rows), [[1.0]] * len(rows))
+        assert self.spec is not None
+        vectors = [encode_row(self.spec, row.transaction, row.features) for row in rows]
+        return Scores([self._score] * len(rows), vectors)
 
 
 class FixedSource:
@@ -63,19 +69,43 @@ class MemoryStore:
     """The `DecisionStore` of unit tests; in the suite of tests/contract/test_decision_store.py."""
 
     def __init__(self) -> None:
-        self.decisions: dict[str, bytes] = {}
+        self.decisions: dict[bytes, bytes] = {}
+        self.contexts: dict[bytes, bytes] = {}
         self.is_away = False
 
     async def keep_first(
-        self, proposals: Sequence[tuple[str, bytes]], *, when_unstored: Callable[[int], bytes]
+        self,
+        proposals: Sequence[tuple[bytes, bytes]],
+        *,
+        contexts: Mapping[bytes, bytes],
+        when_unstored: Callable[[int], bytes],
     ) -> Kept:
         values = []
         for at, (transaction_id, proposed) in enumerate(proposals):
             value = when_unstored(at) if self.is_away else proposed
             values.append(self.decisions.setdefault(transaction_id, value))
+        self.contexts.update(contexts)
         return Kept(values, not self.is_away)
 
+    async def context(self, digest: bytes) -> bytes | None:
+        return self.contexts.get(digest)
+
     async def close(self) -> None: ...
+
+
+class MemoryFeatureLog:
+    """The `FeatureLog` of tests: the rows that a test puts in."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Offset, bytes] = {}
+        self.reads: list[list[Offset]] = []
+
+    async def read(self, places: Sequence[Offset]) -> dict[Offset, bytes]:
+        if places:
+            self.reads.append(list(places))
+        return {place: self.rows[place] for place in places if place in self.rows}
+
+    def close(self) -> None: ...
 
 
 class MemoryBatchReader:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import onnxruntime
 
 from features.definitions import DEFINITION_DIGEST
+from features.engine.rows import ReadRows, matrix_form
 from models.artifact.files import ModelFiles
 from models.artifact.golden import GoldenRows
 from models.artifact.signature import Signature
 from models.artifact.trees import Trees
 from models.encoding.row import encode_row
-from models.encoding.vector import VectorSpec
+from models.encoding.vector import MISSING_CODE, UNKNOWN_CODE, VectorSpec, vector_digest
 from models.errors import GoldenRowsMismatchError, SignatureMismatchError
-from models.model import Scores
+from models.model import ReadRowsModel, ReadScores, Scores
 from schemas.decision import ModelRef
 from schemas.feature_row import FeatureRow
 
@@ -43,12 +45,44 @@ class LoadedModel:
         self.spec = spec
         self.ref = ref
         self.batch_columns = spec.batch_columns
+        self._batch_at = [spec.columns.index(column) for column in spec.batch_columns]
+        self._form = matrix_form(
+            spec.columns,
+            spec.categories,
+            empty=spec.batch_columns,
+            missing_code=MISSING_CODE,
+            unknown_code=UNKNOWN_CODE,
+        )
+
+    @property
+    def reader(self) -> ReadRowsModel:
+        """This model: it needs no decoded rows."""
+        return self
 
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         """Encode and score a batch in one call."""
         spec = self.spec
         vectors = [encode_row(spec, row.transaction, row.features) for row in rows]
         return Scores(self.trees.scores(vectors).tolist(), vectors)
+
+    def score_read(
+        self, rows: ReadRows, at: Sequence[int], *, batch: Sequence[Sequence[float]] | None
+    ) -> ReadScores:
+        """Score rows that the engine has read; see `models.model.ReadRowsModel`."""
+        content = rows.matrix(self._form, at)
+        vectors = np.frombuffer(content, dtype="<f8").reshape(len(at), self.trees.columns)
+        if batch is not None:
+            vectors = vectors.copy()
+            vectors[:, self._batch_at] = batch
+            content = vectors.tobytes()
+        size = 8 * self.trees.columns
+        return ReadScores(
+            self.trees.scores(vectors).tolist(),
+            [
+                vector_digest(content[start : start + size])
+                for start in range(0, len(content), size)
+            ],
+        )
 
 
 def load_model(files: ModelFiles, *, name: str, version: str, trees_digest: str) -> LoadedModel:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from features.batch import BATCH_NAMES
 from features.definitions import FEATURE_NAMES
@@ -78,7 +80,7 @@ class VectorSpec:
         """The batch features among the columns; a feature row of the log does not carry them."""
         return tuple(column for column in self.columns if column in BATCH_NAMES)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over columns and categories; their order counts."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
@@ -103,6 +105,21 @@ class VectorSpec:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no vector specification, {text[:80]!r}: {error!r}") from error
         return cls(columns, categories)
+
+
+def vector_bytes(vector: Sequence[float]) -> bytes:
+    """Give a vector as doubles in little-endian order."""
+    return struct.pack(f"<{len(vector)}d", *vector)
+
+
+def vector_digest(vector: bytes) -> str:
+    """Give 16 hexadecimal digits over the bytes of a vector; see `vector_bytes`.
+
+    Examples:
+        >>> vector_digest(vector_bytes([250.0, 1.0]))
+        'a8e10b983b975d19'
+    """
+    return hashlib.blake2b(vector, digest_size=8).hexdigest()
 
 
 def _texts(value: object) -> tuple[str, ...]:

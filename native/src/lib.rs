@@ -22,9 +22,12 @@ pub mod plan;
 pub mod python;
 #[cfg(feature = "python")]
 pub mod python_columns;
+#[cfg(feature = "python")]
+pub mod python_rows;
 pub mod record_reader;
 pub mod record_shape;
 pub mod row;
+pub mod row_reader;
 pub mod state;
 pub mod state_bytes;
 pub mod tiles;

@@ -10,17 +10,19 @@ from typing import Final, Literal, NamedTuple
 
 import redis
 
-from operations.labels.archived import rows_at_times, rows_of
+from operations.labels.archived import rows_of
 from operations.labels.corrections import KnownTransaction, known_transactions
 from operations.labels.send import LabelsTopic, OutgoingLabel, Place
 from schemas.codec import check_id
-from schemas.decision import Decision
 from schemas.errors import WeirError, shown
 from schemas.label import Label
-from schemas.output_codec import decode_decision
+from schemas.output_codec import decode_feature_row
 from schemas.settings import Settings
-from schemas.topics import HEADER_LABELLED_BY
-from scoring.stores.decision_store import decision_key
+from schemas.topics import FEATURES, HEADER_LABELLED_BY
+from schemas.transaction import Transaction
+from scoring.stores.feature_log import KafkaFeatureLog
+from scoring.stores.first_decisions import first_of
+from scoring.stores.kept_decisions import day_keys, id_digest
 from training.errors import NoArchiveError
 
 SOURCE: Final = "/weir/cli"
@@ -70,7 +72,7 @@ def report(
     """
     check_id(transaction_id, field="transaction_id")
     check_id(labelled_by, field="--by")
-    known, found_in = _find(settings, transaction_id)
+    known, found_in = _find(settings, transaction_id, now_ms=now_ms)
     label = Label(
         transaction_id=transaction_id,
         merchant_id=known.merchant_id,
@@ -85,49 +87,55 @@ def report(
     return SentLabel(label, place, found_in)
 
 
-def _find(settings: Settings, transaction_id: str) -> tuple[KnownTransaction, FoundIn]:
-    decision: Decision | None = None
+def _find(
+    settings: Settings, transaction_id: str, *, now_ms: int
+) -> tuple[KnownTransaction, FoundIn]:
     redis_failure = ""
     try:
-        decision = _first_decision(settings, transaction_id)
+        first = _decided(settings, transaction_id, now_s=now_ms // 1_000)
     except redis.RedisError as error:
+        first = None
         redis_failure = f" (Redis does not answer at {settings.redis_url}: {error!s:.200})"
-    if decision is not None and decision.merchant_id is not None:
-        known = KnownTransaction(
-            decision.merchant_id, decision.event_time_ms, frozenset({decision.merchant_id})
-        )
+    if first is not None:
+        merchant_id = first.merchant_id
+        known = KnownTransaction(merchant_id, first.event_time_ms, frozenset({merchant_id}))
         return known, "first decision"
-    archived = _archived(settings, transaction_id, decision)
+    archived = _archived(settings, transaction_id)
     if archived is not None:
         return archived, "archive"
     raise UnknownTransactionError(
-        f"transaction {shown(transaction_id)} is not known: Redis has no first decision that names "
-        f"its merchant{redis_failure}, and the archive at {settings.archive_url} has no row of it. "
-        "Nothing was sent. Check the id; `weir archive status` says whether the archive is behind. "
-        "To report a transaction that Weir has never seen, send a label with merchant and time to "
-        "the topic `labels` (docs/producers.md, section Fraud reports)"
+        f"transaction {shown(transaction_id)} is not known: Redis has no first decision of it "
+        f"whose row the feature log gives{redis_failure}, and the archive at "
+        f"{settings.archive_url} has no row of it. Nothing was sent. Check the id; "
+        "`weir archive status` says whether the archive is behind. To report a transaction that "
+        "Weir has never seen, send a label with merchant and time to the topic `labels` "
+        "(docs/producers.md, section Fraud reports)"
     )
 
 
-def _first_decision(settings: Settings, transaction_id: str) -> Decision | None:
-    with redis.Redis.from_url(
-        settings.redis_url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX
-    ) as client:
-        value = client.get(decision_key(transaction_id))
-    return decode_decision(value) if isinstance(value, bytes) else None
+def _decided(settings: Settings, transaction_id: str, *, now_s: int) -> Transaction | None:
+    """Give the transaction as it was decided on first; None if that is not known any more."""
+    with (
+        redis.Redis.from_url(
+            settings.redis_url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX
+        ) as client,
+        client.pipeline(transaction=False) as pipeline,
+    ):
+        for key in day_keys(now_s, ttl_s=settings.decision_ttl_s):
+            pipeline.hget(key, id_digest(transaction_id.encode()))
+        first = first_of(pipeline.execute())
+    if first is None:
+        return None
+    log = KafkaFeatureLog(bootstrap=settings.kafka_bootstrap, topic=FEATURES)
+    row = log.read_now([first.place]).get(first.place)
+    log.close()
+    return None if row is None else decode_feature_row(row).transaction
 
 
-def _archived(
-    settings: Settings, transaction_id: str, decision: Decision | None
-) -> KnownTransaction | None:
-    """Look into the archive; without a decision the event time is not known, so everywhere."""
-    ids, url = [transaction_id], settings.archive_url
+def _archived(settings: Settings, transaction_id: str) -> KnownTransaction | None:
+    """Look into the whole archive: the event time is not known."""
     try:
-        rows = (
-            rows_of(url, ids)
-            if decision is None
-            else rows_at_times(url, ids, times_ms=[decision.event_time_ms])
-        )
+        rows = rows_of(settings.archive_url, [transaction_id])
     except NoArchiveError:
         return None
     return known_transactions(rows).get(transaction_id)

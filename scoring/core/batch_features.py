@@ -10,29 +10,28 @@ from collections.abc import Sequence
 
 from features.online.batch_values import BatchValues, decode_batch_features
 from models.model import Model
-from schemas.feature_row import FeatureRow
 from scoring.core.ports import BatchFeatureReader
 
 
 async def read_batch_values(
-    reader: BatchFeatureReader, rows: Sequence[FeatureRow], *, model: Model
+    reader: BatchFeatureReader, events: Sequence[tuple[str, int]], *, model: Model
 ) -> list[BatchValues] | None:
-    """Give the batch features of each row's user as of the row's event.
+    """Give the batch features of each event's user as of the event.
 
     Blocks: as `BatchFeatureReader.read_users`; not at all for a model that takes none.
 
     Args:
         reader: called once, with each user once.
-        rows: several may be of one user.
-        model: the one that will score the rows.
+        events: user id and event time, ms since 1970 UTC; several may be of one user.
+        model: the one that will score their rows.
 
     Returns:
-        One for each row, in their order; None if the model takes none, or if they could not be
+        One for each event, in their order; None if the model takes none, or if they could not be
         read.
     """
-    if not rows or not model.batch_columns:
+    if not events or not model.batch_columns:
         return None
-    user_ids = list(dict.fromkeys(row.transaction.user_id for row in rows))
+    user_ids = list(dict.fromkeys(user_id for user_id, _ in events))
     stored = await reader.read_users(user_ids)
     if stored is None:
         return None
@@ -40,4 +39,4 @@ async def read_batch_values(
         user_id: decode_batch_features(*of_user)
         for user_id, of_user in zip(user_ids, stored, strict=True)
     }
-    return [decoded[row.transaction.user_id].as_of(row.transaction.event_time_ms) for row in rows]
+    return [decoded[user_id].as_of(event_time_ms) for user_id, event_time_ms in events]

@@ -13,10 +13,11 @@ from typing import NamedTuple
 from features.engine.values import FeatureValue
 from features.online import batch_values
 from features.online.batch_values import BatchValues
+from models.encoding.vector import VectorSpec, vector_bytes, vector_digest
 from models.heuristic import HEURISTIC, HEURISTIC_NAME, matched_rule_texts
 from models.model import Model
 from models.policy import Policy
-from schemas.decision import Decision, ModelRef, Offset
+from schemas.decision import Decision, ModelRef, Offset, inputs_of
 from schemas.feature_row import FeatureRow
 
 DEGRADED_NO_MODEL = "no_model"
@@ -122,6 +123,9 @@ def decide_many(
             batch_as_of_ms=scored.batch_as_of_ms,
             merchant_id=row.transaction.merchant_id,
             matched_rules=matched_rules,
+            inputs=None if scored.spec is None else inputs_of(row.transaction),
+            vector_spec=None if scored.spec is None else scored.spec.digest,
+            vector_digest=_digest_of(scored),
         )
         for row, features_offset, scored, matched_rules in zip(
             rows, features_offsets, _score(rows, model=model, batch=batch), matched, strict=True
@@ -138,6 +142,24 @@ class _ScoredRow(NamedTuple):
     degraded: tuple[str, ...]
     features: dict[str, FeatureValue]
     batch_as_of_ms: int | None
+    spec: VectorSpec | None
+
+
+def for_log(decision: Decision, *, degraded: tuple[str, ...]) -> Decision:
+    """Give a decision as it goes to the topic: without a vector that follows from the rest.
+
+    Args:
+        decision: as it was made.
+        degraded: its words.
+    """
+    vector = decision.vector if decision.vector_spec is None else None
+    return replace(decision, degraded=degraded, vector=vector)
+
+
+def _digest_of(scored: _ScoredRow) -> str | None:
+    if scored.spec is None or scored.vector is None:
+        return None
+    return vector_digest(vector_bytes(scored.vector))
 
 
 def _score(
@@ -146,7 +168,7 @@ def _score(
     """Score each row by the model if it has the model's definitions, else by the heuristic."""
     fits = [model.definition_digest in (None, row.definition_digest) for row in rows]
     degraded = (DEGRADED_NO_MODEL,) if model.ref.name == HEURISTIC_NAME else ()
-    values = _batch_values(model, rows, batch)
+    values = known_or_null(model, batch, count=len(rows))
     if all(fits):
         return _score_by(model, rows, values, degraded=degraded)
     fitting = iter(
@@ -168,17 +190,17 @@ def _score(
     return [next(fitting if fit else others) for fit in fits]
 
 
-def _batch_values(
-    model: Model, rows: Sequence[FeatureRow], batch: Sequence[BatchValues] | None
+def known_or_null(
+    model: Model, batch: Sequence[BatchValues] | None, *, count: int
 ) -> Sequence[BatchValues] | None:
-    """Give the batch features of each row, unknown ones if they were not read.
+    """Give the batch features of some rows, unknown ones if they were not read.
 
     None if the model takes none.
     """
     if not model.batch_columns:
         return None
     if batch is None:
-        return [batch_values.unknown(DEGRADED_BATCH_FEATURES_UNAVAILABLE)] * len(rows)
+        return [batch_values.unknown(DEGRADED_BATCH_FEATURES_UNAVAILABLE)] * count
     return batch
 
 
@@ -196,7 +218,7 @@ def _score_by(
     scores, vectors = model.score(rows)
     no_vectors: list[list[float] | None] = [None] * len(scores)
     return [
-        _ScoredRow(model.ref, score, vector, degraded, row.features, None)
+        _ScoredRow(model.ref, score, vector, degraded, row.features, None, model.spec)
         for row, score, vector in zip(rows, scores, vectors or no_vectors, strict=True)
     ]
 
@@ -231,11 +253,16 @@ def _of_columns(
 
 def _reasons(scored: _ScoredRow, matched_rules: tuple[str, ...], policy: Policy) -> tuple[str, ...]:
     """Give sentences that a person can read without knowing what scored."""
-    threshold = policy.explain(scored.score)
     if scored.model.name == HEURISTIC_NAME:
-        return (threshold, *matched_rules)
+        return (policy.explain(scored.score), *matched_rules)
+    return model_reasons(scored.score, matched_rules, policy)
+
+
+def model_reasons(score: float, matched_rules: tuple[str, ...], policy: Policy) -> tuple[str, ...]:
+    """Give the reasons of a decision by a model that is not the heuristic."""
+    threshold = policy.explain(score)
     if matched_rules:
-        return (threshold, *(f"{MATCHED_RULE}{text}" for text in matched_rules))
-    if policy.outcome(scored.score) == "APPROVE":
+        return (threshold, *[f"{MATCHED_RULE}{text}" for text in matched_rules])
+    if policy.outcome(score) == "APPROVE":
         return (threshold,)
     return (threshold, NO_RULE_MATCHED)

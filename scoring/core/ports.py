@@ -7,10 +7,11 @@ and `scoring.worker` implement them, and `scoring.wiring` chooses one. One suite
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from models.model import Model
+from schemas.decision import Offset
 
 StoredFields = Sequence[bytes | None]
 """An entity's fields as stored, in the order of `features.online.layout.state_fields`. All None if
@@ -104,13 +105,14 @@ class FeatureReader(Protocol):
     async def read_decision(self, transaction_id: str) -> bytes | None:
         """Read the first decision of a transaction, as the bytes that were produced.
 
-        Blocks: at most ``redis_timeout_ms`` (ms).
+        Blocks: at most ``redis_timeout_ms`` (ms) for each of two round trips, then as
+        `FeatureLog.read`.
 
         Returns:
             The decision's JSON; None if there was none or its time to live is over.
 
         Raises:
-            OnlineStoreUnavailableError: no answer in time.
+            OnlineStoreUnavailableError: no answer in time, or its feature row could not be read.
         """
         ...
 
@@ -175,7 +177,7 @@ class Kept(NamedTuple):
     """The result of proposing a batch of decisions."""
 
     values: list[bytes]
-    """The valid decision of each proposal's transaction, in the order of the proposals."""
+    """What stands for each proposal's transaction, in the order of the proposals."""
     stored: bool
     """False if the store failed: then only this process gives repeats the same decision."""
 
@@ -184,7 +186,11 @@ class DecisionStore(Protocol):
     """Remembers the first decision of each transaction. Called by the worker, once a batch."""
 
     async def keep_first(
-        self, proposals: Sequence[tuple[str, bytes]], *, when_unstored: Callable[[int], bytes]
+        self,
+        proposals: Sequence[tuple[bytes, bytes]],
+        *,
+        contexts: Mapping[bytes, bytes],
+        when_unstored: Callable[[int], bytes],
     ) -> Kept:
         """Store each decision unless its transaction has one, and give the first ones.
 
@@ -192,21 +198,50 @@ class DecisionStore(Protocol):
         Once this has returned with ``stored``, every later call by any process gives the same
         bytes until the time to live is over, even if the caller ended before it produced them.
 
-        Blocks: at most ``redis_timeout_ms`` (ms) for each hundred proposals, and not at all
-        while the circuit is open after a failure.
+        Blocks: at most ``redis_timeout_ms`` (ms) for each 500 proposals, twice as long for new
+        contexts, and not at all while the circuit is open after a failure.
         On failure: raises no error for a failure of the store. The decisions that this process
         remembers stay valid, the others come from ``when_unstored``, and ``stored`` is False. The
         store may or may not hold the proposals.
 
         Args:
-            proposals: (transaction_id, the decision as bytes to produce), in log order.
-            when_unstored: gives the bytes to produce instead of proposal number i if the store
-                failed: the same decision, marked as degraded.
+            proposals: (transaction_id, what to keep of the decision), in log order.
+            contexts: the contexts that any of this may name, by digest. They are stored before a
+                decision that names them.
+            when_unstored: gives what to keep instead of proposal number i if the store failed: the
+                same decision, marked as degraded.
+        """
+        ...
+
+    async def context(self, digest: bytes) -> bytes | None:
+        """Give a context that some process has stored.
+
+        Blocks and fails as `keep_first`.
+
+        Returns:
+            None if there is none, or the store failed.
         """
         ...
 
     async def close(self) -> None:
         """Close all connections. Called once, at the end of the process; raises nothing."""
+        ...
+
+
+class FeatureLog(Protocol):
+    """Reads rows of the feature log again. Called for repeats and by the API."""
+
+    async def read(self, places: Sequence[Offset]) -> dict[Offset, bytes]:
+        """Give the values of the records at some places.
+
+        Blocks: some seconds at most; the adapter's time limit.
+        On failure: raises nothing; gives what could be read in time. A place without a record,
+        or one that the log has deleted, is left out.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection. Called once, at the end of the process; raises nothing."""
         ...
 
 

@@ -88,6 +88,7 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
     reader = connect_reader(
         redis_url=settings.redis_url,
         project=settings.feast_project,
+        decisions=wiring.build_first_decisions(settings),
         timeout_ms=settings.redis_timeout_ms,
         clock_ms=wiring.steady_clock_ms,
         on_failure=metrics.redis_failures.inc,

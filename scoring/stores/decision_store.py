@@ -1,13 +1,14 @@
 """The store of first decisions: Redis, and the memory of this process while Redis is down.
 
-Owns the keys ``weir:decision:{transaction_id}`` and their time to live. Called by the worker
-before a decision is emitted; the API reads the same keys. Knows decisions as bytes only.
-`clients.redis_guard` limits the waiting.
+Called by the worker before a decision is emitted. Knows decisions as bytes only;
+`scoring.stores.kept_decisions` knows where they are in Redis. `clients.redis_guard` limits the
+waiting.
 
 The steps of a batch, and what a failure leaves::
 
     1. a decision that this process remembers stands     no call at all
-    2. SET key value NX GET EX ttl, 100 keys a call      the old value, if any, stands
+    2. one script call for 500 transactions              what a day's hash holds stands, the rest
+                                                         is added to the hash of today
     3. no complete answer within redis_timeout_ms        the circuit opens for 1 s: step 2 is
                                                          skipped, decisions go on unstored
     4. unstored decisions are remembered here            they are written by the first calls
@@ -16,8 +17,8 @@ The steps of a batch, and what a failure leaves::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -25,35 +26,25 @@ from clients.errors import RedisUnavailableError
 from clients.redis_guard import RedisGuard, connect_for_one_caller
 from scoring.core.ports import Kept
 from scoring.metrics import Metrics
+from scoring.stores.kept_decisions import (
+    CONTEXTS_KEY,
+    KEEP_FIRST_SCRIPT,
+    id_digest,
+    keep_arguments,
+)
 from scoring.stores.recent_decisions import RecentDecisions
 
-REMEMBERED_MAX = 50_000
-"""Decisions this process remembers: some 25 s at 2,000/s, more than Flink repeats after a
-restart (8,166 measured), and some 100 MB."""
-CALL_KEYS_MAX = 100
-"""Keys of one call: a larger batch is several calls, each with the whole time limit."""
+REMEMBERED_MAX = 100_000
+"""Decisions this process remembers: some 50 s at 2,000/s, more than Flink repeats after a
+restart (8,166 measured), and some 20 MB."""
+CALL_KEYS_MAX = 500
+"""Transactions of one call: a larger batch is several calls, each with the whole time limit."""
+CONTEXT_CALLS_MAX = 3
+"""Calls for one chunk: a context that Redis lacks is stored first, then the chunk is sent again."""
 SAVED_BATCH_MAX = 1_000
 """How many unstored decisions are written together with one batch when Redis works again."""
 
-# One script call instead of a pipeline of SETs: 5 us of client time a row instead of 33, for the
-# same commands. All keys in one slot: a Redis cluster would need the pipeline.
-KEEP_FIRST_SCRIPT = """
-local stand = {}
-for i = 1, #KEYS do
-  stand[i] = redis.call('SET', KEYS[i], ARGV[i + 1], 'NX', 'GET', 'EX', ARGV[1])
-end
-return stand
-"""
-
-
-def decision_key(transaction_id: str) -> bytes:
-    """Give the Redis key of a transaction's first decision.
-
-    Examples:
-        >>> decision_key("t-1")
-        b'weir:decision:t-1'
-    """
-    return b"weir:decision:" + transaction_id.encode()
+Proposals = Sequence[tuple[bytes, bytes]]
 
 
 class RedisDecisionStore:
@@ -65,6 +56,7 @@ class RedisDecisionStore:
         *,
         guard: RedisGuard,
         ttl_s: int,
+        now_s: Callable[[], int],
         metrics: Metrics,
         remembered_max: int = REMEMBERED_MAX,
     ) -> None:
@@ -73,7 +65,8 @@ class RedisDecisionStore:
         Args:
             client: answers bytes; closed by `close`.
             guard: limits its calls.
-            ttl_s: how long a first decision is kept, s.
+            ttl_s: how long a first decision is kept at least, s.
+            now_s: the clock, s since 1970 UTC.
             metrics: where unstored decisions are counted.
             remembered_max: how many decisions this process remembers.
         """
@@ -81,76 +74,109 @@ class RedisDecisionStore:
         self._script: Any = client.register_script(KEEP_FIRST_SCRIPT)
         self._guard = guard
         self._ttl_s = ttl_s
+        self._now_s = now_s
         self._metrics = metrics
         self._recent = RecentDecisions(limit=remembered_max)
         self._unsaved = RecentDecisions(limit=remembered_max)
+        self._unsaved_contexts: dict[bytes, bytes] = {}
 
     async def keep_first(
-        self, proposals: Sequence[tuple[str, bytes]], *, when_unstored: Callable[[int], bytes]
+        self,
+        proposals: Proposals,
+        *,
+        contexts: Mapping[bytes, bytes],
+        when_unstored: Callable[[int], bytes],
     ) -> Kept:
         """Keep and give first decisions; see the port for the contract."""
         # By transaction, not by place: one that is twice in a batch has one decision.
-        standing = {
-            transaction_id: value
-            for transaction_id, _ in proposals
-            if (value := self._recent.recall(transaction_id)) is not None
-        }
-        new: dict[str, int] = {}
-        for at, (transaction_id, _) in enumerate(proposals):
-            if transaction_id not in standing:
-                new.setdefault(transaction_id, at)
-        stored = await self._try_store([proposals[at] for at in new.values()], standing)
+        digests = [id_digest(transaction_id) for transaction_id, _ in proposals]
+        standing: dict[bytes, bytes] = {}
+        new: dict[bytes, int] = {}
+        for at, digest in enumerate(digests):
+            value = self._recent.recall(digest)
+            if value is not None:
+                standing[digest] = value
+            else:
+                new.setdefault(digest, at)
+        proposed = [(digest, proposals[at][1]) for digest, at in new.items()]
+        stored = await self._try_store(proposed, contexts, standing)
         if not stored:
-            self._decide_unstored(new, standing, when_unstored)
-        for transaction_id in new:
-            self._recent.remember(transaction_id, standing[transaction_id])
-        return Kept([standing[transaction_id] for transaction_id, _ in proposals], stored)
+            self._decide_unstored(new, standing, contexts, when_unstored)
+        for digest in new:
+            self._recent.remember(digest, standing[digest])
+        return Kept([standing[digest] for digest in digests], stored)
+
+    async def context(self, digest: bytes) -> bytes | None:
+        """Read a context; see the port for the contract."""
+        if digest in self._unsaved_contexts:
+            return self._unsaved_contexts[digest]
+        try:
+            return await self._guard.call(
+                lambda: cast(
+                    Awaitable[bytes | None],
+                    self._client.hget(CONTEXTS_KEY, digest),
+                ),
+                to="give a context of decisions",
+            )
+        except RedisUnavailableError:
+            return None
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
     async def _try_store(
-        self, proposals: Sequence[tuple[str, bytes]], standing: dict[str, bytes]
+        self, proposals: Proposals, contexts: Mapping[bytes, bytes], standing: dict[bytes, bytes]
     ) -> bool:
         if self._guard.is_open:
             return not proposals
         try:
             await self._save_unsaved()
             for chunk in _chunks(proposals):
-                for (transaction_id, proposed), old in zip(
-                    chunk, await self._call(chunk), strict=True
+                for (digest, proposed), old in zip(
+                    chunk, await self._call(chunk, contexts), strict=True
                 ):
-                    standing[transaction_id] = proposed if old is None else old
+                    standing[digest] = proposed if old is None else old
         except RedisUnavailableError:
             return False
         return True
 
     async def _save_unsaved(self) -> None:
         for chunk in _chunks(self._unsaved.oldest(SAVED_BATCH_MAX)):
-            await self._call(chunk)
-            for transaction_id, _ in chunk:
-                self._unsaved.forget(transaction_id)
+            await self._call(chunk, self._unsaved_contexts)
+            for digest, _ in chunk:
+                self._unsaved.forget(digest)
         self._metrics.store_unsaved.set(len(self._unsaved))
 
-    async def _call(self, chunk: Sequence[tuple[str, bytes]]) -> list[bytes | None]:
-        keys = [decision_key(transaction_id) for transaction_id, _ in chunk]
-        arguments = [self._ttl_s, *(value for _, value in chunk)]
-        return await self._guard.call(
-            lambda: self._script(keys=keys, args=arguments), to=f"keep {len(chunk)} decisions"
-        )
+    async def _call(self, chunk: Proposals, contexts: Mapping[bytes, bytes]) -> list[bytes | None]:
+        keys, arguments = keep_arguments(chunk, contexts, now_s=self._now_s(), ttl_s=self._ttl_s)
+        to = f"keep {len(chunk)} decisions"
+        for _ in range(CONTEXT_CALLS_MAX):
+            missing, stand = await self._guard.call(
+                lambda: self._script(keys=keys, args=arguments), to=to
+            )
+            if not missing:
+                return cast(list[bytes | None], stand)
+            await self._store_contexts({digest: contexts[digest] for digest in missing}, to=to)
+        raise RedisUnavailableError(f"Redis did not {to}: it loses their contexts at once")
+
+    async def _store_contexts(self, contexts: Mapping[bytes, bytes], *, to: str) -> None:
+        fields = [part for context in contexts.items() for part in context]
+        await self._guard.call(lambda: self._client.hset(CONTEXTS_KEY, items=fields), to=to)
 
     def _decide_unstored(
         self,
-        new: dict[str, int],
-        standing: dict[str, bytes],
+        new: dict[bytes, int],
+        standing: dict[bytes, bytes],
+        contexts: Mapping[bytes, bytes],
         when_unstored: Callable[[int], bytes],
     ) -> None:
-        for transaction_id, at in new.items():
+        for digest, at in new.items():
             # The answers of the calls before the failed one stand.
-            if transaction_id not in standing:
-                standing[transaction_id] = value = when_unstored(at)
-                self._unsaved.remember(transaction_id, value)
+            if digest not in standing:
+                standing[digest] = value = when_unstored(at)
+                self._unsaved.remember(digest, value)
+        self._unsaved_contexts.update(contexts)
         self._metrics.store_unsaved.set(len(self._unsaved))
 
 
@@ -160,24 +186,26 @@ def connect_decision_store(
     ttl_s: int,
     timeout_ms: int,
     clock_ms: Callable[[], float],
+    now_s: Callable[[], int],
     metrics: Metrics,
 ) -> RedisDecisionStore:
     """Make a store with its own connection. Connects at the first call, so it never fails here.
 
     Args:
         redis_url: ``redis://host:port/db``.
-        ttl_s: how long a first decision is kept, s.
+        ttl_s: how long a first decision is kept at least, s.
         timeout_ms: limit of each call, ms.
         clock_ms: a clock that never goes back, ms.
+        now_s: the time, s since 1970 UTC.
         metrics: where failures are counted.
     """
     client = connect_for_one_caller(redis_url, timeout_ms=timeout_ms)
     guard = RedisGuard(
         timeout_ms=timeout_ms, clock_ms=clock_ms, on_failure=metrics.store_failures.inc
     )
-    return RedisDecisionStore(client, guard=guard, ttl_s=ttl_s, metrics=metrics)
+    return RedisDecisionStore(client, guard=guard, ttl_s=ttl_s, now_s=now_s, metrics=metrics)
 
 
-def _chunks(items: Sequence[tuple[str, bytes]]) -> Iterator[Sequence[tuple[str, bytes]]]:
+def _chunks(items: Proposals) -> Iterator[Proposals]:
     for start in range(0, len(items), CALL_KEYS_MAX):
         yield items[start : start + CALL_KEYS_MAX]

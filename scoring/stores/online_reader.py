@@ -8,7 +8,7 @@ Called by the API; the worker reads batch features with `scoring.stores.batch_re
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -20,7 +20,9 @@ from features.definitions import Entity
 from features.online import layout as online_store
 from scoring.core.errors import OnlineStoreUnavailableError
 from scoring.core.ports import EntityPair, EntityPairIds, StoredBatch, StoredFields
-from scoring.stores.decision_store import decision_key
+from scoring.stores.first_decisions import FirstDecisions
+
+_T = TypeVar("_T")
 
 # At 300 requests/s and the default limit of 50 ms, a Redis that hangs holds 15 connections.
 CONNECTIONS_MAX = 32
@@ -31,14 +33,18 @@ FAILURES_MAX = 5
 class RedisFeatureReader:
     """Reads entities and first decisions from Redis, each within the guard's time limit."""
 
-    def __init__(self, client: Redis, *, guard: RedisGuard, project: str) -> None:
+    def __init__(
+        self, client: Redis, *, guard: RedisGuard, project: str, decisions: FirstDecisions
+    ) -> None:
         """Use an existing client; `connect_reader` makes one with the right limits.
 
         Args:
             client: answers bytes (``decode_responses`` off); closed by `close`.
             guard: limits every read, waiting for a connection included.
             project: the Feast project whose keys are read.
+            decisions: finds first decisions; closed by `close`.
         """
+        self._decisions = decisions
         self._client = client
         self._guard = guard
         self._project = project
@@ -76,20 +82,21 @@ class RedisFeatureReader:
         )
 
     async def read_decision(self, transaction_id: str) -> bytes | None:
-        """Read the first decision by one GET; see the port for the contract."""
-        value: bytes | None = await self._guarded(
-            lambda: self._client.get(decision_key(transaction_id)),
+        """Read what is kept of it, and its feature row; see the port for the contract."""
+        kept = await self._guarded(
+            lambda: self._decisions.kept(self._client, transaction_id),
             f"the decision of {transaction_id!r:.80}",
         )
-        return value
+        return None if kept is None else await self._decisions.whole(kept)
 
     async def ping(self) -> None:
         """Send PING and await its answer; see the port for the contract."""
         await self._guarded(self._client.ping, "an answer to PING")
 
     async def close(self) -> None:
-        """Close the connections of the pool."""
+        """Close the connections of the pool and the feature log."""
         await self._client.aclose()
+        self._decisions.close()
 
     async def _read_pairs(
         self,
@@ -134,8 +141,8 @@ class RedisFeatureReader:
             pipeline.hmget(online_store.entity_key(entity, entity_id, self._project), fields)
 
     async def _guarded(
-        self, command: Callable[[], Awaitable[Any]], what: str, *, timeout_ms: float | None = None
-    ) -> Any:
+        self, command: Callable[[], Awaitable[_T]], what: str, *, timeout_ms: float | None = None
+    ) -> _T:
         # One limit for everything: waiting for a free connection, connecting and reading. A read
         # that is cut off closes its connection, so its late answer cannot reach another caller.
         try:
@@ -148,6 +155,7 @@ def connect_reader(
     *,
     redis_url: str,
     project: str,
+    decisions: FirstDecisions,
     timeout_ms: int,
     clock_ms: Callable[[], float],
     on_failure: Callable[[], None],
@@ -157,6 +165,7 @@ def connect_reader(
     Args:
         redis_url: ``redis://host:port/db``.
         project: the Feast project whose keys are read.
+        decisions: finds first decisions.
         timeout_ms: limit of every read in ms.
         clock_ms: a clock that never goes back, ms.
         on_failure: called once for each read that failed.
@@ -178,7 +187,8 @@ def connect_reader(
     guard = RedisGuard(
         timeout_ms=timeout_ms, clock_ms=clock_ms, on_failure=on_failure, failures_max=FAILURES_MAX
     )
-    return RedisFeatureReader(Redis.from_pool(pool), guard=guard, project=project)
+    client = Redis.from_pool(pool)
+    return RedisFeatureReader(client, guard=guard, project=project, decisions=decisions)
 
 
 def _pair(

@@ -1,4 +1,4 @@
-"""Scores one batch of the feature log: decode, decide, store first decisions, emit, return.
+"""Scores one batch of the feature log: read, decide, keep first decisions, encode, emit, return.
 
 Owns the order of these steps, which gives the worker its delivery guarantee. Knows the ports only,
 neither Faust nor Kafka nor Redis. Called by ``intake.py`` with records, and by tests with fakes.
@@ -7,12 +7,13 @@ neither Faust nor Kafka nor Redis. Called by ``intake.py`` with records, and by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.policy import Policy
-from schemas.decision import Decision
-from schemas.output_codec import decode_decision, encode_decision
+from schemas.decision import Decision, Outcome
+from schemas.output_codec import encode_decision
 from schemas.topics import (
     DEAD_LETTERS,
     DECISION_TYPE,
@@ -23,17 +24,19 @@ from schemas.topics import (
     cloud_event_headers,
 )
 from scoring.core.batch_features import read_batch_values
-from scoring.core.decide import DEGRADED_DECISION_STORE_UNAVAILABLE, decide_many
 from scoring.core.ports import (
     BatchFeatureReader,
     DecisionStore,
+    FeatureLog,
     ModelSource,
     OutgoingRecord,
     RecordPlace,
     RecordSink,
 )
 from scoring.metrics import Metrics
-from scoring.worker.feature_log import Record, Scorable, dead_letter, decode_records
+from scoring.worker.decided_batch import DecidedBatch
+from scoring.worker.feature_log import Record, Scorable, dead_letter, read_batch
+from scoring.worker.repeats import Repeats
 
 SOURCE = "/weir/scoring"
 """CloudEvents source of the decisions."""
@@ -58,6 +61,7 @@ class BatchScorer:
         models: ModelSource,
         policy: Policy,
         store: DecisionStore,
+        log: FeatureLog,
         batch_reader: BatchFeatureReader,
         sink: RecordSink,
         clock_ms: Callable[[], int],
@@ -70,6 +74,7 @@ class BatchScorer:
             models: gives the model; asked once for each batch, so a batch has one model.
             policy: the thresholds.
             store: keeps the first decisions.
+            log: reads the rows of first decisions again.
             batch_reader: reads batch features; asked only if the model uses some.
             sink: writes decisions and dead letters.
             clock_ms: the clock, ms since 1970 UTC.
@@ -79,6 +84,7 @@ class BatchScorer:
         self._models = models
         self._policy = policy
         self._store = store
+        self._repeats = Repeats(store=store, log=log)
         self._batch_reader = batch_reader
         self._sink = sink
         self._clock_ms = clock_ms
@@ -89,10 +95,10 @@ class BatchScorer:
         """Decide on every record of a batch; return when the broker has acknowledged the decisions.
 
         Delivery: at least once. After a crash before the return the batch is read again. Its
-        decisions then come from the store, byte for byte, because they were stored before they
-        were emitted. A record that cannot be decoded becomes a dead letter.
-        Blocks: up to the timeouts of the batch features and of the store, then until the broker
-            acknowledges.
+        decisions then come from what the store has kept, byte for byte, because that was kept
+        before they were emitted. A record that cannot be decoded becomes a dead letter.
+        Blocks: up to the timeouts of the batch features and of the store, for a repeat up to that
+            of the feature log, then until the broker acknowledges.
         On failure: raises DeliveryError. Some records may be written; nothing may be committed.
 
         Args:
@@ -100,82 +106,125 @@ class BatchScorer:
         """
         with self._metrics.batch_seconds.time():
             with self._metrics.decide_seconds.time():
-                scorables, refused = decode_records(records)
-                rows = [scorable.row for scorable in scorables]
+                batch = read_batch(records)
+                scorables = batch.scorables
                 model = self._models.current()
-                batch = await read_batch_values(self._batch_reader, rows, model=model)
-                decisions = decide_many(
-                    rows,
+                events = [each.event for each in scorables] if model.batch_columns else ()
+                decided = DecidedBatch(
+                    batch,
                     model=model,
-                    batch=batch,
                     policy=self._policy,
-                    features_offsets=[scorable.offset for scorable in scorables],
+                    values=await read_batch_values(self._batch_reader, events, model=model),
                     now_ms=self._clock_ms(),
                 )
-                proposals = [(d.transaction_id, encode_decision(d)) for d in decisions]
             kept = await self._store.keep_first(
-                proposals, when_unstored=lambda at: encode_decision(_mark_unstored(decisions[at]))
+                decided.proposals, contexts=decided.contexts, when_unstored=decided.unstored
             )
-            emitted = [
-                self._to_record(proposed, decision, value, scorable)
-                for (_, proposed), decision, value, scorable in zip(
-                    proposals, decisions, kept.values, scorables, strict=True
-                )
-            ]
+            emitted = await self._emitted(scorables, decided, kept.values)
             await self._sink.send(
-                [outgoing for _, outgoing in emitted]
+                [
+                    self._to_record(each, scorable)
+                    for each, scorable in zip(emitted, scorables, strict=True)
+                ]
                 + [
                     dead_letter(record, error, topic=self._channels.dead_letters)
-                    for record, error in refused
+                    for record, error in batch.refused
                 ]
             )
-        self._count(
-            [decision for decision, _ in emitted], records=len(records), refused=len(refused)
-        )
+        self._count(emitted, records=len(records), refused=len(batch.refused))
 
-    def _to_record(
-        self, proposed: bytes, decision: Decision, value: bytes, scorable: Scorable
-    ) -> tuple[Decision, OutgoingRecord]:
-        # Other bytes are an earlier decision, or this decision marked as not stored.
-        if value is not proposed:
-            first = decode_decision(value)
-            if first.features_offset != decision.features_offset:
-                self._metrics.repeats.inc()
-            if first.user_id != decision.user_id:
-                # Identity is the transaction id alone, so the first decision stands here as well.
-                self._metrics.conflicting_ids.inc()
-            decision = first
+    async def _emitted(
+        self, scorables: Sequence[Scorable], decided: DecidedBatch, kept: Sequence[bytes]
+    ) -> list[_Emitted]:
+        """Encode what stands for each row: its new decision, or the first one again."""
+        is_new = [decided.is_new(at, value) for at, value in enumerate(kept)]
+        repeats = [at for at, is_so in enumerate(is_new) if not is_so]
+        firsts = dict(
+            zip(
+                repeats,
+                await self._repeats.decide(
+                    [(scorables[at], kept[at]) for at in repeats],
+                    at_hand=scorables,
+                    contexts=decided.contexts,
+                ),
+                strict=True,
+            )
+            if repeats
+            else ()
+        )
+        for at, first in firsts.items():
+            self._count_repeat(scorables[at], first)
+        now_ms = decided.now_ms
+        return [
+            _Emitted(
+                each.transaction_id,
+                each.user_id,
+                decided.encode(at),
+                now_ms,
+                decided.outcome(at),
+                decided.degraded(at),
+            )
+            if is_new[at]
+            else _Emitted.of(firsts[at])
+            for at, each in enumerate(scorables)
+        ]
+
+    def _count_repeat(self, scorable: Scorable, first: Decision) -> None:
+        if first.features_offset != scorable.place:
+            self._metrics.repeats.inc()
+        if first.user_id.encode() != scorable.user_id:
+            # Identity is the transaction id alone, so the first decision stands here as well.
+            self._metrics.conflicting_ids.inc()
+
+    def _to_record(self, emitted: _Emitted, scorable: Scorable) -> OutgoingRecord:
         headers: list[tuple[str, str | bytes | None]] = [
             *cloud_event_headers(
                 event_type=DECISION_TYPE,
-                event_id=decision.transaction_id,
+                event_id=emitted.transaction_id,
                 source=SOURCE,
-                time_ms=decision.decided_at_ms,
+                time_ms=emitted.decided_at_ms,
             )
         ]
         if scorable.is_replay:
             headers.append(REPLAY_HEADER)
-        record = OutgoingRecord(
+        return OutgoingRecord(
             topic=self._channels.decisions,
-            key=decision.user_id.encode(),
-            value=value,
+            key=emitted.user_id,
+            value=emitted.value,
             headers=headers,
             timestamp_ms=0,
             source=RecordPlace(
-                self._channels.features, scorable.offset.partition, scorable.offset.offset
+                self._channels.features, scorable.place.partition, scorable.place.offset
             ),
         )
-        return decision, record
 
-    def _count(self, decisions: Sequence[Decision], *, records: int, refused: int) -> None:
-        for outcome, count in Counter(d.decision for d in decisions).items():
+    def _count(self, emitted: Iterable[_Emitted], *, records: int, refused: int) -> None:
+        for outcome, count in Counter(each.outcome for each in emitted).items():
             self._metrics.decisions.labels(decision=outcome).inc(count)
-        for missing, count in Counter(reason for d in decisions for reason in d.degraded).items():
+        for missing, count in Counter(word for each in emitted for word in each.degraded).items():
             self._metrics.degraded.labels(missing=missing).inc(count)
         self._metrics.batch_rows.observe(records)
         self._metrics.dead_letters.inc(refused)
 
 
-def _mark_unstored(decision: Decision) -> Decision:
-    degraded = (*decision.degraded, DEGRADED_DECISION_STORE_UNAVAILABLE)
-    return replace(decision, degraded=degraded)
+class _Emitted(NamedTuple):
+    """A decision as it goes to the topic."""
+
+    transaction_id: bytes
+    user_id: bytes
+    value: bytes
+    decided_at_ms: int
+    outcome: Outcome
+    degraded: tuple[str, ...]
+
+    @classmethod
+    def of(cls, decision: Decision) -> _Emitted:
+        """Encode the first decision of a repeat."""
+        return cls(
+            decision.transaction_id.encode(),
+            decision.user_id.encode(),
+            encode_decision(decision),
+            decision.decided_at_ms,
+            decision.decision,
+            decision.degraded,
+        )

@@ -1,15 +1,18 @@
-"""Records of the feature log: decoded into rows that can be scored, or refused.
+"""Records of the feature log: rows that can be scored, or refused records.
 
-Owns what the scorer accepts of the log, and the dead letter of a record that it refuses. Knows
-neither Faust nor a model; `BatchScorer` calls it.
+Owns what the scorer accepts of the log, and the dead letter of a record that it refuses. The
+engine reads the rows that look as the velocity job writes them, a batch at a time; the others are
+decoded here, one by one. Knows neither Faust nor a model; `BatchScorer` calls it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from features.engine.rows import ReadRows, RowTexts, read_rows
 from schemas.dead_letter import dead_letter_headers
 from schemas.decision import Offset
 from schemas.errors import InvalidEventError
@@ -36,32 +39,85 @@ class Record(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
-class Scorable(NamedTuple):
-    """A decoded feature row and its position in the log."""
+@dataclass(slots=True)
+class Scorable:
+    """A row that can be scored.
 
-    row: FeatureRow
-    offset: Offset
-    is_replay: bool
+    Attributes:
+        record: as it was consumed.
+        place: its place in the log.
+        at: its position among the rows that the engine has read.
+        texts: of the row, if the engine has read it.
+    """
+
+    record: Record
+    place: Offset
+    at: int
+    texts: RowTexts | None
+    _row: FeatureRow | None = None
+
+    @property
+    def row(self) -> FeatureRow:
+        """The row, decoded when it is first asked for."""
+        if self._row is None:
+            self._row = decode_feature_row(self.record.value)
+        return self._row
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the row belongs to a replay."""
+        return is_replay(self.record.headers)
+
+    @property
+    def user_id(self) -> bytes:
+        """The user of the transaction."""
+        if self.texts is not None:
+            return self.texts.user_id
+        return self.row.transaction.user_id.encode()
+
+    @property
+    def transaction_id(self) -> bytes:
+        """The transaction."""
+        if self.texts is not None:
+            return self.texts.transaction_id
+        return self.row.transaction.transaction_id.encode()
+
+    @property
+    def event(self) -> tuple[str, int]:
+        """User and event time, ms since 1970 UTC."""
+        if self.texts is not None:
+            return self.texts.user_id.decode(), int(self.texts.event_time_ms)
+        return self.row.transaction.user_id, self.row.transaction.event_time_ms
 
 
-def decode_records(
-    records: Iterable[Record],
-) -> tuple[list[Scorable], list[tuple[Record, InvalidEventError]]]:
-    """Decode records; give the rows to score and the refused records, each in order."""
+class ReadBatch(NamedTuple):
+    """The records of a batch."""
+
+    rows: ReadRows
+    scorables: list[Scorable]
+    """In log order."""
+    refused: list[tuple[Record, InvalidEventError]]
+    """In log order."""
+
+
+def read_batch(records: Sequence[Record]) -> ReadBatch:
+    """Read records; rows that the engine has read are decoded only if somebody asks."""
+    rows = read_rows([record.value for record in records])
+    taken = rows.taken()
+    texts = dict(zip(taken, map(RowTexts._make, rows.texts(taken)), strict=True))
     scorables = []
     refused = []
-    for record in records:
+    for at, record in enumerate(records):
+        scorable = Scorable(record, Offset(record.partition, record.offset), at, texts.get(at))
         try:
             check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
-            row = decode_feature_row(record.value)
-            _check_complete(row)
+            if scorable.texts is None:
+                _check_complete(scorable.row)
         except InvalidEventError as error:
             refused.append((record, error))
         else:
-            scorables.append(
-                Scorable(row, Offset(record.partition, record.offset), is_replay(record.headers))
-            )
-    return scorables, refused
+            scorables.append(scorable)
+    return ReadBatch(rows, scorables, refused)
 
 
 def dead_letter(record: Record, error: InvalidEventError, *, topic: str) -> OutgoingRecord:

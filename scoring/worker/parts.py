@@ -34,11 +34,13 @@ class WorkerParts:
             on_too_large=metrics.dead_letters.inc,
         )
         self.store = wiring.build_decision_store(settings, metrics=metrics)
+        self.log = wiring.build_feature_log(settings, topic=channels.features)
         self.batch_reader = wiring.build_batch_reader(settings, metrics=metrics)
         self.scorer = BatchScorer(
             models=self.models,
             policy=wiring.build_policy(settings),
             store=self.store,
+            log=self.log,
             batch_reader=self.batch_reader,
             sink=sink,
             clock_ms=wiring.wall_clock_ms,
@@ -51,4 +53,5 @@ class WorkerParts:
         self.models.stop()
         self.producer.close()
         await self.store.close()
+        self.log.close()
         await self.batch_reader.close()

@@ -19,7 +19,10 @@ BEFORE_S = 8.0
 AFTER_S = 12.0
 ANSWER_MS_MAX = 120_000
 
-WHAT_A_REPEAT_REPEATS = ("decision", "score", "model", "features", "vector", "features_offset")
+WHAT_A_REPEAT_REPEATS = (
+    *("decision", "score", "model", "features"),
+    *("vector_digest", "features_offset"),
+)
 """The fields in which a repeat of a decision must agree with it (ADR 0006)."""
 
 

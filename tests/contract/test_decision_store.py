@@ -7,6 +7,7 @@ slow, be asked by two processes.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from scoring.stores.decision_store import (
     CALL_KEYS_MAX,
     RedisDecisionStore,
     connect_decision_store,
-    decision_key,
 )
+from scoring.stores.kept_decisions import CONTEXTS_KEY, DAY_S, day_keys, id_digest
 from scoring.stores.recent_decisions import RecentDecisions
 from tests.scoring_fakes import MemoryStore
 from tests.services import Services
@@ -33,6 +34,8 @@ from tests.services import Services
 T = TypeVar("T")
 Proposal = tuple[str, bytes]
 
+TTL_S = 2 * DAY_S
+NOW_S = int(time.time())
 TIMEOUT_MS = 2_000
 """Long, so that a busy machine is no outage; tests of slowness choose their own."""
 
@@ -55,7 +58,11 @@ def ask(connect: Callable[[], DecisionStore], scenario: Callable[[Any], Awaitabl
 
 
 def keep(store: DecisionStore, *proposals: Proposal) -> Awaitable[Kept]:
-    return store.keep_first(proposals, when_unstored=lambda at: proposals[at][1] + b" unstored")
+    return store.keep_first(
+        [(transaction_id.encode(), value) for transaction_id, value in proposals],
+        contexts={},
+        when_unstored=lambda at: proposals[at][1] + b" unstored",
+    )
 
 
 @pytest.fixture
@@ -75,13 +82,14 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 
 
 def redis_store(
-    url: str, *, timeout_ms: int = TIMEOUT_MS, clock: Clock | None = None
+    url: str, *, timeout_ms: int = TIMEOUT_MS, clock: Clock | None = None, now_s: int = NOW_S
 ) -> RedisDecisionStore:
     return connect_decision_store(
         redis_url=url,
-        ttl_s=600,
+        ttl_s=TTL_S,
         timeout_ms=timeout_ms,
         clock_ms=clock or Clock(),
+        now_s=lambda: now_s,
         metrics=build_metrics(CollectorRegistry()),
     )
 
@@ -156,26 +164,85 @@ def server(redis_server: Services) -> Iterator[Redis]:
     client.close()
 
 
-def test_a_decision_lies_under_its_key_with_its_time_to_live(
+def field(transaction_id: str) -> bytes:
+    return id_digest(transaction_id.encode())
+
+
+def test_a_decision_is_in_the_hash_of_its_day_which_lives_for_the_time_to_live_after_it(
     redis_server: Services, server: Redis, new_id: Callable[[str], str]
 ) -> None:
     ask(lambda: redis_store(redis_server.redis_url), lambda s: keep(s, (new_id("a"), b"first")))
-    assert server.get(decision_key(new_id("a"))) == b"first"
-    ttl_s = server.ttl(decision_key(new_id("a")))
-    assert isinstance(ttl_s, int)
-    assert 0 < ttl_s <= 600
+    today = day_keys(NOW_S, ttl_s=TTL_S)[0]
+    assert server.hget(today, field(new_id("a"))) == b"first"
+    assert server.expiretime(today) == (NOW_S // DAY_S + 1) * DAY_S + TTL_S
 
 
-def test_a_repeat_does_not_make_a_decision_live_longer(
+@pytest.mark.parametrize("days", [1, 2])
+def test_a_decision_of_an_earlier_day_stands_and_does_not_live_longer(
+    redis_server: Services, server: Redis, new_id: Callable[[str], str], days: int
+) -> None:
+    url = redis_server.redis_url
+    ask(lambda: redis_store(url), lambda s: keep(s, (new_id("a"), b"first")))
+    later = NOW_S + days * DAY_S
+    kept = ask(
+        lambda: redis_store(url, now_s=later),
+        lambda s: keep(s, (new_id("a"), b"again"), (new_id("b"), b"new")),
+    )
+    assert kept == Kept([b"first", b"new"], stored=True)
+    of_that_day = day_keys(later, ttl_s=TTL_S)[0]
+    assert server.hget(of_that_day, field(new_id("a"))) is None
+    assert server.hget(of_that_day, field(new_id("b"))) == b"new"
+
+
+def test_a_process_whose_clock_is_behind_at_midnight_finds_what_another_has_kept(
+    redis_server: Services, new_id: Callable[[str], str]
+) -> None:
+    url = redis_server.redis_url
+    midnight_s = (NOW_S // DAY_S + 3) * DAY_S
+    ask(lambda: redis_store(url, now_s=midnight_s), lambda s: keep(s, (new_id("a"), b"first")))
+    kept = ask(
+        lambda: redis_store(url, now_s=midnight_s - 1), lambda s: keep(s, (new_id("a"), b"again"))
+    )
+    assert kept.values == [b"first"]
+
+
+def test_a_decision_takes_less_than_a_hundred_bytes(
     redis_server: Services, server: Redis, new_id: Callable[[str], str]
 ) -> None:
-    key = decision_key(new_id("a"))
-    ask(lambda: redis_store(redis_server.redis_url), lambda s: keep(s, (new_id("a"), b"first")))
-    server.expire(key, 10)
-    ask(lambda: redis_store(redis_server.redis_url), lambda s: keep(s, (new_id("a"), b"again")))
-    ttl_s = server.ttl(key)
-    assert isinstance(ttl_s, int)
-    assert ttl_s <= 10
+    # A day on which no other test keeps anything.
+    now_s = NOW_S + 30 * DAY_S
+    count = 20_000
+    proposals = [(new_id(str(at)), bytes(29)) for at in range(count)]
+    ask(lambda: redis_store(redis_server.redis_url, now_s=now_s), lambda s: keep(s, *proposals))
+    key = day_keys(now_s, ttl_s=TTL_S)[0]
+    assert server.hlen(key) == count
+    taken = server.memory_usage(key, samples=0)
+    assert isinstance(taken, int)
+    assert taken / count < 100
+
+
+def test_a_context_is_stored_before_the_decisions_that_name_it(
+    redis_server: Services, server: Redis, new_id: Callable[[str], str]
+) -> None:
+    digest, content = new_id("c").encode(), b"context"
+
+    async def scenario(store: RedisDecisionStore) -> tuple[Kept, bytes | None]:
+        kept = await store.keep_first(
+            [(new_id("a").encode(), b"first")],
+            contexts={digest: content},
+            when_unstored=lambda _: b"unstored",
+        )
+        return kept, await store.context(digest)
+
+    kept, context = ask(lambda: redis_store(redis_server.redis_url), scenario)
+    assert (kept, context) == (Kept([b"first"], stored=True), content)
+    assert server.hget(CONTEXTS_KEY, digest) == content
+
+
+def test_an_unknown_context_is_none(redis_server: Services, new_id: Callable[[str], str]) -> None:
+    unknown = new_id("unknown").encode()
+    found = ask(lambda: redis_store(redis_server.redis_url), lambda s: s.context(unknown))
+    assert found is None
 
 
 def test_scripts_that_redis_forgot_in_a_restart_are_given_again(
@@ -252,7 +319,8 @@ def test_what_was_decided_unstored_is_stored_when_redis_is_back(
         outage = Outage(store)
         outage.error = redis.exceptions.ConnectionError("down")
         await keep(store, (new_id("a"), b"first"))
-        assert server.get(decision_key(new_id("a"))) is None
+        today = day_keys(NOW_S, ttl_s=TTL_S)[0]
+        assert server.hget(today, field(new_id("a"))) is None
         outage.error = None
         clock.now_ms = CIRCUIT_OPEN_MS
         await keep(store, (new_id("b"), b"first"))

@@ -17,13 +17,18 @@ from redis import Redis
 from features.definitions import Entity
 from features.engine.state import MerchantState, UserState
 from features.online import layout as online_store
+from schemas.decision import Offset
+from schemas.feature_row import FeatureRow
+from schemas.output_codec import encode_decision, encode_feature_row
 from scoring.core.errors import OnlineStoreUnavailableError
 from scoring.core.ports import EntityPair, FeatureReader
-from scoring.stores.decision_store import decision_key
+from scoring.stores.first_decisions import FirstDecisions
 from scoring.stores.online_reader import connect_reader
 from scoring.wiring import steady_clock_ms
-from tests.builders import NOW_MS
+from tests.builders import DECISION, NOW_MS
 from tests.feature_reader_fake import FakeFeatureReader
+from tests.kept_decision import keep_decision
+from tests.scoring_fakes import MemoryFeatureLog, feature_row
 from tests.services import Services
 
 T = TypeVar("T")
@@ -34,7 +39,7 @@ class Store(Protocol):
     """One implementation, with a way to put things in and to take it down."""
 
     def put(self, entity: Entity, entity_id: str, fields: dict[bytes, bytes]) -> None: ...
-    def put_decision(self, transaction_id: str, value: bytes) -> None: ...
+    def put_decision(self, row: FeatureRow) -> bytes: ...
     def complete(self, snapshot_ms: int) -> None: ...
     def go_down(self) -> None: ...
     def connect(self) -> FeatureReader: ...
@@ -48,8 +53,10 @@ class FakeStore:
         entities = self.reader.users if entity == "user" else self.reader.merchants
         entities[entity_id] = fields
 
-    def put_decision(self, transaction_id: str, value: bytes) -> None:
-        self.reader.decisions[transaction_id] = value
+    def put_decision(self, row: FeatureRow) -> bytes:
+        transaction_id = row.transaction.transaction_id
+        value = self.reader.decisions[transaction_id] = encode_decision(DECISION)
+        return value
 
     def complete(self, snapshot_ms: int) -> None:
         self.reader.complete = b"%d" % snapshot_ms
@@ -64,6 +71,7 @@ class FakeStore:
 class RedisStore:
     def __init__(self, url: str) -> None:
         self.url = url
+        self.log = MemoryFeatureLog()
         self.project = f"weir-{uuid.uuid4().hex}"
         self.client = Redis.from_url(url)
 
@@ -76,8 +84,10 @@ class RedisStore:
         if others:  # as Feast's materialisation writes them
             self.client.hset(key, mapping=others)
 
-    def put_decision(self, transaction_id: str, value: bytes) -> None:
-        self.client.set(decision_key(transaction_id), value, ex=600)
+    def put_decision(self, row: FeatureRow) -> bytes:
+        place = Offset(1, 41)
+        self.log.rows[place] = encode_feature_row(row)
+        return keep_decision(self.client, row, place, now_s=NOW_MS // 1_000)
 
     def complete(self, snapshot_ms: int) -> None:
         self.client.set(online_store.complete_key(self.project), snapshot_ms, ex=600)
@@ -90,6 +100,7 @@ class RedisStore:
         return connect_reader(
             redis_url=self.url,
             project=self.project,
+            decisions=FirstDecisions(log=self.log, now_s=lambda: NOW_MS // 1_000, ttl_s=600),
             timeout_ms=5_000,
             clock_ms=steady_clock_ms,
             on_failure=lambda: None,
@@ -253,9 +264,8 @@ class Suite:
 
     def test_a_decision_is_read_byte_for_byte(self, store: Store) -> None:
         transaction_id = f"t-{uuid.uuid4().hex}"
-        store.put_decision(transaction_id, b'{"any": "bytes \xff"}')
-        value = run(store, lambda it: it.read_decision(transaction_id))
-        assert value == b'{"any": "bytes \xff"}'
+        sent = store.put_decision(feature_row(transaction_id))
+        assert run(store, lambda it: it.read_decision(transaction_id)) == sent
 
     def test_no_decision_is_none(self, store: Store) -> None:
         assert run(store, lambda it: it.read_decision(f"t-{uuid.uuid4().hex}")) is None

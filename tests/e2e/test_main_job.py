@@ -19,7 +19,7 @@ from infra.local.doctor import thread_mode
 from schemas import topics
 from tests.services import Services
 from tests.topic_tail import Tail, by_transaction, tail
-from tests.traffic import live_transaction, now_ms
+from tests.traffic import Traffic, live_transaction, now_ms
 
 ANSWER_MS_MAX = 60_000
 
@@ -203,6 +203,30 @@ def test_a_replayed_event_of_the_year_9999_leaves_user_and_merchant_exact(
     assert row["features"]["merchant_transaction_count_30d_delay_7d"] == 1
 
 
+def test_an_event_counts_for_its_own_user_whatever_stands_before_the_users_name(
+    weir_stack: Services, producer: KafkaProducer, prefix: str
+) -> None:
+    bootstrap = weir_stack.kafka_bootstrap
+    users = ["alice", "alice", "bob", "alice", "bob"]
+    ids = {f"{prefix}-{number}" for number in range(len(users))}
+    with tail(bootstrap, topics.FEATURES) as rows, Traffic(bootstrap, rate=50, users=5) as others:
+        for number, user in enumerate(users):
+            event = live_transaction(
+                prefix, number, user_id=f"{prefix}-{user}", amount_minor=10**number
+            )
+            # An unknown field with more digits than one of two parsers once read.
+            note = b'"note":' + b"1" * 1_500 + b"," if number in (1, 2) else b""
+            producer.send(topics.TRANSACTIONS, value=b"{" + note + orjson.dumps(event)[1:])
+        found = seen(rows, ids)
+        of_others = set(others.sent)
+        assert seen(rows, of_others).keys() == of_others
+    sums = {
+        transaction_id: of_id[0][1]["features"]["user_amount_sum_1h"]
+        for transaction_id, of_id in found.items()
+    }
+    assert [sums[f"{prefix}-{number}"] for number in range(5)] == [1, 11, 100, 1_011, 10_100]
+
+
 def test_a_second_delivery_gets_the_first_decision_whatever_it_says(
     weir_stack: Services, producer: KafkaProducer, prefix: str
 ) -> None:
@@ -220,7 +244,7 @@ def test_a_second_delivery_gets_the_first_decision_whatever_it_says(
         )
         found = by_transaction(decisions, ids)
     (_, one), (_, two) = found[first["transaction_id"]]
-    for name in ("decision", "score", "model", "features", "vector", "features_offset"):
+    for name in ("decision", "score", "model", "features", "vector_digest", "features_offset"):
         assert one[name] == two[name]
     counted = found[after["transaction_id"]][0][1]["features"]
     assert counted["user_transaction_count_5m"] == 2

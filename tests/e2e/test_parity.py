@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -20,6 +21,7 @@ from kafka import KafkaProducer
 
 from features.definitions import DAY_MS, FEATURE_NAMES
 from infra.local.layout import REPO
+from models.encoding.vector import vector_bytes, vector_digest
 from operations.parity.run import SURFACES
 from schemas import topics
 from schemas.settings import environment_of
@@ -105,8 +107,9 @@ def test_predicted_just_before_it_is_streamed_it_has_the_very_vector_and_score(
     predicted = httpx.post(api(weir_stack, "/predict"), json=transaction).json()
     decision = streamed(weir_stack, producer, transaction)
     assert decision["model"]["version"] == champion
-    assert decision["vector"] is not None
-    for name in ("vector", "score", "decision", "model", "features", "approximate"):
+    vector = [math.nan if number is None else number for number in predicted["vector"]]
+    assert decision["vector_digest"] == vector_digest(vector_bytes(vector))
+    for name in ("score", "decision", "model", "features", "approximate"):
         assert predicted[name] == decision[name], name
 
 

@@ -23,15 +23,15 @@ from clients.probes import wait_until
 from features.engine.state import UserState
 from features.online import layout as online_store
 from infra.local.ports import free_ports
-from schemas.output_codec import encode_decision
+from infra.local.topics import create_topics
 from schemas.settings import Settings
 from scoring.http.answers.features import FeaturesAnswer
 from scoring.http.answers.health import ReadyAnswer
 from scoring.http.answers.predict import PredictAnswer
-from scoring.stores.decision_store import decision_key
 from tests.api_process import WITHIN_S, ApiProcess, read_all
-from tests.builders import DECISION
+from tests.kept_decision import keep_decision, send_row
 from tests.relay import Relay, relay_to
+from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
 
 
@@ -46,12 +46,17 @@ def relay(redis_server: Services) -> Iterator[Relay]:
 
 @pytest.fixture(scope="module")
 def api(
-    redis_server: Services, relay: Relay, tmp_path_factory: pytest.TempPathFactory
+    kafka: Services,
+    redis_server: Services,
+    relay: Relay,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ApiProcess]:
+    create_topics(kafka.kafka_bootstrap, kafka.settings.topic_partitions)
     port, unused_port = free_ports(2)
     settings = Settings(
         data_dir=tmp_path_factory.mktemp("api"),
         api_port=port,
+        kafka_bootstrap=kafka.kafka_bootstrap,
         redis_url=f"redis://127.0.0.1:{relay.port}/0",
         mlflow_port=unused_port,
         feast_project=unique_name("weir"),
@@ -140,15 +145,19 @@ def test_a_user_written_by_the_velocity_job_is_scored_over_http(
     assert answer.feature_age_ms.user >= 60_000
 
 
-def test_features_and_decisions_come_from_redis(api: ApiProcess, redis: Redis) -> None:
+def test_features_come_from_redis_and_decisions_from_redis_and_the_feature_log(
+    api: ApiProcess, redis: Redis
+) -> None:
     user_id = unique_name("u")
     store_user(redis, api.settings.feast_project, user_id, now_ms() - 60_000)
     response = httpx.get(f"{api.address}/features/{user_id}")
     answer = FeaturesAnswer.model_validate_json(response.content)
     assert answer.features["user_transaction_count_1h"] == 1
 
-    transaction_id, emitted = unique_name("t"), encode_decision(DECISION)
-    redis.set(decision_key(transaction_id), emitted, ex=600)
+    transaction_id = unique_name("t")
+    row = feature_row(transaction_id)
+    place = send_row(api.settings.kafka_bootstrap, row)
+    emitted = keep_decision(redis, row, place, now_s=now_ms() // 1_000)
     assert httpx.get(f"{api.address}/decisions/{transaction_id}").content == emitted
 
 

@@ -26,12 +26,14 @@ from infra.cli.main import app
 from infra.local.topics import create_topics
 from operations.labels.recorded import count_corrections
 from schemas.codec import decode_label, encode_label
+from schemas.decision import Offset
+from schemas.feature_row import FeatureRow
 from schemas.label import Label
-from schemas.output_codec import encode_decision, encode_feature_row
+from schemas.output_codec import encode_feature_row
 from schemas.settings import Settings, environment_of
 from schemas.topics import FEATURES, LABELS, LIBRDKAFKA_PARTITIONER, read_header
-from scoring.stores.decision_store import decision_key
-from tests.builders import DECISION, LABEL, LIMITS, NOW_MS, transaction
+from tests.builders import LABEL, LIMITS, NOW_MS, transaction
+from tests.kept_decision import keep_decision, send_row
 from tests.scoring_fakes import feature_row
 from tests.services import Services
 from training.archive.archiver import archive_to_end
@@ -66,15 +68,18 @@ def prefix() -> str:
     return f"label-{uuid.uuid4().hex[:8]}"
 
 
+def row_of(transaction_id: str, merchant_id: str) -> FeatureRow:
+    event = transaction(
+        transaction_id=transaction_id,
+        merchant_id=merchant_id,
+        event_time_ms=LABEL.event_time_ms,
+    )
+    return replace(feature_row(), transaction=event)
+
+
 def send_rows(producer: Producer, *ids_and_merchants: tuple[str, str]) -> None:
-    for transaction_id, merchant_id in ids_and_merchants:
-        event = transaction(
-            transaction_id=transaction_id,
-            merchant_id=merchant_id,
-            event_time_ms=LABEL.event_time_ms,
-        )
-        row = replace(feature_row(), transaction=event)
-        producer.produce(FEATURES, encode_feature_row(row), key="u-1")
+    for ids in ids_and_merchants:
+        producer.produce(FEATURES, encode_feature_row(row_of(*ids)), key="u-1")
     producer.flush(30)
 
 
@@ -187,22 +192,19 @@ def weir_label(settings: Settings, *arguments: str) -> Result:
     return CliRunner(env=environment).invoke(app, ["label", *arguments])
 
 
-def remember(settings: Settings, transaction_id: str, *, merchant_id: str | None) -> None:
-    """Store a first decision; without merchant as decisions before the field existed."""
-    obj = orjson.loads(
-        encode_decision(
-            replace(
-                DECISION,
-                transaction_id=transaction_id,
-                merchant_id=merchant_id,
-                event_time_ms=LABEL.event_time_ms,
-            )
-        )
-    )
-    if merchant_id is None:
-        del obj["merchant_id"], obj["matched_rules"]
+def remember(settings: Settings, transaction_id: str, *, merchant_id: str) -> None:
+    """Keep a first decision, with its row in the feature log."""
+    row = row_of(transaction_id, merchant_id)
+    place = send_row(settings.kafka_bootstrap, row)
     with redis.Redis.from_url(settings.redis_url) as client:
-        client.set(decision_key(transaction_id), orjson.dumps(obj), ex=600)
+        keep_decision(client, row, place, now_s=int(time.time()))
+
+
+def remember_without_row(settings: Settings, transaction_id: str) -> None:
+    """Keep a first decision whose row the feature log does not have."""
+    with redis.Redis.from_url(settings.redis_url) as client:
+        row = row_of(transaction_id, "m-1")
+        keep_decision(client, row, Offset(0, 10**9), now_s=int(time.time()))
 
 
 def test_weir_label_takes_merchant_and_time_from_the_first_decision(
@@ -224,11 +226,11 @@ def test_weir_label_takes_merchant_and_time_from_the_first_decision(
 
 
 @pytest.mark.parametrize("has_decision", [True, False])
-def test_weir_label_takes_them_from_the_archive_where_the_decision_has_no_merchant(
+def test_weir_label_takes_them_from_the_archive_where_the_decision_has_no_row(
     settings: Settings, producer: Producer, prefix: str, *, has_decision: bool
 ) -> None:
     if has_decision:
-        remember(settings, prefix, merchant_id=None)
+        remember_without_row(settings, prefix)
     send_rows(producer, (prefix, f"{prefix}-m"))
     archive_to_end(settings)
     result = weir_label(settings, prefix, "--legitimate", "--by", "ops", "--json")

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.stores.first_decisions import FirstDecisions
 from scoring.stores.online_reader import (
     CONNECTIONS_MAX,
     FAILURES_MAX,
@@ -23,6 +24,7 @@ from scoring.stores.online_reader import (
     connect_reader,
 )
 from scoring.wiring import steady_clock_ms
+from tests.scoring_fakes import MemoryFeatureLog
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -55,6 +57,7 @@ async def reader_of(handler: Handler, *, timeout_ms: int) -> AsyncIterator[Redis
     reader = connect_reader(
         redis_url=f"redis://127.0.0.1:{port}/0",
         project="weir",
+        decisions=FirstDecisions(log=MemoryFeatureLog(), now_s=lambda: 0, ttl_s=600),
         timeout_ms=timeout_ms,
         clock_ms=steady_clock_ms,
         on_failure=lambda: None,
@@ -248,6 +251,7 @@ def test_an_answer_that_came_while_this_process_did_not_run_is_taken() -> None:
         reader = connect_reader(
             redis_url=f"redis://127.0.0.1:{port}/0",
             project="weir",
+            decisions=FirstDecisions(log=MemoryFeatureLog(), now_s=lambda: 0, ttl_s=600),
             timeout_ms=PAUSE_MS // 2,
             clock_ms=steady_clock_ms,
             on_failure=lambda: None,

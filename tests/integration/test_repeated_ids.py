@@ -35,6 +35,7 @@ from schemas.topics import DECISIONS, FEATURES, LABELS, REPLAY_HEADER
 from schemas.transaction import Limits, Transaction
 from scoring.metrics import build_metrics
 from scoring.stores.decision_store import connect_decision_store
+from scoring.stores.feature_log import KafkaFeatureLog
 from scoring.worker.batch import BatchScorer, Channels
 from scoring.worker.feature_log import Record
 from tests import services
@@ -88,12 +89,15 @@ def decide(settings: Settings, logged: Sequence[LogRecord]) -> list[Decision]:
             ttl_s=600,
             timeout_ms=5_000,
             clock_ms=lambda: time.monotonic() * 1_000,
+            now_s=lambda: now_ms() // 1_000,
             metrics=metrics,
         )
+        log = KafkaFeatureLog(bootstrap=settings.kafka_bootstrap, topic=FEATURES)
         scorer = BatchScorer(
             models=FixedSource(HEURISTIC),
             policy=Policy(review_threshold=0.5, block_threshold=0.9),
             store=store,
+            log=log,
             batch_reader=MemoryBatchReader(),
             sink=sink,
             clock_ms=now_ms,
@@ -107,6 +111,7 @@ def decide(settings: Settings, logged: Sequence[LogRecord]) -> list[Decision]:
         for start in range(0, len(records), 100):
             await scorer.score(records[start : start + 100])
         await store.close()
+        log.close()
 
     asyncio.run(score())
     producer = Producer({"bootstrap.servers": settings.kafka_bootstrap, "acks": "all"})

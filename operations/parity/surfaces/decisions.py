@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from models.encoding.row import encode_row
-from models.encoding.vector import VectorSpec
+from models.encoding.vector import VectorSpec, vector_bytes, vector_digest
 from operations.parity.recomputation.recomputed import Recomputed
 from operations.parity.report import DIFFERENCES_KEPT, Difference, SurfaceReport
-from schemas.decision import Decision, ModelRef
+from schemas.decision import Decision, ModelRef, inputs_of
 
 FeatureEnds: TypeAlias = Mapping[int, int]
 """By partition of the feature log, the offset after the last row that was recomputed."""
@@ -117,8 +117,9 @@ class DecisionComparison:
                 self._report.differs(decision.transaction_id, name, found=found, recomputed=value)
 
     def _compare_vector(self, decision: Decision, at: int) -> None:
-        spec = self._spec_of(decision.model) if decision.vector is not None else None
-        if spec is None or decision.vector is None:
+        has_vector = decision.vector is not None or decision.vector_digest is not None
+        spec = self._spec_of(decision.model) if has_vector else None
+        if spec is None:
             return
         report, transaction_id = self._report, decision.transaction_id
         features = self._recomputed.features(at)
@@ -129,11 +130,35 @@ class DecisionComparison:
             if name not in decision.features:
                 report.differs(transaction_id, name, found="absent", recomputed="a batch feature")
         wanted = encode_row(spec, self._recomputed.transaction(at), features)
-        found_length = len(decision.vector)
         report.checked += len(wanted)
+        if decision.vector is None:
+            self._compare_digest(
+                decision, spec, wanted, inputs_of(self._recomputed.transaction(at))
+            )
+            return
+        found_length = len(decision.vector)
         if found_length != len(wanted):
             report.differs(transaction_id, "vector", found=found_length, recomputed=len(wanted))
             return
         for name, found, value in zip(spec.columns, decision.vector, wanted, strict=True):
             if found != value and not (isnan(found) and isnan(value)):
                 report.differs(transaction_id, f"vector {name}", found=found, recomputed=value)
+
+    def _compare_digest(
+        self,
+        decision: Decision,
+        spec: VectorSpec,
+        wanted: list[float],
+        inputs: Mapping[str, int | str],
+    ) -> None:
+        """Compare what a decision says of a vector that it does not carry."""
+        pairs = (
+            ("vector_spec", decision.vector_spec, spec.digest),
+            ("inputs", f"{decision.inputs}", f"{inputs}"),
+            ("vector_digest", decision.vector_digest, vector_digest(vector_bytes(wanted))),
+        )
+        for name, found, recomputed in pairs:
+            if found != recomputed:
+                self._report.differs(
+                    decision.transaction_id, name, found=found, recomputed=recomputed
+                )

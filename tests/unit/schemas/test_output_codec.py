@@ -87,10 +87,35 @@ def test_a_decision_of_before_there_were_merchants_and_rules_is_read() -> None:
     assert earlier == replace(DECISION, merchant_id=None, matched_rules=())
 
 
+def test_a_decision_without_its_vector_says_by_what_it_follows() -> None:
+    names = ("inputs", "vector_spec", "vector_digest")
+    decision = replace(
+        DECISION,
+        vector=None,
+        inputs={"amount_minor": 1_999, "ip_country": "DE"},
+        vector_spec="0123456789abcdef",
+        vector_digest="fedcba9876543210",
+    )
+    assert decode_decision(encode_decision(decision)) == decision
+    obj = json.loads(encode_decision(DECISION))
+    assert [obj.pop(name) for name in names] == [None, None, None]
+    assert decode_decision(wire(obj)) == DECISION
+
+
 @pytest.mark.parametrize(
-    "broken", [{"merchant_id": 7}, {"merchant_id": " "}, {"matched_rules": [1]}]
+    "broken",
+    [
+        {"merchant_id": 7},
+        {"merchant_id": " "},
+        {"matched_rules": [1]},
+        {"inputs": []},
+        {"inputs": {"amount_minor": 1.5}},
+        {"inputs": {"amount_minor": True}},
+        {"vector_spec": 7},
+        {"vector_digest": 7},
+    ],
 )
-def test_a_decision_with_another_merchant_or_rule_than_text_is_refused(
+def test_a_decision_with_a_newer_field_of_another_type_is_refused(
     broken: dict[str, object],
 ) -> None:
     obj = json.loads(encode_decision(DECISION))
@@ -104,7 +129,10 @@ OWN = {
     "feature row": (decode_feature_row, encode_feature_row(FEATURE_ROW)),
     "decision": (decode_decision, encode_decision(DECISION)),
 }
-NEWER_FIELDS = {"batch_as_of_ms", "merchant_id", "matched_rules"}
+NEWER_FIELDS = {
+    *("batch_as_of_ms", "merchant_id", "matched_rules"),
+    *("inputs", "vector_spec", "vector_digest"),
+}
 """Fields that earlier decisions do not have."""
 
 

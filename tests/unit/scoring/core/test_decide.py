@@ -41,7 +41,7 @@ def test_a_decision_carries_everything_it_was_made_from() -> None:
     decision = decide_row(row, FixedModel(0.75))
     assert decision.decision == "REVIEW"
     assert decision.model.name == "fixed"
-    assert decision.vector == [1.0]
+    assert decision.vector == [float(row.transaction.amount_minor)]
     assert decision.features == row.features
     assert decision.features_offset == Offset(2, 7)
     assert decision.definition_digest == row.definition_digest

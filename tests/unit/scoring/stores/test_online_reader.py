@@ -11,7 +11,9 @@ from redis import exceptions
 
 from clients.redis_guard import RedisGuard
 from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.stores.first_decisions import FirstDecisions
 from scoring.stores.online_reader import RedisFeatureReader
+from tests.scoring_fakes import MemoryFeatureLog
 
 CLIENT_ERRORS = [
     kind
@@ -38,8 +40,8 @@ class FailingClient:
     async def execute(self) -> Any:
         raise self._error
 
-    async def get(self, key: bytes) -> Any:
-        raise self._error
+    def hget(self, key: bytes, field: bytes) -> None:
+        pass
 
     async def ping(self) -> Any:
         raise self._error
@@ -48,7 +50,8 @@ class FailingClient:
 def reader_that_meets(error: Exception) -> RedisFeatureReader:
     client: Any = FailingClient(error)
     guard = RedisGuard(timeout_ms=60_000, clock_ms=lambda: 0.0, on_failure=lambda: None)
-    return RedisFeatureReader(client, guard=guard, project="weir")
+    decisions = FirstDecisions(log=MemoryFeatureLog(), now_s=lambda: 0, ttl_s=600)
+    return RedisFeatureReader(client, guard=guard, project="weir", decisions=decisions)
 
 
 def made(kind: type[Exception]) -> Exception:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,6 +10,7 @@ from models.heuristic import HEURISTIC
 from models.policy import Policy
 from schemas import topics
 from schemas.dead_letter import read_dead_letter
+from schemas.decision import Decision, Offset
 from schemas.feature_row import FeatureRow
 from schemas.output_codec import decode_decision, encode_feature_row
 from schemas.topics import REPLAY_HEADER, cloud_event_headers
@@ -22,6 +23,7 @@ from tests.scoring_fakes import (
     FixedModel,
     FixedSource,
     MemoryBatchReader,
+    MemoryFeatureLog,
     MemorySink,
     MemoryStore,
     feature_row,
@@ -34,22 +36,31 @@ class Bench:
     def __init__(self) -> None:
         self.models = FixedSource(HEURISTIC)
         self.store = MemoryStore()
+        self.log = MemoryFeatureLog()
         self.batch_reader = MemoryBatchReader()
         self.sink = MemorySink()
         self.registry = CollectorRegistry()
         self._clock: Iterator[int] = iter(range(NOW_MS, NOW_MS + 1_000))
-        self.scorer = BatchScorer(
+        self.metrics = build_metrics(self.registry)
+        self.scorer = self.new_scorer()
+
+    def new_scorer(self) -> BatchScorer:
+        return BatchScorer(
             models=self.models,
             policy=Policy(review_threshold=0.5, block_threshold=0.9),
             store=self.store,
+            log=self.log,
             batch_reader=self.batch_reader,
             sink=self.sink,
             clock_ms=lambda: next(self._clock),
-            metrics=build_metrics(self.registry),
+            metrics=self.metrics,
             channels=Channels(),
         )
 
     def score(self, *records: Record) -> None:
+        for each in records:
+            if each.value is not None:
+                self.log.rows[Offset(each.partition, each.offset)] = each.value
         asyncio.run(self.scorer.score(records))
 
     def count(self, name: str, **labels: str) -> float:
@@ -190,11 +201,14 @@ def test_a_batch_that_the_broker_refuses_fails_and_its_repeat_gives_the_same_byt
     bench.sink.error = DeliveryError("away")
     with pytest.raises(DeliveryError):
         bench.score(record(feature_row("t-1")))
-    kept = bench.store.decisions["t-1"]
     bench.sink.error = None
     bench.models.model = FixedModel(0.99)
     bench.score(record(feature_row("t-1")))
-    assert bench.sink.records[0].value == kept
+    (sent,) = bench.sink.records
+    assert sent.value is not None
+    decision = decode_decision(sent.value)
+    assert (decision.model.name, decision.decided_at_ms) == ("heuristic", NOW_MS)
+    assert bench.log.reads == []
 
 
 def test_a_batch_is_scored_by_one_model_in_one_call(bench: Bench) -> None:
@@ -228,3 +242,50 @@ def test_a_model_without_batch_features_reads_none(bench: Bench) -> None:
     bench.models.model = FixedModel(0.2)
     bench.score(record(feature_row("t-1")))
     assert bench.batch_reader.calls == []
+
+
+def repeated_without(bench: Bench, lose: Callable[[], None]) -> Decision:
+    """A first decision, something is lost, then a repeat at another place and another model."""
+    bench.models.model = FixedModel(0.7)
+    bench.score(record(feature_row("t-1"), offset=0))
+    lose()
+    bench.scorer = bench.new_scorer()
+    bench.models.model = FixedModel(0.1, version="2")
+    row = feature_row("t-1", features={"user_transaction_count_5m": 9})
+    bench.score(record(row, offset=9))
+    assert bench.count("scoring_repeats_total") == 1
+    value = bench.sink.records[-1].value
+    assert value is not None
+    return decode_decision(value)
+
+
+def test_a_repeat_whose_first_row_cannot_be_read_has_its_own_features_and_says_so(
+    bench: Bench,
+) -> None:
+    decision = repeated_without(bench, bench.log.rows.clear)
+    assert (decision.decision, decision.score, decision.model.version) == ("REVIEW", 0.7, "1")
+    assert decision.features_offset == Offset(1, 0)
+    assert decision.degraded == ("first_row_unavailable",)
+    assert decision.features["user_transaction_count_5m"] == 9
+
+
+def test_a_repeat_whose_first_row_is_of_another_transaction_now_says_so(bench: Bench) -> None:
+    other = encode_feature_row(feature_row("t-2"))
+    decision = repeated_without(bench, lambda: bench.log.rows.update({Offset(1, 0): other}))
+    assert decision.degraded == ("first_row_unavailable",)
+
+
+def test_a_repeat_whose_context_is_lost_keeps_outcome_and_score(bench: Bench) -> None:
+    decision = repeated_without(bench, bench.store.contexts.clear)
+    assert (decision.decision, decision.score, decision.model.name) == ("REVIEW", 0.7, "unknown")
+    assert decision.degraded == ("first_context_lost",)
+    assert decision.features["user_transaction_count_5m"] == 0
+
+
+def test_the_rows_of_the_repeats_of_a_batch_are_read_in_one_go(bench: Bench) -> None:
+    ids = [f"t-{at}" for at in range(3)]
+    bench.score(*(record(feature_row(each), offset=at) for at, each in enumerate(ids)))
+    bench.score(*(record(feature_row(each), offset=9 + at) for at, each in enumerate(ids)))
+    assert bench.log.reads == [[Offset(1, 0), Offset(1, 1), Offset(1, 2)]]
+    values = [sent.value for sent in bench.sink.records]
+    assert values[:3] == values[3:]

@@ -7,11 +7,11 @@ import pytest
 from features.batch import BATCH_NAMES, NO_HISTORY
 from features.definitions import FEATURE_NAMES
 from models.encoding.row import encode_row
-from models.encoding.vector import STREAM_COLUMNS
+from models.encoding.vector import STREAM_COLUMNS, vector_bytes, vector_digest
 from operations.parity.recomputation.recomputed import Recomputed
 from operations.parity.report import SurfaceReport
 from operations.parity.surfaces.decisions import DecisionComparison
-from schemas.decision import Decision, Offset
+from schemas.decision import Decision, Offset, inputs_of
 from schemas.feature_row import FeatureRow
 from tests.parity_world import (
     SPEC,
@@ -64,6 +64,36 @@ def test_a_heuristic_has_no_vector_and_of_an_unknown_model_only_features_are_com
     wanted = SurfaceReport(checked=len(system.rows) * len(FEATURE_NAMES))
     assert system.compare_decisions(without) == wanted
     assert system.compare_decisions(system.decisions(), spec=None) == wanted
+
+
+def without_vector(decision: Decision, row: FeatureRow) -> Decision:
+    """A decision as the scorer sends it: without a vector that follows from the rest."""
+    assert decision.vector is not None
+    return replace(
+        decision,
+        vector=None,
+        inputs=inputs_of(row.transaction),
+        vector_spec=SPEC.digest,
+        vector_digest=vector_digest(vector_bytes(decision.vector)),
+    )
+
+
+def test_a_decision_without_its_vector_is_compared_by_the_digest_of_the_vector(
+    system: System,
+) -> None:
+    decisions = list(map(without_vector, system.decisions(), system.rows))
+    wanted = len(system.rows) * (len(FEATURE_NAMES) + len(STREAM_COLUMNS))
+    assert system.compare_decisions(decisions) == SurfaceReport(checked=wanted)
+    first, second, third, *others = decisions
+    wrong = [
+        replace(first, vector_digest="0" * 16),
+        replace(second, inputs={**(second.inputs or {}), "amount_minor": -1}),
+        replace(third, vector_spec="0" * 16),
+    ]
+    report = system.compare_decisions([*wrong, *others])
+    assert report.mismatched == len(wrong)
+    names = [each.feature for each in report.differences]
+    assert names == ["vector_digest", "inputs", "vector_spec"]
 
 
 def test_missing_repeated_newer_and_extra_decisions_are_told_apart(system: System) -> None:

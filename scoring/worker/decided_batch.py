@@ -1,0 +1,204 @@
+"""The new decisions of one batch: decided, what is kept of each, and encoded at the end.
+
+Rows that the engine has read are decided without decoding them if the model can do so; all others
+are decided one object at a time (`scoring.core.decide`). Both give the same bytes. Knows the core
+only. `BatchScorer` calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias, cast
+
+from features.definitions import DEFINITION_DIGEST
+from features.online.batch_values import BatchValues
+from models.encoding.vector import VectorSpec
+from models.model import Model
+from models.policy import Policy
+from schemas.decision import Decision, ModelRef, Outcome
+from schemas.output_codec import encode_decision
+from scoring.core.decide import (
+    DEGRADED_DECISION_STORE_UNAVAILABLE,
+    decide_many,
+    for_log,
+    known_or_null,
+)
+from scoring.core.first_decision import (
+    DecisionContext,
+    FirstDecision,
+    KeptBatch,
+    context_digest,
+)
+from scoring.core.read_decisions import ReadDecision, decide_read, encode_read
+from scoring.worker.feature_log import ReadBatch
+
+_Decided: TypeAlias = ReadDecision | Decision
+
+
+class DecidedBatch:
+    """The decisions about the rows of a batch, by position among its scorable rows.
+
+    Attributes:
+        proposals: for each row the transaction's id and what is to be kept of its decision.
+        contexts: the contexts that any of it names, by digest.
+        now_ms: when the decisions were made, ms since 1970 UTC.
+    """
+
+    def __init__(
+        self,
+        batch: ReadBatch,
+        *,
+        model: Model,
+        policy: Policy,
+        values: Sequence[BatchValues] | None,
+        now_ms: int,
+    ) -> None:
+        """Decide on all rows.
+
+        Args:
+            batch: the rows.
+            model: to score with.
+            policy: the thresholds.
+            values: the batch features of each row's user; None if they could not be read.
+            now_ms: the present time, ms since 1970 UTC.
+
+        Raises:
+            ValueError: a score is not a probability.
+        """
+        self._model = model
+        self._policy = policy
+        self.now_ms = now_ms
+        self._digests: dict[tuple[ModelRef, bool, tuple[str, ...]], bytes] = {}
+        self._unstored: dict[int, bytes] = {}
+        self.contexts: dict[bytes, bytes] = {}
+        known = known_or_null(model, values, count=len(batch.scorables))
+        self._decided = _decide(batch, model, policy, known, now_ms)
+        self.proposals = [
+            (scorable.transaction_id, self._first(decided, decided.degraded, known, at).pack())
+            for at, (scorable, decided) in enumerate(
+                zip(batch.scorables, self._decided, strict=True)
+            )
+        ]
+        self._known = known
+
+    def unstored(self, at: int) -> bytes:
+        """Give what is to be kept of a decision that the store could not take."""
+        decided = self._decided[at]
+        first = self._first(decided, self._words(at, is_stored=False), self._known, at)
+        self._unstored[at] = packed = first.pack()
+        return packed
+
+    def is_new(self, at: int, kept: bytes) -> bool:
+        """Whether what stands for a row is this batch's own decision about it."""
+        return kept is self.proposals[at][1] or kept is self._unstored.get(at)
+
+    def outcome(self, at: int) -> Outcome:
+        """Give the outcome of a decision."""
+        decided = self._decided[at]
+        return decided.decision if isinstance(decided, Decision) else decided.outcome
+
+    def degraded(self, at: int) -> tuple[str, ...]:
+        """Give the words of a decision, after it was kept."""
+        return self._words(at, is_stored=at not in self._unstored)
+
+    def encode(self, at: int) -> bytes:
+        """Write a decision, after it was kept."""
+        decided, degraded = self._decided[at], self.degraded(at)
+        if isinstance(decided, Decision):
+            return encode_decision(for_log(decided, degraded=degraded))
+        return encode_read(
+            decided,
+            model=self._model.ref,
+            vector_spec=cast(VectorSpec, self._model.spec).digest,
+            definition_digest=DEFINITION_DIGEST,
+            degraded=degraded,
+            now_ms=self.now_ms,
+        )
+
+    def _words(self, at: int, *, is_stored: bool) -> tuple[str, ...]:
+        words = self._decided[at].degraded
+        return words if is_stored else (*words, DEGRADED_DECISION_STORE_UNAVAILABLE)
+
+    def _first(
+        self,
+        decided: _Decided,
+        degraded: tuple[str, ...],
+        known: Sequence[BatchValues] | None,
+        at: int,
+    ) -> FirstDecision:
+        if isinstance(decided, ReadDecision):
+            context = self._context(self._model.ref, degraded, has_spec=True)
+            return decided.first(context, now_ms=self.now_ms)
+        has_spec = decided.vector_spec is not None
+        batch = None
+        if has_spec and known is not None and known[at].as_of_ms is not None:
+            values = [known[at].features[name] for name in self._model.batch_columns]
+            batch = KeptBatch(cast(int, known[at].as_of_ms), values)
+        return FirstDecision(
+            decided.score,
+            self._context(decided.model, degraded, has_spec=has_spec),
+            decided.decision,
+            decided.features_offset,
+            self.now_ms,
+            batch,
+        )
+
+    def _context(self, ref: ModelRef, degraded: tuple[str, ...], *, has_spec: bool) -> bytes:
+        key = (ref, has_spec, degraded)
+        digest = self._digests.get(key)
+        if digest is None:
+            spec = self._model.spec if has_spec else None
+            content = DecisionContext(ref, self._policy, degraded, spec).to_json()
+            self._digests[key] = digest = context_digest(content)
+            self.contexts[digest] = content
+        return digest
+
+
+def _decide(
+    batch: ReadBatch,
+    model: Model,
+    policy: Policy,
+    known: Sequence[BatchValues] | None,
+    now_ms: int,
+) -> list[_Decided]:
+    scorables = batch.scorables
+    reader = model.reader
+    is_read = [reader is not None and each.texts is not None for each in scorables]
+    read = [each for each, is_so in zip(scorables, is_read, strict=True) if is_so]
+    others = [each for each, is_so in zip(scorables, is_read, strict=True) if not is_so]
+    decided: list[_Decided] = []
+    if read and reader is not None:
+        decided.extend(
+            decide_read(
+                batch.rows,
+                [each.at for each in read],
+                texts=[each.texts for each in read if each.texts is not None],
+                places=[each.place for each in read],
+                model=model,
+                reader=reader,
+                policy=policy,
+                batch=_some(known, is_read, wanted=True),
+            )
+        )
+    if not others:
+        return decided
+    of_read = iter(decided)
+    of_others = iter(
+        decide_many(
+            [each.row for each in others],
+            model=model,
+            policy=policy,
+            features_offsets=[each.place for each in others],
+            now_ms=now_ms,
+            batch=_some(known, is_read, wanted=False),
+        )
+    )
+    return [next(of_read) if is_so else next(of_others) for is_so in is_read]
+
+
+def _some(
+    known: Sequence[BatchValues] | None, is_read: Sequence[bool], *, wanted: bool
+) -> list[BatchValues] | None:
+    if known is None:
+        return None
+    return [value for value, is_so in zip(known, is_read, strict=True) if is_so == wanted]
