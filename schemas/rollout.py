@@ -165,7 +165,7 @@ class Rollout:
     promotes: Annotated[
         Name | None,
         "Arm whose version the controller is to make the champion, because a person asked for it "
-        "over HTTP. The parity gate decides; null if nobody asked.",
+        "over HTTP. The parity gate decides; null if no person asked.",
     ] = None
     plan: Annotated[Plan, "Parameters of the strategy."] = field(default_factory=Plan)
     limits: Annotated[Limits, "Limits of the guards."] = field(default_factory=Limits)

@@ -73,20 +73,19 @@ def start(
     asked |= {"rollout_id": rollout_id, "strategy": strategy, **_challengers(challenger)}
     if share is not None:
         asked["challenger_share_bp"] = _bp("--share", share)
-    for part, name, value in (
-        ("plan", "stages_bp", stages and [_bp("--stages", one) for one in stages.split(",")]),
-        ("plan", "stage_ms_min", stage_time and parse_duration_ms(stage_time)),
-        ("plan", "stage_decisions_min", stage_decisions),
-        ("plan", "label_maturity_ms", label_maturity and parse_duration_ms(label_maturity)),
-        (
-            "let_through",
-            "share_bp",
-            None if let_through is None else _bp("--let-through", let_through),
-        ),
-        ("let_through", "amount_minor_max", let_through_max),
-    ):
-        if value is not None:
-            asked.setdefault(part, {})[name] = value
+    plan = {
+        "stages_bp": stages and [_bp("--stages", one) for one in stages.split(",")],
+        "stage_ms_min": stage_time and parse_duration_ms(stage_time),
+        "stage_decisions_min": stage_decisions,
+        "label_maturity_ms": label_maturity and parse_duration_ms(label_maturity),
+    }
+    rule = {
+        "share_bp": None if let_through is None else _bp("--let-through", let_through),
+        "amount_minor_max": let_through_max,
+    }
+    for part, given in (("plan", plan), ("let_through", rule)):
+        named = {name: value for name, value in given.items() if value is not None}
+        asked[part] = {**asked.get(part, {}), **named}
     with out.status("checking the versions"):
         change = rollout_commands().start(read_start(asked), **author_of(by, why))
     _tell(change)

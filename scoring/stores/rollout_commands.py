@@ -89,7 +89,7 @@ class RolloutCommands:
 
         Raises:
             InvalidEventError: a version, a share or another rollout is in the way; it says which.
-            RolloutConflictError: somebody else started one at the same time.
+            RolloutConflictError: another one was started at the same time.
             KafkaUnreachableError, ModelRegistryUnreachableError: no answer.
         """
         wanted = asked.of(model_name=self._model_name, control=self._versions.champion())
