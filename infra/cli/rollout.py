@@ -73,19 +73,15 @@ def start(
     asked |= {"rollout_id": rollout_id, "strategy": strategy, **_challengers(challenger)}
     if share is not None:
         asked["challenger_share_bp"] = _bp("--share", share)
-    plan = {
-        "stages_bp": stages and [_bp("--stages", one) for one in stages.split(",")],
-        "stage_ms_min": stage_time and parse_duration_ms(stage_time),
-        "stage_decisions_min": stage_decisions,
-        "label_maturity_ms": label_maturity and parse_duration_ms(label_maturity),
-    }
-    rule = {
-        "share_bp": None if let_through is None else _bp("--let-through", let_through),
-        "amount_minor_max": let_through_max,
-    }
-    for part, given in (("plan", plan), ("let_through", rule)):
-        named = {name: value for name, value in given.items() if value is not None}
-        asked[part] = {**asked.get(part, {}), **named}
+    _set(
+        *(asked, "plan"),
+        stages_bp=stages and [_bp("--stages", one) for one in stages.split(",")],
+        stage_ms_min=stage_time and parse_duration_ms(stage_time),
+        stage_decisions_min=stage_decisions,
+        label_maturity_ms=label_maturity and parse_duration_ms(label_maturity),
+    )
+    percent = None if let_through is None else _bp("--let-through", let_through)
+    _set(asked, "let_through", share_bp=percent, amount_minor_max=let_through_max)
     with out.status("checking the versions"):
         change = rollout_commands().start(read_start(asked), **author_of(by, why))
     _tell(change)
@@ -177,6 +173,11 @@ def rollback(rollout_id: RolloutId, *, by: By = None, why: Why = "rolled back by
         f"version {done.champion.now.version} is the champion again, "
         f"version {done.champion.left} is rolled back"
     )
+
+
+def _set(asked: dict[str, Any], part: str, **given: object) -> None:
+    named = {name: value for name, value in given.items() if value is not None}
+    asked[part] = {**asked.get(part, {}), **named}
 
 
 def _challengers(named: list[str]) -> dict[str, Any]:
