@@ -26,7 +26,7 @@ from schemas.settings import Settings
 from scoring.wiring import steady_clock_ms
 from scoring.worker.batch import Channels
 from scoring.worker.direct_consumer import use_direct_consumer
-from scoring.worker.intake import BATCH_LINGER_S, Intake, ScoredRows, score_forever
+from scoring.worker.intake import BATCH_LINGER_S_MAX, Intake, ScoredRows, score_forever
 from scoring.worker.lenient_read import lenient_reader
 from scoring.worker.parts import WorkerParts
 from scoring.worker.process import collect_young_garbage_only, end_on_thread_errors, end_process
@@ -86,7 +86,7 @@ def attach_scoring(
     topic = app.topic(channels.features, key_type=bytes, value_type=bytes)
     intake = Intake(
         batch_max=settings.scorer_batch_max,
-        linger_s=BATCH_LINGER_S if settings.batching_delay_ms else 0.0,
+        linger_s=BATCH_LINGER_S_MAX if settings.batching_delay_ms else 0.0,
     )
     use_direct_consumer(
         app,

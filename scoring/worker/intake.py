@@ -27,12 +27,16 @@ from typing import Any
 from scoring.worker.batch import BatchScorer
 from scoring.worker.feature_log import Record
 
-BATCH_LINGER_S = 0.003
-"""Linger time: how long the first message of a small batch waits for more, s. The broker answers a
-fetch as soon as the first partition has a row. Without the linger the other partitions' rows form a
-second batch, which starts about 12 ms later, when the first batch is acknowledged."""
+BATCH_LINGER_S_MAX = 0.003
+"""Longest time that the first message of a small batch waits for more, s. The broker answers a
+fetch as soon as the first partition has a row; without a wait the rows of the others form a second
+batch, which starts when the first one is acknowledged."""
 BATCH_LINGER_ROWS_MAX = 64
 """A batch with this many rows does not wait for more."""
+BATCH_LINGER_ROWS_MIN = 8
+"""After a batch with fewer rows the next one does not wait: at such a rate few rows would come
+meanwhile. Measured alone at 200 rows/s: p50 12 ms with 3 ms always, 7 ms without; at 500 and 2,000
+rows/s no difference."""
 
 
 class Intake:
@@ -50,13 +54,15 @@ class Intake:
 
         Args:
             batch_max: most rows of one batch.
-            linger_s: how long the first message of a small batch waits for more, s.
+            linger_s: longest time that the first message of a small batch waits for more, s; the
+                wait grows with the rows of the batch before.
         """
         self.wanted = asyncio.Event()
         self._batch_max = batch_max
         self._linger_s = linger_s
         self._queue: deque[Any] = deque()
         self._rows = 0
+        self._rows_before = 0
         self._has_messages = asyncio.Event()
 
     def put(self, event: Any) -> None:
@@ -73,8 +79,8 @@ class Intake:
         if self._rows < self._batch_max:
             self.wanted.set()
         await self._has_messages.wait()
-        if self._linger_s and self._rows < min(self._batch_max, BATCH_LINGER_ROWS_MAX):
-            await asyncio.sleep(self._linger_s)
+        if self._rows < min(self._batch_max, BATCH_LINGER_ROWS_MAX) and (wait_s := self._wait_s()):
+            await asyncio.sleep(wait_s)
         self.wanted.clear()
         events: list[Any] = []
         rows = 0
@@ -85,9 +91,16 @@ class Intake:
             events.append(self._queue.popleft())
             rows += more
         self._rows -= rows
+        self._rows_before = rows
         if not self._queue:
             self._has_messages.clear()
         return events
+
+    def _wait_s(self) -> float:
+        """Give the wait of a small batch: the more rows the batch before had, the longer."""
+        if self._rows_before < BATCH_LINGER_ROWS_MIN:
+            return 0.0
+        return self._linger_s * min(1.0, self._rows_before / BATCH_LINGER_ROWS_MAX)
 
 
 class ScoredRows:

@@ -10,6 +10,7 @@ from scoring.core.errors import DeliveryError
 from scoring.worker.feature_log import Record
 from scoring.worker.intake import (
     BATCH_LINGER_ROWS_MAX,
+    BATCH_LINGER_ROWS_MIN,
     Intake,
     ScoredRows,
     score_forever,
@@ -145,23 +146,38 @@ def test_every_row_is_taken_once_in_order_and_messages_share_a_batch_only_up_to_
     assert taken == list(range(total))
 
 
-def test_a_small_batch_waits_for_more_rows_and_a_large_one_does_not() -> None:
+def test_a_small_batch_waits_for_more_rows_after_a_large_one_only() -> None:
     async def scenario() -> None:
-        small = Intake(batch_max=500, linger_s=0.05)
-        taking = asyncio.create_task(small.take_batch())
-        small.put(event(0))
-        await asyncio.sleep(0.001)
-        assert small.wanted.is_set()
-        small.put(event(1))
-        assert offsets_of(*await taking) == [0, 1]
+        intake = Intake(batch_max=500, linger_s=0.05)
+        for rows_before, taken in (
+            (BATCH_LINGER_ROWS_MAX, [0, 1]),
+            (BATCH_LINGER_ROWS_MIN, [0, 1]),
+            (BATCH_LINGER_ROWS_MIN - 1, [0]),
+        ):
+            intake.put(event(*range(rows_before)))
+            await intake.take_batch()
+            taking = asyncio.create_task(intake.take_batch())
+            intake.put(event(0))
+            await asyncio.sleep(0.001)
+            intake.put(event(1))
+            assert offsets_of(*await taking) == taken, rows_before
+            if taken == [0]:
+                assert offsets_of(*await intake.take_batch()) == [1]
 
+    in_loop(scenario)
+
+
+def test_a_large_batch_and_one_without_a_linger_do_not_wait() -> None:
+    async def scenario() -> None:
         large = Intake(batch_max=500, linger_s=60)
-        large.put(event(*range(BATCH_LINGER_ROWS_MAX)))
-        assert (
-            len(offsets_of(*await asyncio.wait_for(large.take_batch(), 5))) == BATCH_LINGER_ROWS_MAX
-        )
+        for _ in range(2):
+            large.put(event(*range(BATCH_LINGER_ROWS_MAX)))
+            taken = await asyncio.wait_for(large.take_batch(), 5)
+            assert len(offsets_of(*taken)) == BATCH_LINGER_ROWS_MAX
 
         at_once = Intake(batch_max=500)
+        at_once.put(event(*range(BATCH_LINGER_ROWS_MAX)))
+        await at_once.take_batch()
         taking = asyncio.create_task(at_once.take_batch())
         at_once.put(event(0))
         await asyncio.sleep(0.001)
