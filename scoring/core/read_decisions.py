@@ -7,6 +7,7 @@ model, so a batch of several models is several calls.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from math import nan
 from typing import Final, NamedTuple
@@ -18,12 +19,28 @@ from features.online.batch_values import BatchValues
 from models.heuristic import RULES, matched_rule_texts
 from models.model import Model, ReadRowsModel
 from models.policy import Policy
-from schemas.decision import ModelRef, Offset, Outcome
+from schemas.decision import Decision, ModelRef, Offset, Outcome
 from scoring.core.decide import MATCHED_RULES_MAX, model_reasons
 from scoring.core.first_decision import FirstDecision, KeptBatch
 
 _RULE_LIMITS: Final = feature_limits({rule.feature: rule.low for rule in RULES})
 _NO_NAMES: Final = b"[]"
+
+
+def more_fields(**values: object) -> bytes:
+    """Give the fields of a decision after ``vector_digest`` as JSON, behind a comma.
+
+    Args:
+        values: of some of these fields; the others have their defaults.
+    """
+    fields = dataclasses.fields(Decision)
+    names = [field.name for field in fields]
+    later = fields[names.index("vector_digest") + 1 :]
+    obj = {field.name: values.get(field.name, field.default) for field in later}
+    return b"," + orjson.dumps(obj)[1:-1] if obj else b""
+
+
+NOTHING_MORE: Final = more_fields()
 
 
 class ReadDecision(NamedTuple):
@@ -41,6 +58,8 @@ class ReadDecision(NamedTuple):
     vector_digest: str
     degraded: tuple[str, ...]
     batch: KeptBatch | None
+    policy: PolicyRef | None = None
+    """What gave the outcome beside the thresholds."""
 
     def first(self, context: bytes, *, now_ms: int) -> FirstDecision:
         """Give what is kept of it, in a context with this digest."""
@@ -116,6 +135,7 @@ def encode_read(
     definition_digest: str,
     degraded: tuple[str, ...],
     now_ms: int,
+    more: bytes = NOTHING_MORE,
 ) -> bytes:
     """Write a decision as `schemas.output_codec.encode_decision` does.
 
@@ -126,6 +146,7 @@ def encode_read(
         definition_digest: of the row.
         degraded: the decision's words.
         now_ms: when it was decided, ms since 1970 UTC.
+        more: the fields after ``vector_digest``, as `more_fields` gives them.
     """
     text, place = decision.texts, decision.place
     as_of = b"null" if decision.batch is None else b"%d" % decision.batch.as_of_ms
@@ -135,7 +156,7 @@ def encode_read(
         b'"definition_digest":"%b","approximate":%b,"degraded":%b,"reasons":%b,'
         b'"event_time_ms":%b,"timings":{"transaction_timestamp_ms":%b,"features_at_ms":%b,'
         b'"scored_at_ms":%d},"decided_at_ms":%d,"batch_as_of_ms":%b,"merchant_id":"%b",'
-        b'"matched_rules":%b,"inputs":%b,"vector_spec":"%b","vector_digest":"%b"}'
+        b'"matched_rules":%b,"inputs":%b,"vector_spec":"%b","vector_digest":"%b"%b}'
     ) % (
         text.transaction_id,
         text.user_id,
@@ -161,6 +182,7 @@ def encode_read(
         text.inputs,
         vector_spec.encode(),
         decision.vector_digest.encode(),
+        more,
     )
 
 

@@ -36,7 +36,7 @@ from scoring.stores.recent_decisions import RecentDecisions
 
 REMEMBERED_MAX = 100_000
 """Decisions this process remembers: some 50 s at 2,000/s, more than Flink repeats after a
-restart (8,166 measured), and some 20 MB."""
+restart (8,166 measured), and 21 MB."""
 CALL_KEYS_MAX = 500
 """Transactions of one call: a larger batch is several calls, each with the whole time limit."""
 CONTEXT_CALLS_MAX = 3

@@ -39,6 +39,15 @@ VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.ite
 NAMES = ("transaction", "label", "feature-row", "decision", "dead-letter-headers")
 
 
+WITHOUT_VECTOR = dataclasses.replace(
+    DECISION,
+    vector=None,
+    inputs={"amount_minor": 1_999, "ip_country": "DE"},
+    vector_spec="0123456789abcdef",
+    vector_digest="fedcba9876543210",
+)
+
+
 def examples() -> dict[str, list[Any]]:
     """Valid JSON of each schema."""
     bare = transaction(device_type=None, ip_country=None)
@@ -54,7 +63,7 @@ def examples() -> dict[str, list[Any]]:
         ],
         "decision": [
             orjson.loads(encode_decision(decision))
-            for decision in (DECISION, dataclasses.replace(DECISION, vector=None))
+            for decision in (DECISION, dataclasses.replace(DECISION, vector=None), WITHOUT_VECTOR)
         ],
         "dead-letter-headers": [{name: value.decode() for name, value in headers}],
     }
@@ -88,6 +97,13 @@ def test_each_schema_is_a_good_schema_and_takes_what_we_write(name: str) -> None
     for example in examples()[name]:
         VALIDATORS[name].validate(example)
         VALIDATORS[name].validate({**example, "unknown": [1, {"a": None}]})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_with_the_released_schema_takes_what_we_write(name: str) -> None:
+    released = orjson.loads((DIRECTORY / f"released/v1/{name}.json").read_bytes())
+    for example in examples()[name]:
+        Draft202012Validator(released).validate(example)
 
 
 @pytest.mark.parametrize("name", NAMES)
