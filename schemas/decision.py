@@ -37,6 +37,25 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutRef:
+    """The rollout that was in use."""
+
+    id: Annotated[Text, "The rollout."]
+    revision: Annotated[int, "Its revision; `rollouts` has the shares at it.", Keywords(minimum=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """What gave the outcome beside the thresholds, and how probable that outcome was."""
+
+    name: Annotated[
+        Literal["let_through"],
+        "`let_through`: a would-be block that could be approved by a draw.",
+    ]
+    propensity: Annotated[Share, "Probability of the outcome, given the score."]
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """One decision. The first decision for a ``transaction_id`` stands.
 
@@ -101,6 +120,28 @@ class Decision:
         str | None,
         "Digest of the vector that was scored, as little-endian doubles: BLAKE2b of 8 bytes, "
         "hexadecimal; null as for `inputs`.",
+    ] = None
+    rollout: Annotated[
+        RolloutRef | None, "The rollout that split the traffic; null if there was none."
+    ] = None
+    arm: Annotated[
+        str | None,
+        "The arm that the transaction was assigned to; null without a rollout. If its model was "
+        "not available, another one scored and `degraded` has `arm_unavailable`.",
+    ] = None
+    propensity: Annotated[
+        float | None,
+        "Probability of the arm: its share at that revision; null without a rollout.",
+        Keywords(minimum=0, maximum=1),
+    ] = None
+    policy: Annotated[
+        PolicyRef | None, "What else could give the outcome; null if only the thresholds could."
+    ] = None
+    model_ms: Annotated[
+        float | None,
+        "Duration of the model call that scored the row with others of its arm, ms; null without "
+        "a rollout and in a repeat.",
+        Keywords(minimum=0),
     ] = None
 
 

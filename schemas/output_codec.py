@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from schemas.codec import read_transaction
-from schemas.decision import Decision, ModelRef, Offset, Outcome
+from schemas.decision import Decision, ModelRef, Offset, Outcome, PolicyRef, RolloutRef
 from schemas.errors import shown
 from schemas.feature_row import FeatureRow, Origin
 from schemas.field_readers import MISSING, read_text, read_typed, refuse, refuse_type
@@ -93,6 +93,11 @@ def decode_decision(value: bytes | None) -> Decision:
         inputs=_inputs(obj),
         vector_spec=_optional_text(obj, "vector_spec"),
         vector_digest=_optional_text(obj, "vector_digest"),
+        rollout=_rollout(obj),
+        arm=_optional_text(obj, "arm"),
+        propensity=_optional_number(obj, "propensity"),
+        policy=_policy(obj),
+        model_ms=_optional_number(obj, "model_ms"),
     )
 
 
@@ -182,6 +187,36 @@ def _inputs(obj: Mapping[str, Any]) -> dict[str, int | str] | None:
 
 def _optional_text(obj: Mapping[str, Any], field: str) -> str | None:
     return None if obj.get(field) is None else read_typed(obj, field, str)
+
+
+def _rollout(obj: Mapping[str, Any]) -> RolloutRef | None:
+    if obj.get("rollout") is None:
+        return None
+    rollout = read_typed(obj, "rollout", dict)
+    return RolloutRef(
+        id=read_typed(rollout, "id", str), revision=read_typed(rollout, "revision", int)
+    )
+
+
+def _policy(obj: Mapping[str, Any]) -> PolicyRef | None:
+    if obj.get("policy") is None:
+        return None
+    policy = read_typed(obj, "policy", dict)
+    if policy.get("name") != "let_through":
+        refuse("policy", f"has the name {shown(policy.get('name'))}, must be let_through")
+    propensity = _optional_number(policy, "propensity")
+    if propensity is None:
+        refuse("policy", "lacks propensity")
+    return PolicyRef(name="let_through", propensity=propensity)
+
+
+def _optional_number(obj: Mapping[str, Any], field: str) -> float | None:
+    number = obj.get(field)
+    if number is None:
+        return None
+    if type(number) not in (float, int):
+        refuse_type(field, number, "a number, or null")
+    return float(number)
 
 
 def _timings(obj: Mapping[str, Any]) -> dict[str, int]:

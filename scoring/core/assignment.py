@@ -115,6 +115,10 @@ class LetThrough:
         self._amount_minor_max = amount_minor_max
         self._prefix = salt.encode() + b"\0let-through\0"
 
+    def may_draw(self, amount_minor: int) -> bool:
+        """Say whether a would-be block of this amount, minor units, could be let through."""
+        return amount_minor <= self._amount_minor_max and self._share_bp > 0
+
     def draw(self, transaction_id: str, *, amount_minor: int) -> tuple[bool, float]:
         """Draw for one transaction that would be blocked; the same id gives the same answer.
 
@@ -126,7 +130,7 @@ class LetThrough:
             Whether it is let through, and the probability of that answer. The probability is 1
             for a transaction that could not be let through.
         """
-        if amount_minor > self._amount_minor_max or not self._share_bp:
+        if not self.may_draw(amount_minor):
             return False, 1.0
         is_drawn = _bucket(self._prefix, transaction_id) < self._share_bp
         share = self._share_bp / BUCKETS

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -22,8 +22,9 @@ from models.encoding.row import encode_row
 from models.encoding.vector import VectorSpec
 from models.model import Model, ReadRowsModel, Scores
 from models.policy import Policy
-from schemas.decision import Decision, ModelRef, Offset, Outcome
+from schemas.decision import Decision, ModelRef, Offset, Outcome, PolicyRef, RolloutRef
 from schemas.feature_row import FeatureRow
+from scoring.core.arms import ArmOfRows, in_arm
 from scoring.core.decide import decide, for_log
 
 DEGRADED_FIRST_ROW_UNAVAILABLE: Final = "first_row_unavailable"
@@ -50,24 +51,30 @@ class DecisionContext:
         policy: the thresholds.
         degraded: the decision's words.
         spec: of the model's vectors; None if it has none.
+        arm: of a rollout; None without one.
+        drawn: what gave the outcome beside the thresholds.
     """
 
     model: ModelRef
     policy: Policy
     degraded: tuple[str, ...]
     spec: VectorSpec | None
+    arm: ArmOfRows | None = None
+    drawn: PolicyRef | None = None
 
     def to_json(self) -> bytes:
         """Write the context; equal contexts give equal bytes."""
-        return orjson.dumps(
-            {
-                "model": self.model,
-                "review_threshold": self.policy.review_threshold,
-                "block_threshold": self.policy.block_threshold,
-                "degraded": self.degraded,
-                "vector": None if self.spec is None else self.spec.to_json(),
-            }
-        )
+        obj = {
+            "model": self.model,
+            "review_threshold": self.policy.review_threshold,
+            "block_threshold": self.policy.block_threshold,
+            "degraded": self.degraded,
+            "vector": None if self.spec is None else self.spec.to_json(),
+        }
+        if self.arm is not None:
+            # Many decisions share an arm, but not the duration of their model call.
+            obj |= {"arm": replace(self.arm, model_ms=None), "drawn": self.drawn}
+        return orjson.dumps(obj)
 
     @classmethod
     def from_json(cls, content: bytes) -> DecisionContext:
@@ -81,7 +88,13 @@ class DecisionContext:
             ),
             degraded=tuple(obj["degraded"]),
             spec=None if spec is None else VectorSpec.from_json(spec),
+            arm=_arm(obj.get("arm")),
+            drawn=None if obj.get("drawn") is None else PolicyRef(**obj["drawn"]),
         )
+
+
+def _arm(obj: dict[str, Any] | None) -> ArmOfRows | None:
+    return None if obj is None else ArmOfRows(**{**obj, "rollout": RolloutRef(**obj["rollout"])})
 
 
 def context_digest(content: bytes) -> bytes:
@@ -179,7 +192,11 @@ def decide_again(
         now_ms=first.decided_at_ms,
         batch=_batch_of(first, known),
     )
-    return for_log(replace(decision, decision=first.outcome), degraded=known.degraded)
+    if known.arm is None:
+        decision = replace(decision, decision=first.outcome)
+    else:
+        decision = in_arm(decision, known.arm, outcome=first.outcome, policy=known.drawn)
+    return for_log(decision, degraded=known.degraded)
 
 
 _LOST: Final = DecisionContext(

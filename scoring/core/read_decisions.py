@@ -19,7 +19,7 @@ from features.online.batch_values import BatchValues
 from models.heuristic import RULES, matched_rule_texts
 from models.model import Model, ReadRowsModel
 from models.policy import Policy
-from schemas.decision import Decision, ModelRef, Offset, Outcome
+from schemas.decision import Decision, ModelRef, Offset, Outcome, PolicyRef
 from scoring.core.decide import MATCHED_RULES_MAX, model_reasons
 from scoring.core.first_decision import FirstDecision, KeptBatch
 

@@ -26,6 +26,7 @@ from schemas.topics import DECISIONS, LABELS, TRANSACTIONS
 from schemas.transaction import Limits
 from training.archive.tables import SCHEMAS
 from training.archive.topic_columns import (
+    JSON_DECISION_FIELDS,
     LABEL_FIELDS,
     NEWER_DECISION_FIELDS,
     OPTIONAL_FIELDS,
@@ -153,7 +154,7 @@ def _decision(shape: _Shape) -> list[dict[str, Any]]:
         *shape.json("timings", is_never_null=True),
         *shape.fields("decided_at_ms"),
         *shape.fields(*NEWER_DECISION_FIELDS, is_optional=True),
-        *shape.json("inputs", is_optional=True),
+        *shape.json(*JSON_DECISION_FIELDS, is_optional=True),
     ]
 
 

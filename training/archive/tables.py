@@ -107,6 +107,12 @@ _DECISION: Final = (
     pa.field("inputs", pa.string()),
     pa.field("vector_spec", pa.string()),
     pa.field("vector_digest", pa.string()),
+    # JSON: of a rollout, and of what could give the outcome beside the thresholds.
+    pa.field("rollout", pa.string()),
+    pa.field("policy", pa.string()),
+    pa.field("arm", pa.string()),
+    pa.field("propensity", pa.float64()),
+    pa.field("model_ms", pa.float64()),
 )
 
 _PLACE: Final = (

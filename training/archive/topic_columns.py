@@ -35,8 +35,13 @@ NEWER_DECISION_FIELDS: Final = (
     "matched_rules",
     "vector_spec",
     "vector_digest",
+    "arm",
+    "propensity",
+    "model_ms",
 )
 """Fields that older decisions lack."""
+JSON_DECISION_FIELDS: Final = ("inputs", "rollout", "policy")
+"""Fields that older decisions lack, kept as JSON."""
 LABEL_FIELDS: Final = (
     "transaction_id",
     "merchant_id",
@@ -97,7 +102,7 @@ def _decisions(rows: Sequence[Mapping[str, Any]]) -> Columns:
         "features_offset": [place["offset"] for place in places],
         "timings": [orjson.dumps(row["timings"]).decode() for row in rows],
         "vector": [row.get("vector") for row in rows],
-        "inputs": [_json(row.get("inputs")) for row in rows],
+        **{name: [_json(row.get(name)) for row in rows] for name in JSON_DECISION_FIELDS},
         **{name: [row.get(name) for row in rows] for name in NEWER_DECISION_FIELDS},
     }
 

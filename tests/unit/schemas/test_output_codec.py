@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.decision import PolicyRef, RolloutRef
 from schemas.errors import InvalidEventError
 from schemas.json_schema import all_schemas
 from schemas.output_codec import (
@@ -102,6 +103,18 @@ def test_a_decision_without_its_vector_says_by_what_it_follows() -> None:
     assert decode_decision(wire(obj)) == DECISION
 
 
+def test_a_decision_of_a_rollout_says_what_it_was_assigned_to() -> None:
+    decision = replace(
+        DECISION,
+        rollout=RolloutRef("r-1", 3),
+        arm="challenger",
+        propensity=0.05,
+        policy=PolicyRef("let_through", 0.01),
+        model_ms=1.25,
+    )
+    assert decode_decision(encode_decision(decision)) == decision
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -113,6 +126,12 @@ def test_a_decision_without_its_vector_says_by_what_it_follows() -> None:
         {"inputs": {"amount_minor": True}},
         {"vector_spec": 7},
         {"vector_digest": 7},
+        {"rollout": "r-1"},
+        {"arm": 7},
+        {"propensity": "1"},
+        {"policy": {"name": "mood", "propensity": 1}},
+        {"policy": {"name": "let_through"}},
+        {"model_ms": True},
     ],
 )
 def test_a_decision_with_a_newer_field_of_another_type_is_refused(
@@ -132,6 +151,7 @@ OWN = {
 NEWER_FIELDS = {
     *("batch_as_of_ms", "merchant_id", "matched_rules"),
     *("inputs", "vector_spec", "vector_digest"),
+    *("rollout", "arm", "propensity", "policy", "model_ms"),
 }
 """Fields that earlier decisions do not have."""
 

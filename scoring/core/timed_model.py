@@ -1,0 +1,73 @@
+"""A model that measures how long its calls take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from features.engine.rows import ReadRows
+from models.encoding.vector import VectorSpec
+from models.model import Model, ReadRowsModel, ReadScores, Scores
+from schemas.decision import ModelRef
+from schemas.feature_row import FeatureRow
+
+
+class TimedModel(Model):
+    """Scores as another model does.
+
+    Attributes:
+        took_ms: how long all calls have taken, ms.
+    """
+
+    def __init__(self, model: Model, *, clock_ms: Callable[[], float]) -> None:
+        """Wrap a model.
+
+        Args:
+            model: scores.
+            clock_ms: a clock that never goes back, ms.
+        """
+        self._model = model
+        self._clock_ms = clock_ms
+        self.took_ms = 0.0
+
+    @property
+    def ref(self) -> ModelRef:
+        """See `models.model.Model`."""
+        return self._model.ref
+
+    @property
+    def definition_digest(self) -> str | None:
+        """See `models.model.Model`."""
+        return self._model.definition_digest
+
+    @property
+    def batch_columns(self) -> tuple[str, ...]:
+        """See `models.model.Model`."""
+        return self._model.batch_columns
+
+    @property
+    def spec(self) -> VectorSpec | None:
+        """See `models.model.Model`."""
+        return self._model.spec
+
+    @property
+    def reader(self) -> ReadRowsModel | None:
+        """See `models.model.Model`."""
+        return None if self._model.reader is None else self
+
+    def score(self, rows: Sequence[FeatureRow]) -> Scores:
+        """Score, and measure."""
+        begin_ms = self._clock_ms()
+        scores = self._model.score(rows)
+        self.took_ms += self._clock_ms() - begin_ms
+        return scores
+
+    def score_read(
+        self, rows: ReadRows, at: Sequence[int], *, batch: Sequence[Sequence[float]] | None
+    ) -> ReadScores:
+        """Score rows that the engine has read, and measure."""
+        reader = self._model.reader
+        assert reader is not None
+        begin_ms = self._clock_ms()
+        scores = reader.score_read(rows, at, batch=batch)
+        self.took_ms += self._clock_ms() - begin_ms
+        return scores
