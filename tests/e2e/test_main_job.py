@@ -216,7 +216,9 @@ def test_an_event_counts_for_its_own_user_whatever_stands_before_the_users_name(
             )
             # An unknown field with more digits than one of two parsers once read.
             note = b'"note":' + b"1" * 1_500 + b"," if number in (1, 2) else b""
-            producer.send(topics.TRANSACTIONS, value=b"{" + note + orjson.dumps(event)[1:])
+            # One key, so one partition and one order; the user is the one in the body.
+            body = b"{" + note + orjson.dumps(event)[1:]
+            producer.send(topics.TRANSACTIONS, key=b"k", value=body)
         found = seen(rows, ids)
         of_others = set(others.sent)
         assert seen(rows, of_others).keys() == of_others
