@@ -30,6 +30,8 @@ NULL_DAYS = 100
 DAYS_MAX = 600
 FEW_USERS = Traffic(users=500, rate_shape=0.5)
 """Users with very different rates of fraud and many events each: what a sticky assignment fears."""
+DECIDED = ("roll_back", "promote", "keep")
+"""Actions whose sample is compared with that of a fixed test."""
 BANDIT_LOSSES = (0.0, 0.2, -0.2)
 BANDIT_DAYS, BANDIT_EVENTS_PER_DAY = 240, 600
 
@@ -49,7 +51,8 @@ def rollouts(choices: Any) -> dict[str, Any]:
 
 def summary(outcomes: Sequence[Outcome]) -> Row:
     """Counts of what became of the rollouts, and sizes relative to a fixed test."""
-    ratios = np.array([each.mature / each.fixed for each in outcomes if each.fixed])
+    ended = [each for each in outcomes if each.fixed and each.action in DECIDED]
+    ratios = np.array([each.mature / each.fixed for each in ended])
     found: Row = {
         "rollouts": len(outcomes),
         "actions": dict(sorted(Counter(each.action for each in outcomes).items())),
@@ -60,7 +63,7 @@ def summary(outcomes: Sequence[Outcome]) -> Row:
     }
     if len(ratios):
         found |= {
-            "fixed_sample": round(float(np.median([each.fixed for each in outcomes]))),
+            "fixed_sample": round(float(np.median([each.fixed for each in ended]))),
             "ratio_median": round(float(np.median(ratios)), 3),
             "ratio_mean": round(float(ratios.mean()), 3),
             "ratio_p90": round(float(np.quantile(ratios, 0.9)), 3),

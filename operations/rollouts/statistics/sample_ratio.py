@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from operations.rollouts.statistics.design_effect import FEW_CLUSTERS, DesignEffect
+from operations.rollouts.statistics.design_effect import DesignEffect
 from operations.rollouts.statistics.running import Floats, Integers, running_sums
 
 CONCENTRATION = 100.0
 """Events that the prior counts for: how close to the shares a mismatch is looked for."""
 
-EXPECTED_MIN = 5 * FEW_CLUSTERS
-"""Expected events of each arm before a mismatch is reported: the design effect needs some events in
-each cluster."""
+EXPECTED_MIN = 300
+"""Expected events of each arm before a mismatch is reported: the design effect needs some."""
 
 
 class SampleRatio:
@@ -35,7 +34,7 @@ class SampleRatio:
         self._expected = np.zeros(arms)
         self._log_e = 0.0
         self._log_e_max = 0.0
-        self._effect = DesignEffect(arms, FEW_CLUSTERS)
+        self._effect = DesignEffect(arms - 1)
 
     def update(self, arm: Integers, shares: Floats, clusters: Integers) -> None:
         """Add events in the order of the log.
@@ -58,7 +57,8 @@ class SampleRatio:
         log_e = running_sums(self._log_e, np.log(predicted / (shares * ratios).sum(axis=0)))
         self._counts, self._expected = counts[:, -1].copy(), expected[:, -1].copy()
         self._log_e, self._log_e_max = float(log_e[-1]), max(self._log_e_max, float(log_e.max()))
-        self._effect.update(clusters, is_arm - shares)
+        # The arms add up to 1, so one of them says nothing that the others do not.
+        self._effect.update(clusters, (is_arm - shares)[1:])
 
     @property
     def p_value(self) -> float:
