@@ -171,6 +171,37 @@ METRICS = {
         "None; `weir rollout status` compares the arms with the right statistics.",
         labels=("rollout", "arm", "decision"),
     ),
+    "shadow_decisions": MetricSpec(
+        "scoring_shadow_decisions",
+        "counter",
+        "Rows that the challenger of a shadow rollout has scored, by the outcome of the control "
+        "and by the one that the challenger would have given.",
+        "Equal outcomes are agreement; the sums by challenger are its mix of outcomes.",
+        labels=("control", "challenger"),
+    ),
+    "shadow_score_difference": MetricSpec(
+        "scoring_shadow_score_difference",
+        "histogram",
+        "Absolute difference between the scores of control and challenger, 0 to 1.",
+        "Large for many rows: the versions judge differently; compare their figures.",
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    ),
+    "shadow_seconds": MetricSpec(
+        "scoring_shadow_seconds",
+        "histogram",
+        "Time for the challenger to decide on up to 16 rows, in seconds.",
+        "Long: the challenger has more or deeper trees than the champion.",
+        buckets=SECONDS,
+    ),
+    "shadow_dropped": MetricSpec(
+        "scoring_shadow_dropped",
+        "counter",
+        "Rows that the challenger of a shadow rollout did not score, or whose shadow decision was "
+        "lost.",
+        "queue_full: the scorer has no time for both; start another worker. arm_unavailable, "
+        "failed: the log has the error. not_delivered: look at Kafka.",
+        labels=("reason",),
+    ),
 }
 """Description of each field of `Metrics`."""
 
@@ -197,6 +228,10 @@ class Metrics(NamedTuple):
     rollout_records_ignored: Counter
     rollout_log_failures: Counter
     arm_decisions: Counter
+    shadow_decisions: Counter
+    shadow_score_difference: Histogram
+    shadow_seconds: Histogram
+    shadow_dropped: Counter
 
 
 def build_metrics(registry: CollectorRegistry) -> Metrics:

@@ -11,7 +11,6 @@ from typing import Protocol
 
 from models.model import Model
 from schemas.rollout import CONTROL, Rollout
-from schemas.transaction import Transaction
 from scoring.core.assignment import Assigned, LetThrough, Split
 
 DEGRADED_ARM_UNAVAILABLE = "arm_unavailable"
@@ -32,16 +31,19 @@ class Assigner:
         )
         self._draws_each = rollout.strategy == "bandit"
 
-    def assign(self, transactions: Iterable[Transaction]) -> list[Assigned]:
-        """Give the arm of each transaction, in their order."""
-        return self._split.assign(
-            transaction.transaction_id if self._draws_each else transaction.user_id
-            for transaction in transactions
-        )
+    def assign_all(self, ids: Iterable[tuple[bytes, bytes]]) -> list[Assigned]:
+        """Give the arm of each transaction.
 
-    def assign_ids(self, *, user_id: str, transaction_id: str) -> Assigned:
-        """Give the arm of one transaction by its ids."""
-        return self._split.assign([transaction_id if self._draws_each else user_id])[0]
+        Args:
+            ids: user and transaction, UTF-8.
+        """
+        if self._draws_each:
+            return self._split.assign(transaction_id for _, transaction_id in ids)
+        return self._split.assign(user_id for user_id, _ in ids)
+
+    def assign(self, *, user_id: str, transaction_id: str) -> Assigned:
+        """Give the arm of one transaction."""
+        return self.assign_all([(user_id.encode(), transaction_id.encode())])[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ def attach_scoring(
             clock_ms=steady_clock_ms,
         )
         try:
-            await asyncio.to_thread(parts.models.start)
+            await asyncio.to_thread(parts.start)
             watchdog.start()
             collect_young_garbage_only()
             await score_forever(intake, parts.scorer, scored)

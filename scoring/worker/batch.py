@@ -20,10 +20,11 @@ from schemas.topics import (
     DECISIONS,
     FEATURES,
     REPLAY_HEADER,
+    ROLLOUTS,
     SCORER_GROUP,
+    SHADOW_DECISIONS,
     cloud_event_headers,
 )
-from scoring.core.batch_features import read_batch_values
 from scoring.core.ports import (
     BatchFeatureReader,
     DecisionStore,
@@ -33,10 +34,12 @@ from scoring.core.ports import (
     RecordPlace,
     RecordSink,
 )
+from scoring.core.rollouts import NoRollouts, RolloutSource
 from scoring.metrics import Metrics
-from scoring.worker.decided_batch import DecidedBatch
+from scoring.worker.decider import Decided, Decider
 from scoring.worker.feature_log import Record, Scorable, dead_letter, read_batch
 from scoring.worker.repeats import Repeats
+from scoring.worker.shadow import ShadowScorer
 
 SOURCE = "/weir/scoring"
 """CloudEvents source of the decisions."""
@@ -50,6 +53,8 @@ class Channels:
     features: str = FEATURES
     decisions: str = DECISIONS
     dead_letters: str = DEAD_LETTERS
+    rollouts: str = ROLLOUTS
+    shadow_decisions: str = SHADOW_DECISIONS
 
 
 class BatchScorer:
@@ -67,11 +72,14 @@ class BatchScorer:
         clock_ms: Callable[[], int],
         metrics: Metrics,
         channels: Channels,
+        rollouts: RolloutSource | None = None,
+        steady_ms: Callable[[], float] = lambda: 0.0,
+        shadow: ShadowScorer | None = None,
     ) -> None:
         """Store the parts; ``parts.py`` builds them.
 
         Args:
-            models: gives the model; asked once for each batch, so a batch has one model.
+            models: gives the champion; asked once for each batch.
             policy: the thresholds.
             store: keeps the first decisions.
             log: reads the rows of first decisions again.
@@ -80,14 +88,23 @@ class BatchScorer:
             clock_ms: the clock, ms since 1970 UTC.
             metrics: counts batches and decisions.
             channels: the topics to write to.
+            rollouts: gives the rollout in use; None if there never is one.
+            steady_ms: a clock that never goes back, ms, for durations of model calls.
+            shadow: scores with the challenger of a shadow rollout.
         """
-        self._models = models
-        self._policy = policy
+        self._decider = Decider(
+            models=models,
+            rollouts=rollouts or NoRollouts(),
+            policy=policy,
+            batch_reader=batch_reader,
+            metrics=metrics,
+            now_ms=clock_ms,
+            clock_ms=steady_ms,
+            shadow=shadow,
+        )
         self._store = store
         self._repeats = Repeats(store=store, log=log)
-        self._batch_reader = batch_reader
         self._sink = sink
-        self._clock_ms = clock_ms
         self._metrics = metrics
         self._channels = channels
 
@@ -108,15 +125,8 @@ class BatchScorer:
             with self._metrics.decide_seconds.time():
                 batch = read_batch(records)
                 scorables = batch.scorables
-                model = self._models.current()
-                events = [each.event for each in scorables] if model.batch_columns else ()
-                decided = DecidedBatch(
-                    batch,
-                    model=model,
-                    policy=self._policy,
-                    values=await read_batch_values(self._batch_reader, events, model=model),
-                    now_ms=self._clock_ms(),
-                )
+                rows = await self._decider.decide(batch)
+                decided = rows.decided
             kept = await self._store.keep_first(
                 decided.proposals, contexts=decided.contexts, when_unstored=decided.unstored
             )
@@ -132,9 +142,10 @@ class BatchScorer:
                 ]
             )
         self._count(emitted, records=len(records), refused=len(batch.refused))
+        self._decider.after_emission(rows)
 
     async def _emitted(
-        self, scorables: Sequence[Scorable], decided: DecidedBatch, kept: Sequence[bytes]
+        self, scorables: Sequence[Scorable], decided: Decided, kept: Sequence[bytes]
     ) -> list[_Emitted]:
         """Encode what stands for each row: its new decision, or the first one again."""
         is_new = [decided.is_new(at, value) for at, value in enumerate(kept)]

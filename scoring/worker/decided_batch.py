@@ -8,6 +8,7 @@ only. `BatchScorer` calls it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TypeAlias, cast
 
 from features.definitions import DEFINITION_DIGEST
@@ -15,8 +16,9 @@ from features.online.batch_values import BatchValues
 from models.encoding.vector import VectorSpec
 from models.model import Model
 from models.policy import Policy
-from schemas.decision import Decision, ModelRef, Outcome
+from schemas.decision import Decision, ModelRef, Outcome, PolicyRef
 from schemas.output_codec import encode_decision
+from scoring.core.arms import fields_of_arm
 from scoring.core.decide import (
     DEGRADED_DECISION_STORE_UNAVAILABLE,
     decide_many,
@@ -29,10 +31,18 @@ from scoring.core.first_decision import (
     KeptBatch,
     context_digest,
 )
-from scoring.core.read_decisions import ReadDecision, decide_read, encode_read
+from scoring.core.read_decisions import (
+    NOTHING_MORE,
+    ReadDecision,
+    decide_read,
+    encode_read,
+    more_fields,
+)
+from scoring.core.timed_model import TimedModel
+from scoring.worker.arm_use import ArmUse, Decided, applied
 from scoring.worker.feature_log import ReadBatch
 
-_Decided: TypeAlias = ReadDecision | Decision
+_ContextKey: TypeAlias = tuple[ModelRef, bool, tuple[str, ...], PolicyRef | None]
 
 
 class DecidedBatch:
@@ -52,6 +62,7 @@ class DecidedBatch:
         policy: Policy,
         values: Sequence[BatchValues] | None,
         now_ms: int,
+        arm: ArmUse | None = None,
     ) -> None:
         """Decide on all rows.
 
@@ -61,6 +72,7 @@ class DecidedBatch:
             policy: the thresholds.
             values: the batch features of each row's user; None if they could not be read.
             now_ms: the present time, ms since 1970 UTC.
+            arm: of a rollout, to which all rows were assigned; None without one.
 
         Raises:
             ValueError: a score is not a probability.
@@ -68,11 +80,19 @@ class DecidedBatch:
         self._model = model
         self._policy = policy
         self.now_ms = now_ms
-        self._digests: dict[tuple[ModelRef, bool, tuple[str, ...]], bytes] = {}
+        self._digests: dict[_ContextKey, bytes] = {}
+        self._more: dict[PolicyRef | None, bytes] = {}
         self._unstored: dict[int, bytes] = {}
         self.contexts: dict[bytes, bytes] = {}
         known = known_or_null(model, values, count=len(batch.scorables))
-        self._decided = _decide(batch, model, policy, known, now_ms)
+        self._arm = None if arm is None else arm.of
+        if arm is None:
+            self._decided = _decide(batch, model, policy, known, now_ms)
+        else:
+            timed = TimedModel(model, clock_ms=arm.clock_ms)
+            decided = _decide(batch, timed, policy, known, now_ms)
+            self._arm = replace(arm.of, model_ms=round(timed.took_ms, 3))
+            self._decided = applied(arm, self._arm, batch.scorables, decided)
         self.proposals = [
             (scorable.transaction_id, self._first(decided, decided.degraded, known, at).pack())
             for at, (scorable, decided) in enumerate(
@@ -97,6 +117,10 @@ class DecidedBatch:
         decided = self._decided[at]
         return decided.decision if isinstance(decided, Decision) else decided.outcome
 
+    def score(self, at: int) -> float:
+        """Give the score of a decision."""
+        return self._decided[at].score
+
     def degraded(self, at: int) -> tuple[str, ...]:
         """Give the words of a decision, after it was kept."""
         return self._words(at, is_stored=at not in self._unstored)
@@ -113,7 +137,15 @@ class DecidedBatch:
             definition_digest=DEFINITION_DIGEST,
             degraded=degraded,
             now_ms=self.now_ms,
+            more=self._more_fields(decided.policy),
         )
+
+    def _more_fields(self, policy: PolicyRef | None) -> bytes:
+        if self._arm is None:
+            return NOTHING_MORE
+        if policy not in self._more:
+            self._more[policy] = more_fields(**fields_of_arm(self._arm, policy))
+        return self._more[policy]
 
     def _words(self, at: int, *, is_stored: bool) -> tuple[str, ...]:
         words = self._decided[at].degraded
@@ -121,13 +153,13 @@ class DecidedBatch:
 
     def _first(
         self,
-        decided: _Decided,
+        decided: Decided,
         degraded: tuple[str, ...],
         known: Sequence[BatchValues] | None,
         at: int,
     ) -> FirstDecision:
         if isinstance(decided, ReadDecision):
-            context = self._context(self._model.ref, degraded, has_spec=True)
+            context = self._context(self._model.ref, degraded, decided.policy, has_spec=True)
             return decided.first(context, now_ms=self.now_ms)
         has_spec = decided.vector_spec is not None
         batch = None
@@ -136,19 +168,26 @@ class DecidedBatch:
             batch = KeptBatch(cast(int, known[at].as_of_ms), values)
         return FirstDecision(
             decided.score,
-            self._context(decided.model, degraded, has_spec=has_spec),
+            self._context(decided.model, degraded, decided.policy, has_spec=has_spec),
             decided.decision,
             decided.features_offset,
             self.now_ms,
             batch,
         )
 
-    def _context(self, ref: ModelRef, degraded: tuple[str, ...], *, has_spec: bool) -> bytes:
-        key = (ref, has_spec, degraded)
+    def _context(
+        self,
+        ref: ModelRef,
+        degraded: tuple[str, ...],
+        drawn: PolicyRef | None,
+        *,
+        has_spec: bool,
+    ) -> bytes:
+        key = (ref, has_spec, degraded, drawn)
         digest = self._digests.get(key)
         if digest is None:
             spec = self._model.spec if has_spec else None
-            content = DecisionContext(ref, self._policy, degraded, spec).to_json()
+            content = DecisionContext(ref, self._policy, degraded, spec, self._arm, drawn).to_json()
             self._digests[key] = digest = context_digest(content)
             self.contexts[digest] = content
         return digest
@@ -160,13 +199,13 @@ def _decide(
     policy: Policy,
     known: Sequence[BatchValues] | None,
     now_ms: int,
-) -> list[_Decided]:
+) -> list[Decided]:
     scorables = batch.scorables
     reader = model.reader
     is_read = [reader is not None and each.texts is not None for each in scorables]
     read = [each for each, is_so in zip(scorables, is_read, strict=True) if is_so]
     others = [each for each, is_so in zip(scorables, is_read, strict=True) if not is_so]
-    decided: list[_Decided] = []
+    decided: list[Decided] = []
     if read and reader is not None:
         decided.extend(
             decide_read(

@@ -13,6 +13,8 @@ from scoring.metrics import build_metrics
 from scoring.worker.batch import BatchScorer, Channels
 from scoring.worker.fitting_sink import FittingSink
 from scoring.worker.producer import KafkaProducer, topic_bytes_max
+from scoring.worker.shadow import ShadowScorer
+from scoring.worker.shadow_producer import KafkaShadowProducer
 
 
 class WorkerParts:
@@ -36,6 +38,20 @@ class WorkerParts:
         self.store = wiring.build_decision_store(settings, metrics=metrics)
         self.log = wiring.build_feature_log(settings, topic=channels.features)
         self.batch_reader = wiring.build_batch_reader(settings, metrics=metrics)
+        self.rollouts = wiring.build_rollouts(
+            settings, champion=self.models, metrics=metrics, topic=channels.rollouts
+        )
+        self.shadow = ShadowScorer(
+            policy=wiring.build_policy(settings),
+            producer=KafkaShadowProducer(
+                settings.kafka_bootstrap,
+                on_lost=metrics.shadow_dropped.labels(reason="not_delivered").inc,
+                topic=channels.shadow_decisions,
+            ),
+            metrics=metrics,
+            now_ms=wiring.wall_clock_ms,
+            clock_ms=wiring.steady_clock_ms,
+        )
         self.scorer = BatchScorer(
             models=self.models,
             policy=wiring.build_policy(settings),
@@ -46,10 +62,24 @@ class WorkerParts:
             clock_ms=wiring.wall_clock_ms,
             metrics=metrics,
             channels=channels,
+            rollouts=self.rollouts,
+            steady_ms=wiring.steady_clock_ms,
+            shadow=self.shadow,
         )
+
+    def start(self) -> None:
+        """Look up the champion, then the rollouts, and go on following both.
+
+        Blocks: as `ChampionWatcher.start` and `RolloutFollower.start`.
+        """
+        self.models.start()
+        self.rollouts.start()
+        self.shadow.start()
 
     async def close(self) -> None:
         """Stop threads and close connections; does not wait for unacknowledged decisions."""
+        self.shadow.stop()
+        self.rollouts.stop()
         self.models.stop()
         self.producer.close()
         await self.store.close()

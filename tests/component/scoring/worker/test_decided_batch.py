@@ -20,9 +20,13 @@ from models.artifact.load import LoadedModel, load_model
 from models.encoding.table import encode_table, vector_spec
 from models.model import Model, Scores
 from models.policy import Policy
+from schemas.decision import PolicyRef, RolloutRef
 from schemas.feature_row import FeatureRow, Origin
-from schemas.output_codec import encode_decision, encode_feature_row
+from schemas.output_codec import decode_decision, encode_decision, encode_feature_row
+from scoring.core.arms import ArmOfRows
+from scoring.core.assignment import LetThrough
 from scoring.core.first_decision import DecisionContext, FirstDecision, decide_again
+from scoring.worker.arm_use import ArmUse
 from scoring.worker.decided_batch import DecidedBatch
 from scoring.worker.feature_log import Record, read_batch
 from tests.builders import NOW_MS, transaction
@@ -121,22 +125,39 @@ def batch_values(count: int) -> list[BatchValues]:
     return [kinds[at % len(kinds)] for at in range(count)]
 
 
-def decided(model: Model, rows: Sequence[FeatureRow], **changes: object) -> DecidedBatch:
+def decided(
+    model: Model, rows: Sequence[FeatureRow], *, arm: ArmUse | None = None, **changes: object
+) -> DecidedBatch:
     values = batch_values(len(rows)) if "values" not in changes else None
     return DecidedBatch(
-        read_batch(records_of(rows)), model=model, policy=POLICY, values=values, now_ms=NOW_MS
+        read_batch(records_of(rows)),
+        model=model,
+        policy=POLICY,
+        values=values,
+        now_ms=NOW_MS,
+        arm=arm,
     )
 
 
+ARM = ArmUse(
+    ArmOfRows(RolloutRef("r-1", 3), "challenger", 0.05),
+    ("arm_unavailable",),
+    LetThrough(share_bp=5_000, amount_minor_max=10**12, salt="salt"),
+    clock_ms=lambda: 7.0,
+)
+ARMS = pytest.mark.parametrize("arm", [None, ARM], ids=["no rollout", "arm"])
+
+
+@ARMS
 @pytest.mark.parametrize("has_values", [True, False])
 def test_the_engine_and_the_decoder_lead_to_the_same_bytes(
-    model: LoadedModel, *, has_values: bool
+    model: LoadedModel, *, has_values: bool, arm: ArmUse | None
 ) -> None:
     rows = random_rows(600, seed=3)
     assert 50 < len(read_batch(records_of(rows)).rows.taken()) < 550
     changes = {} if has_values else {"values": None}
-    read = decided(model, rows, **changes)
-    plain = decided(DecodedOnly(model), rows, **changes)
+    read = decided(model, rows, arm=arm, **changes)
+    plain = decided(DecodedOnly(model), rows, arm=arm, **changes)
     for at in range(0, len(rows), 3):
         assert read.unstored(at) == plain.unstored(at)
     assert read.proposals == plain.proposals
@@ -147,15 +168,43 @@ def test_the_engine_and_the_decoder_lead_to_the_same_bytes(
         assert read.degraded(at) == plain.degraded(at)
 
 
-def test_every_decision_is_made_again_from_what_is_kept_and_its_row(model: LoadedModel) -> None:
+@ARMS
+def test_every_decision_is_made_again_from_what_is_kept_and_its_row(
+    model: LoadedModel, arm: ArmUse | None
+) -> None:
     rows = random_rows(300, seed=4)
-    batch = decided(model, rows)
+    batch = decided(model, rows, arm=arm)
     stored = [kept for _, kept in batch.proposals]
     stored[::3] = [batch.unstored(at) for at in range(0, len(rows), 3)]
     for at, kept in enumerate(stored):
         first = FirstDecision.unpack(kept)
         context = DecisionContext.from_json(batch.contexts[first.context])
-        assert encode_decision(decide_again(first, rows[at], context)) == batch.encode(at)
+        again = decide_again(first, rows[at], context)
+        # Kept is what many decisions have in common, so not the duration of the model call.
+        of_call = replace(again, model_ms=None if arm is None else 0.0)
+        assert encode_decision(of_call) == batch.encode(at)
+
+
+def test_would_be_blocks_are_let_through_by_a_draw_that_is_logged(model: LoadedModel) -> None:
+    rows = random_rows(600, seed=5)
+    batch, plain = decided(model, rows, arm=ARM), decided(model, rows)
+    assert ARM.let_through is not None
+    seen = set()
+    for at, row in enumerate(rows):
+        decision = decode_decision(batch.encode(at))
+        blocked = plain.outcome(at) == "BLOCK" and row.transaction.amount_minor <= 10**12
+        assert (decision.policy is not None) == blocked
+        if decision.policy is None:
+            assert decision.decision == plain.outcome(at)
+            continue
+        is_drawn, _ = ARM.let_through.draw(
+            row.transaction.transaction_id, amount_minor=row.transaction.amount_minor
+        )
+        assert decision.decision == ("APPROVE" if is_drawn else "BLOCK")
+        assert decision.policy == PolicyRef("let_through", 0.5)
+        assert decision.reasons[-1].startswith("let through by a draw") == is_drawn
+        seen.add(decision.decision)
+    assert seen == {"APPROVE", "BLOCK"}
 
 
 def test_the_engine_reads_every_row_of_ours_with_plain_texts() -> None:
