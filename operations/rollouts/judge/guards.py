@@ -21,7 +21,7 @@ from operations.rollouts.statistics.difference_guard import DifferenceGuard
 from operations.rollouts.statistics.e_bh import rejected, rejected_alone
 from schemas.rollout import CONTROL, Arm, Rollout
 
-PARTS_CANARY = {"errors": 0.1, "slow": 0.1, "outcomes": 0.1, "scores": 0.1, "loss": 0.6}
+PARTS_CANARY = {"errors": 0.075, "slow": 0.075, "outcomes": 0.075, "scores": 0.075, "loss": 0.7}
 """Parts of alpha. The loss has most, because its differences are the smallest; the others show
 within a few hundred decisions anyway."""
 PARTS_OTHERS = {"errors": 0.5, "slow": 0.5}
@@ -48,7 +48,7 @@ class Hypothesis:
     @property
     def p_value(self) -> float:
         """Probability, at most, of so much evidence at any event if the limit is kept."""
-        return math.exp(-self.log_e_max)
+        return min(math.exp(-self.log_e_max), 1.0)
 
 
 def hypotheses(rollout: Rollout, state: RolloutState, arm: Arm) -> list[Hypothesis]:

@@ -65,6 +65,22 @@ class BetMixture:
         log_e: Floats = np.logaddexp.reduce(self._log_parts + self.log_wealth, axis=-1)
         return log_e
 
+    def tempered(self, log_e: Floats, effects: Floats) -> Floats:
+        """Give log e-values that are valid although sums vary more by a design effect.
+
+        The e-value of one bet, to the power of 1 / effect, is one again (`difference_guard`). That
+        of the mixture is at most the sum of ``part ** (1 / effect)`` times those of the bets, so
+        this sum is taken off.
+
+        Args:
+            log_e: of each hypothesis.
+            effects: design effect of each, at least 1.
+        """
+        powers = 1.0 / effects
+        costs = np.logaddexp.reduce(self._log_parts * powers[:, np.newaxis], axis=-1)
+        tempered: Floats = log_e * powers - costs
+        return tempered
+
     def to_json(self) -> dict[str, Any]:
         """Give the state as JSON has it."""
         return {"log_wealth": self.log_wealth.tolist(), "log_e_max": self.log_e_max.tolist()}

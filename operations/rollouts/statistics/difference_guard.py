@@ -96,13 +96,13 @@ class DifferenceGuard:
 
     @property
     def log_e(self) -> Floats:
-        """Logarithm of the e-value of each hypothesis now, divided by its design effect."""
-        return self._mixture.log_e / self.design_effects
+        """Logarithm of the e-value of each hypothesis now, with its design effect."""
+        return self._mixture.tempered(self._mixture.log_e, self.design_effects)
 
     @property
     def log_e_max(self) -> Floats:
         """Largest ``log_e`` of each hypothesis after any event so far."""
-        return self._mixture.log_e_max / self.design_effects
+        return self._mixture.tempered(self._mixture.log_e_max, self.design_effects)
 
     def to_json(self) -> dict[str, Any]:
         """Give the state as JSON has it."""

@@ -10,6 +10,7 @@ one arm, so that no other number of the rollout can be trusted.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,10 @@ class SampleRatio:
         """Probability, at most, of such a mismatch at any event if nothing is wrong."""
         if self._expected.min() < EXPECTED_MIN:
             return 1.0
-        return float(np.exp(-self._log_e_max / self._effect.values().max()))
+        power = 1.0 / float(self._effect.values().max())
+        # What the prior costs does not shrink with the evidence.
+        doubt = 0.5 * (len(self._counts) - 1) * math.log1p(self._expected.sum() / CONCENTRATION)
+        return min(math.exp((1.0 - power) * doubt - power * self._log_e_max), 1.0)
 
     @property
     def counts(self) -> list[int]:
