@@ -6,6 +6,7 @@ Bridges `training.datasets` and `training.registry`. Called by `weir dataset bui
 import json
 from collections.abc import Callable
 
+from operations.fresh_archive import bring_up_to_date
 from schemas.settings import Settings
 from training.archive.version import ArchiveVersion
 from training.datasets.build import build_dataset
@@ -47,7 +48,9 @@ def build_and_log(
         # Before minutes of work whose result could not be kept.
         check_reachable(settings.mlflow_tracking_uri)
     archive = None
-    if same_archive_as is not None:
+    if same_archive_as is None:
+        bring_up_to_date(settings)
+    else:
         archive = ArchiveVersion.from_json(json.loads(same_archive_as)["version"]["archive"])
     dataset = build_dataset(
         settings, first_ms=first_ms, end_ms=end_ms, as_of_ms=as_of_ms, archive=archive

@@ -5,6 +5,7 @@ The same tables from either place, and by the same rules. Called by `run`.
 
 import pandas as pd
 
+from operations.fresh_archive import bring_up_to_date
 from operations.training_run.request import Rows, Source
 from schemas.settings import Settings
 from schemas.transaction import Limits
@@ -31,6 +32,7 @@ def make_dataset(settings: Settings, rows: Rows, *, now_ms: int) -> Dataset:
     """
     if rows.report is not None:
         return rebuild_dataset(settings, rows.report)
+    bring_up_to_date(settings)
     as_of_ms = _as_of_ms(rows, now_ms)
     if rows.first_ms is not None and rows.end_ms is not None:
         return build_dataset(
@@ -44,7 +46,7 @@ def read_labelled_rows(settings: Settings, rows: Rows, *, now_ms: int) -> pd.Dat
 
     Args:
         settings: where Kafka and the archive are.
-        rows: the log is up to the minute; the archive needs no Kafka.
+        rows: the log is up to the minute; the archive is brought up to date if Kafka answers.
         now_ms: the clock, ms since 1970 UTC.
 
     Raises:
@@ -55,6 +57,7 @@ def read_labelled_rows(settings: Settings, rows: Rows, *, now_ms: int) -> pd.Dat
     """
     as_of_ms = _as_of_ms(rows, now_ms)
     if rows.source is Source.ARCHIVE:
+        bring_up_to_date(settings)
         url = settings.archive_url
         features, labels = archived_feature_rows(url), archived_labels(url, as_of_ms=as_of_ms)
     else:

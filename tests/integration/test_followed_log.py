@@ -23,11 +23,12 @@ from infra.cli.main import app
 from infra.local.topics import create_topics
 from infra.simulation.log_progress import KafkaLogProgress, TopicGrewError
 from operations.archive_upkeep import table_status
+from operations.fresh_archive import bring_up_to_date
 from operations.parity import run
 from operations.parity.recomputation.recomputed import Recomputed
 from schemas.codec import encode_transaction
 from schemas.settings import Settings, environment_of
-from schemas.topics import FEATURES, TRANSACTIONS
+from schemas.topics import FEATURES, LABELS, TRANSACTIONS
 from tests import services
 from tests.archiving import archiver_process, compared, in_order, producer_of, rows, send_some
 from tests.builders import LIMITS, transaction
@@ -41,7 +42,7 @@ from training.archive.rebuild import rebuild_archive
 from training.archive.store import ArchiveTable
 from training.archive.tables import BACKFILLED, SCHEMAS, TABLES
 from training.archive.version import archive_version
-from training.errors import ArchiveConflictError, LostRowsError, OtherLogError
+from training.errors import ArchiveConflictError, LostRowsError, NoArchiveError, OtherLogError
 
 WITHIN_S = 60.0
 KILLS = 4
@@ -224,6 +225,22 @@ def test_an_archive_of_before_takes_the_log_whose_rows_it_has_and_says_so(
     assert ArchiveTable(another.archive_url, TRANSACTIONS).followed is None
 
 
+def test_what_the_archiver_has_not_archived_yet_is_archived_before_its_labels_count(
+    settings: Settings, producer: Producer, caplog: pytest.LogCaptureFixture
+) -> None:
+    send_some(producer, 60)
+    with pytest.raises(NoArchiveError):
+        bring_up_to_date(settings)
+    archive_to_end(settings)
+    before = rows(settings)
+    send_some(producer, 60)
+    bring_up_to_date(settings)
+    assert rows(settings)[LABELS] > before[LABELS]
+    compared(settings)
+    bring_up_to_date(settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"}))
+    assert "labels that have not been archived are unknown" in caplog.text
+
+
 def test_a_rebuild_that_is_killed_leaves_the_old_archive_whole(
     settings: Settings, producer: Producer, tmp_path: Path
 ) -> None:
@@ -281,6 +298,8 @@ def test_a_log_that_was_created_again_is_refused_by_name_however_long_it_is(
     with refused:
         running.commit()
     running.close()
+    # A training takes it as it is.
+    bring_up_to_date(settings)
     assert [one.behind for one in table_status(settings)] == [None] * len(TABLES)
     assert "follows another log" in weir(settings, "archive", "status").output
     result = weir(settings, "archive", "verify")
