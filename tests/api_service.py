@@ -17,7 +17,8 @@ from features.definitions import DEFINITION_DIGEST, Entity
 from features.engine.state import MerchantState, UserState
 from features.online import feast_values
 from features.online import layout as online_store
-from models.model import Model, Scores
+from models.encoding.vector import VectorSpec
+from models.model import Model, ReadRowsModel, Scores
 from models.policy import Policy
 from schemas.decision import ModelRef
 from scoring.core.rollouts import RolloutInUse
@@ -40,6 +41,8 @@ class FixedModel:
     ref = ModelRef(name="weir-fraud", version="7", digest="00112233aabbccdd")
     definition_digest = DEFINITION_DIGEST
     batch_columns: tuple[str, ...] = ()
+    spec: VectorSpec | None = None
+    reader: ReadRowsModel | None = None
 
     def __init__(self, score: float = 0.95) -> None:
         self._score = score

@@ -26,8 +26,10 @@ from schemas.errors import shown
 from schemas.feature_row import FeatureRow, Origin
 from schemas.fields import EVENT_TIME_MS_MAX
 from schemas.transaction import Transaction
+from scoring.core.arms import ArmGroup, group_by_arm, in_arm
 from scoring.core.decide import decide_many
 from scoring.core.ports import EntityPair, StoredFields
+from scoring.core.rollouts import RolloutInUse
 
 DEGRADED_STORE_UNAVAILABLE = "online_store_unavailable"
 """The online store did not answer: the features are those of the event alone."""
@@ -94,6 +96,8 @@ class Scoring(NamedTuple):
     """The present time, ms since 1970 UTC."""
     staleness_ms_max: int
     """Age of a state, ms, above which a reason mentions it."""
+    rollout: RolloutInUse | None = None
+    """The rollout that splits the traffic; ``model`` is then the champion."""
 
 
 class Stored(NamedTuple):
@@ -180,12 +184,18 @@ def prepare(transaction: Transaction, stored: Stored, scoring: Scoring) -> Prepa
 
 
 def score_many(prepared: Sequence[Prepared], scoring: Scoring) -> list[AdHocScore]:
-    """Decide on transactions, with one call of the model, without storing anything.
+    """Decide on transactions, with one call of each model, without storing anything.
 
     Each score is the same as if its transaction had been the only one. A model that raises an
-    error is logged, and the heuristic decides instead.
+    error is logged, and the heuristic decides instead. In a rollout, arms are assigned as in the
+    stream, and the control's model takes the place of one that fails. Nothing is let through,
+    because the draw would not be logged.
     """
-    decisions, degraded = _decide(prepared, scoring)
+    degraded: tuple[str, ...] = ()
+    if scoring.rollout is None:
+        decisions, degraded = _decide(prepared, scoring)
+    else:
+        decisions = _decide_by_arms(prepared, scoring, scoring.rollout)
     return [
         _completed(decision, of_one, degraded, scoring.now_ms)
         for decision, of_one in zip(decisions, prepared, strict=True)
@@ -201,6 +211,36 @@ def _decide(
         # A broken model must not leave a transaction without a decision.
         log.exception("model %s failed; the heuristic decides", scoring.model.ref)
         return _decide_by(HEURISTIC, prepared, scoring), (DEGRADED_MODEL_FAILED,)
+
+
+def _decide_by_arms(
+    prepared: Sequence[Prepared], scoring: Scoring, rollout: RolloutInUse
+) -> list[Decision]:
+    events = [of_one.row.transaction for of_one in prepared]
+    assigned = rollout.assigner.assign_all(
+        (event.user_id.encode(), event.transaction_id.encode()) for event in events
+    )
+    decided: dict[int, Decision] = {}
+    for group in group_by_arm(rollout, assigned, champion=scoring.model):
+        decisions, words = _decide_by_ladder(group, [prepared[at] for at in group.at], scoring)
+        for at, decision in zip(group.at, decisions, strict=True):
+            decided[at] = in_arm(
+                decision, group.of, outcome=decision.decision, policy=None, degraded=words
+            )
+    return [decided[at] for at in range(len(prepared))]
+
+
+def _decide_by_ladder(
+    group: ArmGroup, prepared: Sequence[Prepared], scoring: Scoring
+) -> tuple[list[Decision], tuple[str, ...]]:
+    *models, (last, words) = group.ladder
+    for model, degraded in models:
+        try:
+            return _decide_by(model, prepared, scoring), degraded
+        except Exception:
+            # As in `_decide`; the next model of the ladder takes its place.
+            log.exception("%s: model %s failed; the next one decides", group.of.arm, model.ref)
+    return _decide_by(last, prepared, scoring), words
 
 
 def _decide_by(model: Model, prepared: Sequence[Prepared], scoring: Scoring) -> list[Decision]:

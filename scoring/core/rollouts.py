@@ -81,6 +81,11 @@ class RolloutInUse:
             models=models,
         )
 
+    def model_with_batch_features(self, champion: Model) -> Model | None:
+        """Give a model that takes batch features, of all that may score; None if none does."""
+        models = (champion, *self.models.values())
+        return next((each for each in models if each is not None and each.batch_columns), None)
+
 
 class RolloutSource(Protocol):
     """Gives the rollout that splits the traffic at present."""

@@ -12,7 +12,6 @@ import time
 
 from fastapi import Request
 
-from models.model import Model
 from schemas.errors import InvalidEventError
 from schemas.transaction import Transaction
 from scoring.core.ad_hoc import (
@@ -72,9 +71,12 @@ async def _score(
 ) -> list[AdHocScore]:
     if not transactions:
         return []
-    model = parts.models.current()
-    scoring = Scoring(model, parts.policy, now_ms, parts.staleness_ms_max)
-    stored = await _read(transactions, deadline, model, parts)
+    champion, rollout = parts.models.current(), parts.rollouts.current()
+    scoring = Scoring(champion, parts.policy, now_ms, parts.staleness_ms_max, rollout)
+    takes_batch = bool(champion.batch_columns)
+    if rollout is not None:
+        takes_batch = rollout.model_with_batch_features(champion) is not None
+    stored = await _read(transactions, deadline, parts, wants_batch=takes_batch)
     prepared: list[Prepared] = []
     for transaction, of_one in zip(transactions, stored, strict=True):
         prepared.append(prepare(transaction, of_one, scoring))
@@ -88,9 +90,8 @@ async def _score(
 
 
 async def _read(
-    transactions: list[Transaction], deadline: Deadline, model: Model, parts: ApiParts
+    transactions: list[Transaction], deadline: Deadline, parts: ApiParts, *, wants_batch: bool
 ) -> list[Stored]:
-    wants_batch = bool(model.batch_columns)
     plan = deadline.plan(1000 * time.perf_counter(), with_batch=wants_batch)
     dropped: tuple[str, ...] = ()
     if not plan.history:

@@ -128,10 +128,10 @@ class Decider:
     async def _values(
         self, batch: ReadBatch, champion: Model, in_use: RolloutInUse | None
     ) -> list[BatchValues] | None:
-        models = [champion]
         if in_use is not None:
-            models += [model for model in in_use.models.values() if model is not None]
-        asking = next((model for model in models if model.batch_columns), None)
+            asking = in_use.model_with_batch_features(champion)
+        else:
+            asking = champion if champion.batch_columns else None
         if asking is None:
             return None
         events = [each.event for each in batch.scorables]

@@ -7,7 +7,7 @@ from `schemas.decision`, so they cannot differ from what the scorer emits.
 from __future__ import annotations
 
 from features.definitions import DEFINITION_DIGEST
-from schemas.decision import Decision, Offset
+from schemas.decision import Decision, Offset, RolloutRef
 from schemas.json_schema import schema_of
 from scoring.http.answers import EXAMPLE_FEATURES, EXAMPLE_MODEL, EXAMPLE_NOW_MS
 
@@ -35,4 +35,11 @@ EXAMPLE = Decision(
     },
     decided_at_ms=EXAMPLE_NOW_MS + 9,
     batch_as_of_ms=EXAMPLE_NOW_MS - 7_200_000,
+    inputs={"amount_minor": 4_250, "ip_country": "DE"},
+    vector_spec="0f64b1c86a2d93e7",
+    vector_digest="5d1e0a93c47fb208",
+    rollout=RolloutRef(id="v8", revision=1),
+    arm="control",
+    propensity=0.95,
+    model_ms=1.25,
 )

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field
 
 from features.definitions import DEFINITION_DIGEST
-from schemas.decision import Outcome
+from schemas.decision import Outcome, RolloutRef
 from scoring.core.ad_hoc import AdHocScore
 from scoring.http.answers import (
     EXAMPLE_FEATURES,
@@ -30,6 +30,18 @@ class Ages(Answer):
     user: int | None = Field(ge=0)
     merchant: int | None = Field(ge=0)
     batch: int | None = Field(ge=0)
+
+
+class RolloutRefAnswer(Answer):
+    """The rollout that was in use."""
+
+    id: str
+    revision: int = Field(ge=1)
+
+    @classmethod
+    def of(cls, ref: RolloutRef | None) -> Self | None:
+        """Build the answer; None without a rollout."""
+        return None if ref is None else cls(id=ref.id, revision=ref.revision)
 
 
 class PredictAnswer(Answer):
@@ -58,6 +70,16 @@ class PredictAnswer(Answer):
     feature_age_ms: Ages
     batch_as_of_ms: int | None = Field(
         description="the snapshot that batch features are as of; null where none were scored"
+    )
+    rollout: RolloutRefAnswer | None = Field(
+        default=None, description="the rollout that split the traffic; null if there was none"
+    )
+    arm: str | None = Field(
+        default=None,
+        description="the arm of the user, the same as in the stream; null without a rollout",
+    )
+    propensity: float | None = Field(
+        default=None, ge=0, le=1, description="probability of the arm; null without a rollout"
     )
     event_time_ms: int = Field(description="as sent, or the time of the request")
     definition_digest: DefinitionDigest
@@ -90,6 +112,9 @@ class PredictAnswer(Answer):
                 batch=scored.batch_age_ms,
             ),
             batch_as_of_ms=decision.batch_as_of_ms,
+            rollout=RolloutRefAnswer.of(decision.rollout),
+            arm=decision.arm,
+            propensity=decision.propensity,
             event_time_ms=decision.event_time_ms,
             definition_digest=decision.definition_digest,
         )
@@ -110,6 +135,9 @@ EXAMPLE = PredictAnswer(
     vector=[4250.0, 1.0, 0.0],
     feature_age_ms=Ages(user=2_678_400_000, merchant=1_200, batch=7_200_000),
     batch_as_of_ms=EXAMPLE_NOW_MS - 7_200_000,
+    rollout=RolloutRefAnswer(id="v8", revision=1),
+    arm="control",
+    propensity=0.95,
     event_time_ms=EXAMPLE_NOW_MS,
     definition_digest=DEFINITION_DIGEST,
 )

@@ -30,8 +30,10 @@ from scoring.core.ad_hoc import (
     score_many,
 )
 from scoring.core.ports import EntityPair
+from scoring.core.rollouts import Assigner, RolloutInUse
 from tests.api_service import FixedModel, stored
 from tests.builders import NOW_MS, transaction
+from tests.rollout_steps import rollout
 
 POLICY = Policy(review_threshold=0.5, block_threshold=0.9)
 NOTHING = [None] * 4
@@ -223,3 +225,42 @@ def test_what_was_left_out_for_lack_of_time_is_named() -> None:
         decision = score_ad_hoc(transaction(), stored_, scoring_by(model)).decision
         assert decision.degraded == degraded
         assert {decision.features[name] for name in BATCH_NAMES} == {None}
+
+
+# --- rollouts -----------------------------------------------------------------------------
+
+
+class Versioned(FixedModel):
+    """A fixed model of a version; a score of None raises an error."""
+
+    def __init__(self, version: str, score: float | None) -> None:
+        super().__init__(score or 0.0)
+        self.ref = replace(self.ref, version=version)
+        self._fails = score is None
+
+    def score(self, rows: Any) -> Scores:
+        if self._fails:
+            raise ValueError("broken")
+        return super().score(rows)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_arms_are_assigned_as_in_the_stream_and_the_control_stands_in(
+    fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    of = rollout(strategy="ab")
+    champion = Versioned("1", 0.1)
+    challenger = Versioned("2", None if fails else 0.6)
+    in_use = RolloutInUse.of(of, {"control": champion, "challenger": challenger})
+    scoring = Scoring(champion, POLICY, NOW_MS, 3_600_000, in_use)
+    events = [transaction(transaction_id=f"t-{at}", user_id=f"u-{at}") for at in range(40)]
+    with caplog.at_level("CRITICAL"):
+        scored = score_many([prepare(event, Stored(None), scoring) for event in events], scoring)
+    for event, each in zip(events, scored, strict=True):
+        decision = each.decision
+        wanted = Assigner(of).assign(user_id=event.user_id, transaction_id=event.transaction_id)
+        assert (decision.arm, decision.propensity) == wanted
+        is_own = decision.arm == "control" or not fails
+        assert ("arm_unavailable" in decision.degraded) == (not is_own)
+        assert decision.model.version == ("2" if decision.arm == "challenger" and is_own else "1")
+    assert {each.decision.arm for each in scored} == {"control", "challenger"}

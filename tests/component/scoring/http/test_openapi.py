@@ -183,7 +183,8 @@ def test_every_example_of_a_body_is_scored(
 
 def test_the_example_of_a_decision_has_every_field(document: dict[str, Any]) -> None:
     example = media(document, ("get", "/decisions/{transaction_id}"), "200")["example"]
-    assert list(example) == list(Decision.__slots__)
+    # Null, because the thresholds gave the outcome; FastAPI drops nulls from examples.
+    assert list(example) == [name for name in Decision.__slots__ if name != "policy"]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,10 @@ from features.online import feast_values
 from features.online import layout as online_store
 from models.heuristic import HEURISTIC
 from models.model import Scores
+from scoring.core.rollouts import RolloutInUse
 from tests.api_service import FixedModel, Service, assert_problem, damaged
 from tests.builders import NOW_MS
+from tests.rollout_steps import rollout
 
 
 def test_a_known_user_is_scored_with_the_history_and_the_event(service: Service) -> None:
@@ -242,3 +244,14 @@ def test_without_batch_features_there_is_an_answer_that_says_so(
     )
     assert {name: answer["features"][name] for name in BATCH_NAMES} == dict.fromkeys(BATCH_NAMES)
     assert answer["batch_as_of_ms"] is None
+
+
+def test_a_rollout_splits_ad_hoc_scores_by_user_as_the_stream_does(service: Service) -> None:
+    of = rollout(strategy="ab", challenger_share_bp=9_999)
+    in_use = RolloutInUse.of(of, {"control": None, "challenger": service.models.model})
+    service.rollouts.in_use = in_use
+    answer = service.predict(user_id="u-1")
+    assert (answer["arm"], answer["propensity"]) == ("challenger", 0.9999)
+    assert answer["rollout"] == {"id": "r-1", "revision": 1}
+    service.rollouts.in_use = None
+    assert service.predict(user_id="u-1")["arm"] is None
