@@ -15,6 +15,7 @@ from operations.parity.report import ParityReport, SurfaceReport
 from operations.parity.sources.logs import LogReader, Patience
 from operations.parity.sources.model_specs import registered_specs
 from operations.parity.sources.online_states import OnlineStates
+from operations.parity.sources.rollouts import logged_rollouts
 from operations.parity.surfaces.batch_features import BatchComparison
 from operations.parity.surfaces.decisions import DecisionComparison
 from operations.parity.surfaces.online import OnlineComparison
@@ -99,7 +100,11 @@ def _decisions(
     """Read the decisions once for both surfaces that are compared with them."""
     batch = BatchComparison()
     comparison = DecisionComparison(
-        recomputed, ends=ends, spec_of=registered_specs(settings), on_compared=batch.take
+        recomputed,
+        ends=ends,
+        spec_of=registered_specs(settings),
+        rollout_at=logged_rollouts(settings),
+        on_compared=batch.take,
     )
     reader = LogReader(settings.kafka_bootstrap, DECISIONS)
     for record in reader.read_until_answered(lambda: comparison.undecided, Patience()):

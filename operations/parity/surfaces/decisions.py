@@ -13,7 +13,9 @@ from models.encoding.row import encode_row
 from models.encoding.vector import VectorSpec, vector_bytes, vector_digest
 from operations.parity.recomputation.recomputed import Recomputed
 from operations.parity.report import DIFFERENCES_KEPT, Difference, SurfaceReport
-from schemas.decision import Decision, ModelRef, inputs_of
+from schemas.decision import Decision, ModelRef, PolicyRef, RolloutRef, inputs_of
+from scoring.core.arms import drawn_policy
+from scoring.core.rollouts import RolloutInUse
 
 FeatureEnds: TypeAlias = Mapping[int, int]
 """By partition of the feature log, the offset after the last row that was recomputed."""
@@ -28,6 +30,7 @@ class DecisionComparison:
         *,
         ends: FeatureEnds,
         spec_of: Callable[[ModelRef], VectorSpec | None],
+        rollout_at: Callable[[RolloutRef], RolloutInUse | None] = lambda _: None,
         on_compared: Callable[[Decision], None] = lambda _: None,
     ) -> None:
         """Start without any decision.
@@ -37,12 +40,14 @@ class DecisionComparison:
             ends: how far the feature log was recomputed; decisions on later rows are newer.
             spec_of: the specification that a model's vectors were encoded by; None if it is not
                 known any more, then only the features are compared.
+            rollout_at: a rollout as of a revision; None if the log does not have it.
             on_compared: told of each decision that is compared.
         """
         self._report = SurfaceReport()
         self._recomputed = recomputed
         self._ends = ends
         self._spec_of = spec_of
+        self._rollout_at = rollout_at
         self._on_compared = on_compared
         self._seen: set[str] = set()
         self._answered = 0
@@ -100,6 +105,7 @@ class DecisionComparison:
                 at = other
         self._compare_features(decision, at)
         self._compare_vector(decision, at)
+        self._compare_arm(decision, at)
         self._on_compared(decision)
 
     def _compare_features(self, decision: Decision, at: int) -> None:
@@ -162,3 +168,54 @@ class DecisionComparison:
                 self._report.differs(
                     decision.transaction_id, name, found=found, recomputed=recomputed
                 )
+
+    def _compare_arm(self, decision: Decision, at: int) -> None:
+        """Assign the transaction again, and draw again if a draw could let it through."""
+        found = {
+            "arm": decision.arm,
+            "propensity": decision.propensity,
+            "policy": _shown_policy(decision.policy),
+        }
+        if decision.rollout is None:
+            wanted: dict[str, str | float | None] = dict.fromkeys(found)
+        else:
+            self._report.checked += len(found)
+            in_use = self._rollout_at(decision.rollout)
+            if in_use is None:
+                shown = f"{decision.rollout.id} revision {decision.rollout.revision}"
+                self._report.differs(
+                    decision.transaction_id, "rollout", found=shown, recomputed="absent"
+                )
+                return
+            wanted = self._assigned(decision, at, in_use)
+        for name, value in wanted.items():
+            if found[name] != value:
+                self._report.differs(
+                    decision.transaction_id, name, found=found[name], recomputed=value
+                )
+
+    def _assigned(
+        self, decision: Decision, at: int, in_use: RolloutInUse
+    ) -> dict[str, str | float | None]:
+        assigned = in_use.assigner.assign(
+            user_id=decision.user_id, transaction_id=decision.transaction_id
+        )
+        wanted: dict[str, str | float | None] = {
+            "arm": assigned.arm,
+            "propensity": assigned.propensity,
+        }
+        if decision.policy is not None and in_use.let_through is not None:
+            outcome, policy = drawn_policy(
+                in_use.let_through,
+                outcome="BLOCK",
+                transaction_id=decision.transaction_id,
+                amount_minor=self._recomputed.transaction(at).amount_minor,
+            )
+            wanted["policy"] = _shown_policy(policy) if outcome == decision.decision else outcome
+        elif decision.policy is not None:
+            wanted["policy"] = None
+        return wanted
+
+
+def _shown_policy(policy: PolicyRef | None) -> str | None:
+    return None if policy is None else f"{policy.name} {policy.propensity}"

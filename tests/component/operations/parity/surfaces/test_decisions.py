@@ -11,8 +11,11 @@ from models.encoding.vector import STREAM_COLUMNS, vector_bytes, vector_digest
 from operations.parity.recomputation.recomputed import Recomputed
 from operations.parity.report import SurfaceReport
 from operations.parity.surfaces.decisions import DecisionComparison
-from schemas.decision import Decision, Offset, inputs_of
+from schemas.decision import Decision, Offset, PolicyRef, RolloutRef, inputs_of
 from schemas.feature_row import FeatureRow
+from schemas.rollout import LetThroughRule, Strategy
+from scoring.core.arms import ArmOfRows, drawn_policy, in_arm
+from scoring.core.rollouts import RolloutInUse
 from tests.parity_world import (
     SPEC,
     System,
@@ -23,6 +26,7 @@ from tests.parity_world import (
     rows_of,
     true_system,
 )
+from tests.rollout_steps import rollout
 
 BROKEN = "merchant_transaction_count_7d_delay_7d"
 
@@ -94,6 +98,70 @@ def test_a_decision_without_its_vector_is_compared_by_the_digest_of_the_vector(
     assert report.mismatched == len(wrong)
     names = [each.feature for each in report.differences]
     assert names == ["vector_digest", "inputs", "vector_spec"]
+
+
+def in_rollout(decision: Decision, row: FeatureRow, of: RolloutInUse) -> Decision:
+    """A decision as the scorer sends it during a rollout; half of the blocks are let through."""
+    assigned = of.assigner.assign(user_id=decision.user_id, transaction_id=decision.transaction_id)
+    assert of.let_through is not None
+    outcome, policy = drawn_policy(
+        of.let_through,
+        outcome="BLOCK",
+        transaction_id=decision.transaction_id,
+        amount_minor=row.transaction.amount_minor,
+    )
+    ref = RolloutRef(of.rollout.rollout_id, of.rollout.revision)
+    return in_arm(decision, ArmOfRows(ref, *assigned), outcome=outcome, policy=policy)
+
+
+def compare_arms(system: System, decisions: list[Decision], of: RolloutInUse) -> SurfaceReport:
+    known = RolloutRef(of.rollout.rollout_id, of.rollout.revision)
+    comparison = DecisionComparison(
+        system.recomputed,
+        ends=system.ends,
+        spec_of=lambda _: None,
+        rollout_at=lambda ref: of if ref == known else None,
+    )
+    for decision in decisions:
+        comparison.take(decision)
+    return comparison.finish()
+
+
+@pytest.mark.parametrize("strategy", ["ab", "bandit"])
+def test_arms_and_draws_are_those_that_the_rollout_gives_at_its_revision(
+    system: System, strategy: Strategy
+) -> None:
+    rule = LetThroughRule(share_bp=5_000, amount_minor_max=10**12)
+    of = RolloutInUse.of(rollout(strategy=strategy, let_through=rule), {})
+    decisions = [
+        in_rollout(*each, of) for each in zip(system.decisions(), system.rows, strict=True)
+    ]
+    report = compare_arms(system, decisions, of)
+    assert report.is_clean
+    assert report.checked == len(decisions) * (len(FEATURE_NAMES) + 3)
+    other = {"control": "challenger", "challenger": "control"}
+    one, two, three, four, five, *others = decisions
+    wrong = [
+        replace(one, arm=other[one.arm or ""]),
+        replace(two, propensity=0.25),
+        replace(three, decision="APPROVE" if three.decision == "BLOCK" else "BLOCK"),
+        replace(four, policy=PolicyRef("let_through", 0.1)),
+        replace(five, rollout=RolloutRef("r-1", 2)),
+    ]
+    found = compare_arms(system, [*wrong, *others], of)
+    assert [each.feature for each in found.differences] == [
+        "arm",
+        "propensity",
+        "policy",
+        "policy",
+        "rollout",
+    ]
+
+
+def test_an_arm_without_a_rollout_is_a_difference(system: System) -> None:
+    first, *others = system.decisions()
+    report = system.compare_decisions([replace(first, arm="control"), *others])
+    assert [each.feature for each in report.differences] == ["arm"]
 
 
 def test_missing_repeated_newer_and_extra_decisions_are_told_apart(system: System) -> None:
