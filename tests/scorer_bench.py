@@ -107,6 +107,8 @@ def scorer_bench(kafka: Services, redis_server: Services, directory: Path) -> Be
             features=kafka.new_topic("features", partitions=PARTITIONS),
             decisions=kafka.new_topic("decisions", partitions=PARTITIONS),
             dead_letters=kafka.new_topic("dead-letters"),
+            rollouts=kafka.new_topic("rollouts"),
+            shadow_decisions=kafka.new_topic("shadow-decisions"),
         ),
         log=directory / "worker.log",
         prefix=prefix,

@@ -13,7 +13,7 @@ RECORDS_WAITING_MAX: Final = 10_000
 """Most records that wait for the broker."""
 CLOSE_S_MAX: Final = 2.0
 LINGER_MS: Final = 50
-"""Linger time, ms: nobody waits for a shadow decision, and larger requests cost less."""
+"""Linger time, ms: no caller waits for a shadow decision, and larger requests cost less."""
 
 
 class KafkaShadowProducer:
