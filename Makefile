@@ -266,8 +266,26 @@ requirements: | $(UV) ## pin the dependencies of pyproject.toml again; UPGRADE=1
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:airflow -o requirements/airflow.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra services --extra dev -o requirements/services.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra streams -o requirements/streams.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:embedded -o requirements/embedded.txt
 	for rival in $(RIVALS); do $(UV_COMPILE) $(if $(UPGRADE),--upgrade) \
 		--group pyproject.toml:bench-$$rival -o requirements/bench-$$rival.txt; done
+
+# Only what scores a row: no service, no registry, no client library.
+EMBEDDED_PARTS := schemas features models/*.py models/encoding \
+	models/artifact/{__init__,files,load_light,onnx_file,signature,walked_trees}.py \
+	scoring/__init__.py scoring/core scoring/embedded
+
+.PHONY: embedded
+embedded: $(ENGINE) requirements/embedded.txt ## put what scores in your own process or in AWS Lambda into .cache/embedded
+	@rm -rf .cache/embedded && mkdir -p .cache/embedded
+	@$(UV) pip install --quiet --python .venv/bin/python --target .cache/embedded --no-deps \
+		--require-hashes -r requirements/embedded.txt
+	@$(UV) pip install --quiet --python .venv/bin/python --target .cache/embedded --no-deps \
+		--no-index $(dir $(ENGINE))*.whl
+	@cp --recursive --parents $(EMBEDDED_PARTS) .cache/embedded
+	@rm -rf .cache/embedded/features/feast_repo .cache/embedded/schemas/json .cache/embedded/bin
+	@find .cache/embedded -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "in .cache/embedded: $$(du -sm .cache/embedded | cut -f1) MB"
 
 ## ---- clearing up ----
 

@@ -125,6 +125,10 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.models:rollback",
         "Make the version champion again that was champion before the present one.",
     ),
+    "models download": (
+        "infra.cli.model_download:download",
+        "Write the files of a version into a directory, and check that they score as in training.",
+    ),
     "models history": (
         "infra.cli.models:history",
         "Show which version was champion when, newest first.",

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact.signature import json_object
+from models.artifact.signature import TOLERANCE, json_object
 from models.errors import GoldenRowsMismatchError
-
-TOLERANCE: Final = 1e-6
-"""Largest accepted difference of a score. Measured: 0; a larger one means other trees."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
-
-import onnxruntime
+from importlib.metadata import version
+from typing import Any, Final
 
 from features.definitions import DEFINITION_DIGEST
 from models.encoding.vector import VectorSpec
 from models.errors import DefinitionMismatchError, SignatureMismatchError
+
+TOLERANCE: Final = 1e-6
+"""Largest accepted difference of a golden row's score. Measured: 0; more means other trees."""
 
 
 def write_signature(spec: VectorSpec, *, sklearn_version: str) -> bytes:
@@ -23,7 +25,7 @@ def write_signature(spec: VectorSpec, *, sklearn_version: str) -> bytes:
         "vector": json.loads(spec.to_json()),
         "vector_digest": spec.digest,
         "definition_digest": DEFINITION_DIGEST,
-        "onnxruntime_version": onnxruntime.__version__,
+        "onnxruntime_version": version("onnxruntime"),
         "sklearn_version": sklearn_version,
     }
     return json.dumps(signature, indent=1).encode()

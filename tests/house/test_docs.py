@@ -23,6 +23,8 @@ PAGES = pages.page_names()
 # Variables that programs of ours set or read, and that are no settings.
 OTHER_VARIABLES = {
     programs.STACK_VARIABLE,
+    "WEIR_API_KEY",  # the key that `weir predict` sends
+    "WEIR_MODEL_PATH",  # read by the function of AWS Lambda
     "WEIR_BIN",  # read by the commands of infra/airflow
     "WEIR_GATHER_MS",  # the changelog gives the former name of a setting
 }

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from clients.errors import ModelRegistryUnreachableError
 from clients.mlflow_rest import MlflowRest
 from infra.cli.main import app
+from models.champion_log import ChampionLog
 from models.heuristic import HEURISTIC
 from scoring import wiring
 from scoring.metrics import build_metrics
@@ -23,7 +24,6 @@ from tests.integration.test_registry import eventually, started
 from tests.model_files import Trained, trained
 from tests.services import Services, unique_name
 from training.errors import NoEarlierChampionError
-from models.champion_log import ChampionLog
 from training.registry.gate import PassedGate
 from training.registry.register import ModelRegistry
 from training.registry.versions import ModelVersions
