@@ -169,7 +169,8 @@ bench: setup $(if $(filter rivals,$(SCENARIO)),$(RIVALS_VENVS)) ## measure laten
 	@PYTHONPATH=. $(BIN)/python -m tests.bench $(SCENARIO) $(if $(RATE),--rate $(RATE)) \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) \
 		$(if $(EVENTS),--events $(EVENTS)) $(if $(KEYS),--keys $(KEYS)) \
-		$(if $(OUTAGE_S),--outage $(OUTAGE_S))
+		$(if $(OUTAGE_S),--outage $(OUTAGE_S)) $(if $(ROLLOUTS),--rollouts $(ROLLOUTS)) \
+		$(if $(ONLY),--only $(ONLY))
 
 ## ---- setting up ----
 

@@ -13,6 +13,8 @@ mpl.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from tests.bench.rollouts_report import draw_regret
+
 Entry = dict[str, Any]
 PROGRAMS = {
     "kafka": "#8c8c8c",
@@ -130,4 +132,5 @@ PICTURES: dict[str, tuple[int, Callable[[Entry, Any], None]]] = {
     "keys": (1, _cost("users")),
     "window": (1, _cost("events_in_window")),
     "rivals": (2, _rivals),
+    "rollouts": (1, draw_regret),
 }

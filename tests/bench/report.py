@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import results
+from tests.bench import results, rollouts_report
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NOTHING = "Nothing has been measured yet."
@@ -277,6 +277,16 @@ def _profile(entry: Entry) -> str:
     return "\n\n".join(parts)
 
 
+def _rollouts(entry: Entry) -> str:
+    head = ["", "simulated", "what became of them", "sample, median", "mean", "90 %"]
+    cost = ["CPU us of a decision and its label, in batches of", "500", "2,000", "10,000"]
+    return (
+        f"{table(head, rollouts_report.simulated(entry))}\n\n"
+        f"{table(cost, rollouts_report.costs(entry))}\n\n"
+        f"{rollouts_report.regret_sentence(entry)}"
+    )
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "latency": ("Event to decision", _latency),
     "stages": ("Where the time goes", _stages),
@@ -289,6 +299,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "api": ("POST /predict", _api),
     "rivals": ("Side by side", _rivals),
     "profile": ("Profiles", _profile),
+    "rollouts": ("Rollouts, simulated", _rollouts),
 }
 
 
