@@ -78,6 +78,7 @@ class ChampionWatcher:
         self._in_use: _Identity | None = None
         self._refused: dict[_Identity, str] = {}
         self._trouble: str | None = None
+        self._polling = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._shown: Gauge | None = None
@@ -111,8 +112,13 @@ class ChampionWatcher:
     def poll(self) -> None:
         """Read the alias once and swap if it has moved to a version that passes the checks.
 
-        Blocks: some multiples of `TIMEOUT_S` at worst. Raises nothing the outside world can cause.
+        Blocks: some multiples of `TIMEOUT_S` at worst, and while another thread polls. Raises
+        nothing the outside world can cause.
         """
+        with self._polling:
+            self._poll()
+
+    def _poll(self) -> None:
         try:
             version = self._registry.get_alias(model=self._model_name, alias=self._alias)
             if version is None:
