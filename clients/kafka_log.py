@@ -169,6 +169,36 @@ def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
     return {partition: range_.end for partition, range_ in ranges.items()}
 
 
+def offsets_at(bootstrap: str, topic: str, *, time_ms: int) -> dict[int, int]:
+    """Give, by partition, the first offset whose record has Kafka's timestamp ``time_ms`` or later.
+
+    Args:
+        bootstrap: Kafka's address.
+        topic: its name.
+        time_ms: ms since 1970 UTC.
+
+    Returns:
+        The end of a partition that has no such record.
+
+    Raises:
+        KafkaUnreachableError: no answer, or the topic is missing.
+    """
+    # Asked first: what comes between the two questions is at or after this end.
+    ends = end_offsets(bootstrap, topic)
+    consumer = open_consumer(bootstrap)
+    places = [TopicPartition(topic, partition, time_ms) for partition in ends]
+    try:
+        found = with_retries(
+            bootstrap, partial(consumer.offsets_for_times, places, timeout=ANSWER_S_MAX)
+        )
+    finally:
+        consumer.close()
+    return {
+        place.partition: place.offset if place.offset >= 0 else ends[place.partition]
+        for place in found
+    }
+
+
 def _range_of(consumer: Consumer, topic: str, partition: int) -> OffsetRange:
     place = TopicPartition(topic, partition)
     return OffsetRange(*consumer.get_watermark_offsets(place, timeout=ANSWER_S_MAX))
