@@ -110,6 +110,12 @@ METRICS = {
         "Decisions made while the store was down that are not yet written to it.",
         "Falls when Redis is back; at its limit the oldest decisions are dropped.",
     ),
+    "store_incomplete": MetricSpec(
+        "scoring_decision_store_incomplete",
+        "gauge",
+        "1 while Redis may lack first decisions that are still in their time to live, else 0.",
+        "The worker writes them again from the log; its own log says when it is done.",
+    ),
     "batch_failures": MetricSpec(
         "scoring_batch_feature_failures",
         "counter",
@@ -219,6 +225,7 @@ class Metrics(NamedTuple):
     decide_seconds: Histogram
     store_failures: Counter
     store_unsaved: Gauge
+    store_incomplete: Gauge
     batch_failures: Counter
     registry_failures: Counter
     models_refused: Counter

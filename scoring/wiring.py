@@ -10,20 +10,27 @@ from __future__ import annotations
 import time
 import uuid
 
+import redis
+
 from clients.mlflow_rest import MlflowRest
 from models.policy import Policy
 from schemas.settings import Settings
-from schemas.topics import FEATURES, ROLLOUTS
+from schemas.topics import DECISIONS, FEATURES, ROLLOUTS
 from scoring.metrics import Metrics
 from scoring.stores.batch_reader import RedisBatchReader, connect_batch_reader
 from scoring.stores.champion import TIMEOUT_S, ChampionWatcher
+from scoring.stores.decision_rebuild import DecisionRebuild, VectorSpecs
 from scoring.stores.decision_store import RedisDecisionStore, connect_decision_store
 from scoring.stores.feature_log import KafkaFeatureLog
 from scoring.stores.first_decisions import FirstDecisions
+from scoring.stores.lost_decisions import LostDecisions
 from scoring.stores.rollout_commands import RolloutCommands
 from scoring.stores.rollout_log import RolloutLog
 from scoring.stores.rollout_versions import RolloutVersions
 from scoring.stores.rollouts import RolloutFollower
+
+REBUILD_S_MAX = 2.0
+"""Limit of a call of Redis that no decision waits for, s."""
 
 
 def wall_clock_ms() -> int:
@@ -67,6 +74,33 @@ def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisi
         clock_ms=steady_clock_ms,
         now_s=_wall_clock_s,
         metrics=metrics,
+    )
+
+
+def build_decision_rebuild(settings: Settings, *, topic: str = DECISIONS) -> DecisionRebuild:
+    """Make what writes first decisions to Redis again."""
+    return DecisionRebuild(
+        bootstrap=settings.kafka_bootstrap,
+        topic=topic,
+        specs=VectorSpecs(MlflowRest(settings.mlflow_tracking_uri), model_name=settings.model_name),
+        policy=build_policy(settings),
+        ttl_s=settings.decision_ttl_s,
+    )
+
+
+def build_lost_decisions(
+    settings: Settings, *, topic: str, store: RedisDecisionStore, metrics: Metrics
+) -> LostDecisions:
+    """Make what notices lost first decisions; the caller starts and stops it."""
+    client = redis.Redis.from_url(
+        settings.redis_url, socket_timeout=REBUILD_S_MAX, socket_connect_timeout=REBUILD_S_MAX
+    )
+    return LostDecisions(
+        client,
+        build_decision_rebuild(settings, topic=topic),
+        clock_ms=wall_clock_ms,
+        on_loss=store.note_loss,
+        shown=metrics.store_incomplete,
     )
 
 

@@ -107,7 +107,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "online rebuild": (
         "infra.cli.online:rebuild",
-        "Write the states of all users and merchants to Redis again.",
+        "Write the states of users and merchants, and the first decisions, to Redis again.",
     ),
     "train": (
         "infra.cli.training:train",

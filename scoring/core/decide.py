@@ -25,7 +25,8 @@ DEGRADED_NO_MODEL = "no_model"
 DEGRADED_DEFINITION_DIGEST_MISMATCH = "definition_digest_mismatch"
 """The row's feature definitions are not the model's: the heuristic decided."""
 DEGRADED_DECISION_STORE_UNAVAILABLE = "decision_store_unavailable"
-"""The store of first decisions could not be used: a repeat may be decided differently."""
+"""The store of first decisions could not be used, or had just lost what it had: a repeat may be
+decided differently, and this may be one."""
 DEGRADED_BATCH_FEATURES_MISSING = batch_values.MISSING
 """Nothing was ever materialised: the model's batch features are null."""
 DEGRADED_BATCH_FEATURES_STALE = batch_values.STALE

@@ -208,8 +208,8 @@ class DecisionStore(Protocol):
             proposals: (transaction_id, what to keep of the decision), in log order.
             contexts: the contexts that any of this may name, by digest. They are stored before a
                 decision that names them.
-            when_unstored: gives what to keep instead of proposal number i if the store failed: the
-                same decision, marked as degraded.
+            when_unstored: gives what to keep instead of proposal number i if the store failed, or
+                has lost what it had: the same decision, marked as degraded.
         """
         ...
 

@@ -79,6 +79,15 @@ class RedisDecisionStore:
         self._recent = RecentDecisions(limit=remembered_max)
         self._unsaved = RecentDecisions(limit=remembered_max)
         self._unsaved_contexts: dict[bytes, bytes] = {}
+        self._has_lost = False
+
+    def note_loss(self, has_lost: bool) -> None:
+        """Note whether Redis has lost first decisions that are not written again yet.
+
+        Meanwhile a decision that Redis does not know is kept and marked like an unstored one,
+        because it may be a repeat. May be called from another thread.
+        """
+        self._has_lost = has_lost
 
     async def keep_first(
         self,
@@ -98,7 +107,11 @@ class RedisDecisionStore:
                 standing[digest] = value
             else:
                 new.setdefault(digest, at)
-        proposed = [(digest, proposals[at][1]) for digest, at in new.items()]
+        has_lost = self._has_lost
+        proposed = [
+            (digest, when_unstored(at) if has_lost else proposals[at][1])
+            for digest, at in new.items()
+        ]
         stored = await self._try_store(proposed, contexts, standing)
         if not stored:
             self._decide_unstored(new, standing, contexts, when_unstored)

@@ -23,8 +23,9 @@ probability of 10^-16. Together with the header and the end of its string it tak
 size of a block of Redis' allocator; two more bytes would take 8 more."""
 
 # A call of Redis for all ids of a day instead of one for each id: 0.3 us an id instead of 2.
-# ARGV: when today's key expires, the number of ids, of contexts; then ids, values, digests.
-# KEYS: contexts, today, and the other days. Gives the digests that are missing, or what stands.
+# ARGV: when that day's key expires, the number of ids, of contexts; then ids, values, digests.
+# KEYS: contexts, the day to write to, and the other days.
+# Gives the digests that are missing, or what stands.
 KEEP_FIRST_SCRIPT: Final = """
 local count, contexts = tonumber(ARGV[2]), tonumber(ARGV[3])
 local missing = {}
@@ -85,6 +86,7 @@ def keep_arguments(
     *,
     now_s: int,
     ttl_s: int,
+    day: int | None = None,
 ) -> tuple[list[bytes], list[bytes | int]]:
     """Give the keys and the arguments of the script.
 
@@ -93,10 +95,13 @@ def keep_arguments(
         contexts: contexts by digest.
         now_s: the present time, s since 1970 UTC.
         ttl_s: how long a first decision is kept at least, s.
+        day: when the decisions were made, days since 1970 UTC; None for today.
     """
-    keys = [CONTEXTS_KEY, *day_keys(now_s, ttl_s=ttl_s)]
-    expires_s = (now_s // DAY_S + 1) * DAY_S + ttl_s
-    return keys, [
+    day = now_s // DAY_S if day is None else day
+    own = _key(day)
+    days = [own, *(key for key in day_keys(now_s, ttl_s=ttl_s) if key != own)]
+    expires_s = (day + 1) * DAY_S + ttl_s
+    return [CONTEXTS_KEY, *days], [
         expires_s,
         len(proposals),
         len(contexts),

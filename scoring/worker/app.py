@@ -110,6 +110,7 @@ def attach_scoring(
         )
         try:
             await asyncio.to_thread(parts.start)
+            parts.lost_decisions.start()
             watchdog.start()
             collect_young_garbage_only()
             await score_forever(intake, parts.scorer, scored)

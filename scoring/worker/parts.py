@@ -36,6 +36,9 @@ class WorkerParts:
             on_too_large=metrics.dead_letters.inc,
         )
         self.store = wiring.build_decision_store(settings, metrics=metrics)
+        self.lost_decisions = wiring.build_lost_decisions(
+            settings, topic=channels.decisions, store=self.store, metrics=metrics
+        )
         self.log = wiring.build_feature_log(settings, topic=channels.features)
         self.batch_reader = wiring.build_batch_reader(settings, metrics=metrics)
         self.rollouts = wiring.build_rollouts(
@@ -82,6 +85,7 @@ class WorkerParts:
         self.rollouts.stop()
         self.models.stop()
         self.producer.close()
+        self.lost_decisions.stop()
         await self.store.close()
         self.log.close()
         await self.batch_reader.close()

@@ -362,6 +362,21 @@ def test_an_argument_that_the_client_refuses_is_a_bug_and_no_outage(
     ask(lambda: redis_store(redis_server.redis_url), scenario)
 
 
+def test_after_a_loss_what_redis_does_not_know_is_kept_as_unstored(
+    redis_server: Services, new_id: Callable[[str], str]
+) -> None:
+    async def scenario(store: RedisDecisionStore) -> list[Kept]:
+        await keep(store, (new_id("a"), b"first"))
+        store.note_loss(True)
+        during = await keep(store, (new_id("a"), b"again"), (new_id("b"), b"b"))
+        store.note_loss(False)
+        return [during, await keep(store, (new_id("b"), b"again"), (new_id("c"), b"c"))]
+
+    during, after = ask(lambda: redis_store(redis_server.redis_url), scenario)
+    assert during == Kept([b"first", b"b unstored"], stored=True)
+    assert after == Kept([b"b unstored", b"c"], stored=True)
+
+
 # --- the memory ------------------------------------------------------------------------
 
 

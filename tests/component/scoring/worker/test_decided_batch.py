@@ -26,6 +26,7 @@ from schemas.output_codec import decode_decision, encode_decision, encode_featur
 from scoring.core.arms import ArmOfRows
 from scoring.core.assignment import LetThrough
 from scoring.core.first_decision import DecisionContext, FirstDecision, decide_again
+from scoring.core.kept_again import KeptAgain
 from scoring.worker.arm_use import ArmUse
 from scoring.worker.decided_batch import DecidedBatch
 from scoring.worker.feature_log import Record, read_batch
@@ -183,6 +184,49 @@ def test_every_decision_is_made_again_from_what_is_kept_and_its_row(
         # Kept is what many decisions have in common, so not the duration of the model call.
         of_call = replace(again, model_ms=None if arm is None else 0.0)
         assert encode_decision(of_call) == batch.encode(at)
+
+
+@ARMS
+def test_what_was_kept_follows_from_the_decision_in_the_log(
+    model: LoadedModel, arm: ArmUse | None
+) -> None:
+    rows = random_rows(300, seed=6)
+    batch = decided(model, rows, arm=arm)
+    stored = [kept for _, kept in batch.proposals]
+    stored[::3] = [batch.unstored(at) for at in range(0, len(rows), 3)]
+    again = KeptAgain(
+        spec_of=lambda decision: None if decision.vector_spec is None else model.spec,
+        present_policy=POLICY,
+    )
+    for at, kept in enumerate(stored):
+        first, content = again.of(decode_decision(batch.encode(at)))
+        assert first.pack() == kept
+        assert batch.contexts[first.context] == content
+
+
+def test_a_decision_by_other_thresholds_or_a_lost_model_is_made_again_as_it_was(
+    model: LoadedModel,
+) -> None:
+    rows = random_rows(300, seed=7)
+    batch = decided(model, rows)
+    other = Policy(review_threshold=0.5, block_threshold=0.5)
+    by_other = KeptAgain(
+        spec_of=lambda decision: None if decision.vector_spec is None else model.spec,
+        present_policy=other,
+    )
+    lost = KeptAgain(spec_of=lambda _: None, present_policy=POLICY)
+    for at, row in enumerate(rows):
+        sent = decode_decision(batch.encode(at))
+        first, content = by_other.of(sent)
+        found = decide_again(first, row, DecisionContext.from_json(content))
+        assert encode_decision(found) == batch.encode(at)
+        first, content = lost.of(sent)
+        found = decide_again(first, row, DecisionContext.from_json(content))
+        assert (found.decision, found.score, found.model, found.reasons) == (
+            (sent.decision, sent.score, sent.model, sent.reasons)
+        )
+        has_spec = sent.vector_spec is not None
+        assert found.degraded == sent.degraded + (("first_context_lost",) if has_spec else ())
 
 
 def test_would_be_blocks_are_let_through_by_a_draw_that_is_logged(model: LoadedModel) -> None:
