@@ -104,7 +104,7 @@ class DecidedBatch:
     def unstored(self, at: int) -> bytes:
         """Give what is to be kept of a decision that the store could not take."""
         decided = self._decided[at]
-        first = self._first(decided, self._words(at, is_stored=False), self._known, at)
+        first = self._first(decided, self._missing(at, is_stored=False), self._known, at)
         self._unstored[at] = packed = first.pack()
         return packed
 
@@ -123,7 +123,7 @@ class DecidedBatch:
 
     def degraded(self, at: int) -> tuple[str, ...]:
         """Give the words of a decision, after it was kept."""
-        return self._words(at, is_stored=at not in self._unstored)
+        return self._missing(at, is_stored=at not in self._unstored)
 
     def encode(self, at: int) -> bytes:
         """Write a decision, after it was kept."""
@@ -147,7 +147,7 @@ class DecidedBatch:
             self._more[policy] = more_fields(**fields_of_arm(self._arm, policy))
         return self._more[policy]
 
-    def _words(self, at: int, *, is_stored: bool) -> tuple[str, ...]:
+    def _missing(self, at: int, *, is_stored: bool) -> tuple[str, ...]:
         words = self._decided[at].degraded
         return words if is_stored else (*words, DEGRADED_DECISION_STORE_UNAVAILABLE)
 

@@ -101,7 +101,7 @@ class ReadBatch(NamedTuple):
 
 
 def read_batch(records: Sequence[Record]) -> ReadBatch:
-    """Read records; rows that the engine has read are decoded only if somebody asks."""
+    """Read records; rows that the engine has read are decoded only when one is asked for."""
     rows = read_rows([record.value for record in records])
     taken = rows.taken()
     texts = dict(zip(taken, map(RowTexts._make, rows.texts(taken)), strict=True))
