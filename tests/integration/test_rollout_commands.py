@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from schemas.rollout import RolloutChange
 from schemas.settings import Settings, environment_of
 from scoring.stores.rollout_log import RolloutLog
 from scoring.wiring import build_rollout_commands
+from tests.house import pages
+from tests.house.commands import written_commands
 from tests.model_files import trained, with_golden, with_signature
 from tests.services import Services, unique_name
 from training.registry.gate import PassedGate
@@ -25,7 +29,7 @@ from training.registry.versions import ModelVersions
 # MLflow warns of type hints of its own when it writes a model.
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
-BAD, OTHER_DEFINITIONS = "3", "4"
+BAD, OTHER_DEFINITIONS = "4", "5"
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,12 @@ class Deployment:
     rollout_id: str
 
     def weir(self, *arguments: str) -> Result:
+        return self.run(["rollout", *arguments])
+
+    def run(self, words: list[str]) -> Result:
+        """Run any command of `weir`."""
         environment = {**environment_of(self.settings), "COLUMNS": "300", "USER": "tess"}
-        return CliRunner(env=environment).invoke(app, ["rollout", *arguments])
+        return CliRunner(env=environment).invoke(app, words)
 
     def done(self, *arguments: str) -> str:
         result = self.weir(*arguments)
@@ -81,6 +89,7 @@ def model_settings(
     for files in (
         good.files,
         trained(seed=8).files,
+        good.files,
         with_golden(good.files, scores=[0.123] * 200),
         with_signature(good.files, definition_digest="another"),
     ):
@@ -156,8 +165,8 @@ def test_parameters_come_from_a_file_and_options_go_before_it(
     [
         (("ab", "99"), "version is '99': model"),
         (("ab", "1"), "which is the champion: nothing to compare"),
-        (("ab", BAD), "version is 3, which the scorer refuses"),
-        (("ab", OTHER_DEFINITIONS), "version is 4, fitted on feature definitions another"),
+        (("ab", BAD), "version is 4, which the scorer refuses"),
+        (("ab", OTHER_DEFINITIONS), "version is 5, fitted on feature definitions another"),
         (("ab", "2", "--share", "100"), "an arm without traffic"),
         (("ab", "2", "--share", "0.001"), "--share 0.001 must be 0 to 100"),
         (("canary", "2", "--stages", "50,5,100"), "must rise"),
@@ -214,3 +223,62 @@ def test_a_rollback_after_the_end_returns_to_the_champion_before(deployment: Dep
     told = deployment.done("rollback", deployment.rollout_id)
     assert told == "version 1 is the champion again, version 2 is rolled back"
     assert "is not version 2 of" in deployment.refused("rollback", deployment.rollout_id)
+
+
+# --- docs/rollouts.md ----------------------------------------------------------------------
+
+PAGE = "docs/rollouts.md"
+RUNBOOK = "## Rollback runbook"
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """The commands of the programs on a page or a part of it, in their order."""
+    return [
+        shlex.split(written)
+        for language, code in pages.fences(text)
+        if language == "sh"
+        for written in written_commands(code)
+    ]
+
+
+def test_the_commands_on_the_page_do_what_it_says(deployment: Deployment) -> None:
+    tutorial, _, _ = pages.page(PAGE).partition(RUNBOOK)
+    ran = 0
+    for words in commands_of(tutorial):
+        result = deployment.run(words)
+        # The broker of the tests has no feature log that parity could be 0 on.
+        is_gated = words[:2] == ["rollout", "promote"] and "control" not in words
+        assert (result.exit_code == 0) != is_gated, f"{words}: {result.output}"
+        ran += 1
+    assert ran > 15
+
+
+def test_the_runbook_takes_versions_back(deployment: Deployment) -> None:
+    _, _, runbook = pages.page(PAGE).partition(RUNBOOK)
+    gate = PassedGate(rows=1, values_checked=1)
+    steps = re.split(r"\n\*\*\d\. ", runbook)[1:]
+    assert len(steps) == 7
+    for number, step in enumerate(steps, start=1):
+        name = unique_name("r")
+        mine = Deployment(deployment.settings, name)
+        if commands_of(step) and number > 1:
+            mine.start("blue_green" if number == 4 else "ab")
+        if number == 4:
+            mine.done("switch", name)
+        if number == 5:
+            mine.versions.promote("2", gate=gate, reason="a test")
+            commands = build_rollout_commands(mine.settings, source="/test")
+            commands.complete(name, winner="challenger", by="ana", reason="better")
+        if number == 6:
+            mine.versions.promote("3", gate=gate, reason="a test")
+        for words in commands_of(step):
+            result = mine.run([name if word == "NAME" else word for word in words])
+            assert result.exit_code == 0, f"{words}: {result.output}"
+        champion = mine.versions.champion()
+        assert champion is not None
+        assert champion.version == "1", f"after step {number}"
+        changes = mine.changes()
+        if changes and changes[-1].rollout.is_active:
+            shares = {arm.name: arm.share_bp for arm in changes[-1].rollout.arms}
+            assert number == 3 or shares["control"] == 10_000
+            mine.done("abort", name)
