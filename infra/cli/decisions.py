@@ -98,10 +98,11 @@ def _print(decision: Decision, value: bytes, *, as_json: bool) -> None:
         return
     time = datetime.fromtimestamp(decision.event_time_ms / 1_000, UTC)
     why = "; ".join((*decision.reasons, *decision.degraded))
+    arm = "" if decision.arm is None else f" {escape(decision.arm)}"
     out.print(
         f"{time:%Y-%m-%d %H:%M:%S}  {styled_kind(decision.decision):8}  {decision.score:.3f}  "
         f"{escape(decision.transaction_id)}  {escape(decision.user_id)}  "
-        f"v{escape(decision.model.version)}  [dim]{escape(why)}[/]",
+        f"v{escape(decision.model.version)}{arm}  [dim]{escape(why)}[/]",
         highlight=False,
     )
 
