@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from operations.rollouts.judge.verdict import Figure, Recommendation, Verdict
-from operations.rollouts.judge.words import chance, count, percent
+from operations.rollouts.judge.words import chance, change, count, percent
 from operations.rollouts.state import RolloutState
 from operations.rollouts.statistics.confidence_sequence import DifferenceSequence, Interval
 from operations.rollouts.statistics.fixed_tests import ZTest, sample_size, two_proportion_test
@@ -155,9 +155,9 @@ def _lift(interval: Interval | None, control_mean: float, alpha: float) -> list[
         Figure(
             "lift",
             lift,
-            f"The challenger's loss is {percent(abs(lift))} {'smaller' if lift >= 0 else 'larger'};"
-            f" with a confidence of {percent(1 - alpha)}, at all looks together, the change is "
-            f"between {percent(-high)} and {percent(-low)} (negative is better).",
+            f"The challenger's loss is {change(-lift)} than the control's. With a confidence of "
+            f"{percent(1 - alpha)}, at all looks together, it is between {change(-high)} and "
+            f"{change(-low)}.",
         ),
         Figure("lift_low", low, f"Lower end of the lift: {percent(low)}."),
         Figure("lift_high", high, f"Upper end of the lift: {percent(high)}."),

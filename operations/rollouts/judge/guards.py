@@ -83,15 +83,19 @@ def reason(rollout: Rollout, arm: Arm, rejected_ones: list[Hypothesis]) -> str:
     )
 
 
-def figures(found: Iterable[Hypothesis]) -> list[Figure]:
-    """Give one figure for each hypothesis: its p-value."""
+def figures(rollout: Rollout, found: Iterable[Hypothesis]) -> list[Figure]:
+    """Give one figure for each guard: the p-value of its strongest evidence."""
+    strongest: dict[str, Hypothesis] = {}
+    for each in sorted(found, key=lambda hypothesis: hypothesis.log_e_max):
+        strongest[each.guard] = each
     return [
         Figure(
-            f"guard_{each.guard}",
+            f"guard_{guard}",
             each.p_value,
-            f"{each.guard}: {each.text}; evidence against it {chance(each.p_value)}.",
+            f"{guard}: {each.text}. Such evidence has a chance of {chance(each.p_value)} if the "
+            f"limit is kept; the guard acts at {chance(rollout.plan.alpha * each.part)}.",
         )
-        for each in found
+        for guard, each in strongest.items()
     ]
 
 
@@ -141,7 +145,7 @@ def _of_differences(rollout: Rollout, state: RolloutState, arm: Arm) -> list[Hyp
             else f"the share of scores of {limits.score_cutoffs[index - 1]:g} or more"
         )
         return (
-            f"{what} differs from the control's (mean scores {own.mean_score:.4f} and "
+            f"{what}, beside the control's (the mean scores are {own.mean_score:.4f} and "
             f"{control.mean_score:.4f}), limit a difference of {limits.score_change_max:g}"
         )
 

@@ -93,12 +93,17 @@ def _common_figures(rollout: Rollout, state: RolloutState) -> list[Figure]:
         Figure(
             "sample_ratio_p_value",
             p_value,
-            f"Shares of the arms: {_counted(rollout, state)}; a mismatch would be reported at "
-            f"{chance(SAMPLE_RATIO_ALPHA)}, it is {chance(p_value)}.",
+            f"Decisions of the arms: {_counted(rollout, state)}. Such counts have a chance of "
+            f"{chance(p_value)} if nothing is lost; the rollout pauses at "
+            f"{chance(SAMPLE_RATIO_ALPHA)}.",
         )
     ]
     for arm in rollout.challengers:
-        found += figures(hypotheses(rollout, state, arm))
+        of_arm = figures(rollout, hypotheses(rollout, state, arm))
+        several = len(rollout.challengers) > 1
+        found += [
+            replace(each, name=f"{each.name}_{arm.name}") if several else each for each in of_arm
+        ]
     return found
 
 

@@ -21,11 +21,11 @@ def chance(p_value: float) -> str:
 
     Examples:
         >>> chance(0.0241), chance(0.7), chance(1e-9)
-        ('1 in 41', 'likely', 'less than 1 in 1,000,000')
+        ('1 in 41', 'more than 1 in 2', 'less than 1 in 1,000,000')
     """
     if p_value < 1e-6:
         return "less than 1 in 1,000,000"
-    return "likely" if p_value > 0.5 else f"1 in {1 / p_value:,.0f}"
+    return "more than 1 in 2" if p_value > 0.5 else f"1 in {1 / p_value:,.0f}"
 
 
 def duration(ms: int) -> str:
@@ -45,3 +45,13 @@ def duration(ms: int) -> str:
 def count(number: int) -> str:
     """Give a number with its thousands apart."""
     return f"{number:,}"
+
+
+def change(relative: float) -> str:
+    """Give a relative change of a loss.
+
+    Examples:
+        >>> change(-0.301), change(0.118)
+        ('30.1 % smaller', '11.8 % larger')
+    """
+    return f"{percent(abs(relative))} {'smaller' if relative < 0 else 'larger'}"
