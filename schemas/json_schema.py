@@ -25,6 +25,7 @@ from schemas.decision import Decision
 from schemas.feature_row import FeatureRow
 from schemas.fields import Keywords
 from schemas.label import Label
+from schemas.rollout import RolloutChange
 from schemas.shortened_dead_letter import SHORTENED_HEADERS
 from schemas.transaction import Transaction
 
@@ -35,10 +36,11 @@ EVENTS: Mapping[str, type] = {
     "label": Label,
     "feature-row": FeatureRow,
     "decision": Decision,
+    "rollout-change": RolloutChange,
 }
 """The type that each file describes, by the name of the file."""
 
-EMITTED = frozenset({"feature-row", "decision", "dead-letter-headers"})
+EMITTED = frozenset({"feature-row", "decision", "rollout-change", "dead-letter-headers"})
 """The schemas of records that Weir writes and others read."""
 
 Schema = dict[str, Any]

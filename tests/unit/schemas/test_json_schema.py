@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from schemas.codec import encode_label
 from schemas.dead_letter import dead_letter_headers
+from schemas.decision import PolicyRef, RolloutRef
 from schemas.fields import Keywords
 from schemas.json_schema import (
     DIRECTORY,
@@ -23,6 +24,8 @@ from schemas.json_schema import (
     write,
 )
 from schemas.output_codec import encode_decision, encode_feature_row
+from schemas.rollout_codec import encode_rollout_change
+from scoring.core.rollout_changes import paused
 from tests.builders import (
     DECISION,
     FEATURE_ROW,
@@ -33,12 +36,23 @@ from tests.builders import (
     transaction_object,
     without,
 )
+from tests.rollout_builders import rollout, start_of
+from tests.rollout_steps import author
 
 SCHEMAS = all_schemas()
 VALIDATORS = {name: Draft202012Validator(schema) for name, schema in SCHEMAS.items()}
-NAMES = ("transaction", "label", "feature-row", "decision", "dead-letter-headers")
+RELEASED = ("transaction", "label", "feature-row", "decision", "dead-letter-headers")
+NAMES = (*RELEASED, "rollout-change")
 
 
+IN_ARM = dataclasses.replace(
+    DECISION,
+    rollout=RolloutRef("r-1", 3),
+    arm="challenger",
+    propensity=0.05,
+    policy=PolicyRef("let_through", 0.01),
+    model_ms=1.25,
+)
 WITHOUT_VECTOR = dataclasses.replace(
     DECISION,
     vector=None,
@@ -63,7 +77,13 @@ def examples() -> dict[str, list[Any]]:
         ],
         "decision": [
             orjson.loads(encode_decision(decision))
-            for decision in (DECISION, dataclasses.replace(DECISION, vector=None), WITHOUT_VECTOR)
+            for decision in (
+                *(DECISION, dataclasses.replace(DECISION, vector=None), WITHOUT_VECTOR, IN_ARM),
+            )
+        ],
+        "rollout-change": [
+            orjson.loads(encode_rollout_change(change))
+            for change in (start_of(rollout("canary")), paused(rollout("bandit"), author()))
         ],
         "dead-letter-headers": [{name: value.decode() for name, value in headers}],
     }
@@ -88,7 +108,7 @@ def test_nothing_breaks_the_last_release() -> None:
 
 def test_the_last_release_has_all_its_schemas() -> None:
     released_in_v1 = sorted(path.stem for path in (DIRECTORY / "released/v1").glob("*.json"))
-    assert released_in_v1 == sorted(NAMES)
+    assert released_in_v1 == sorted(RELEASED)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -99,7 +119,7 @@ def test_each_schema_is_a_good_schema_and_takes_what_we_write(name: str) -> None
         VALIDATORS[name].validate({**example, "unknown": [1, {"a": None}]})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RELEASED)
 def test_a_reader_with_the_released_schema_takes_what_we_write(name: str) -> None:
     released = orjson.loads((DIRECTORY / f"released/v1/{name}.json").read_bytes())
     for example in examples()[name]:
