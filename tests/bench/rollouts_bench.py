@@ -38,14 +38,15 @@ BANDIT_DAYS, BANDIT_EVENTS_PER_DAY = 240, 600
 
 def rollouts(choices: Any) -> dict[str, Any]:
     """Simulate every part that was asked for."""
-    known = {
-        row["part"]: row for row in results.read(results.FILE).get("rollouts", {}).get("rows", [])
-    }
+    measured: dict[str, Row] = {}
     for name in choices.only or PARTS:
         say(f"rollouts: {name}")
         done = {"part": name, **PARTS[name](choices.rollouts)}
-        known[name] = {"part": name, "code": results.code_version(), "median": done, "runs": [done]}
+        code = results.code_version()
+        measured[name] = {"part": name, "code": code, "median": done, "runs": [done]}
         say(str({key: value for key, value in done.items() if not isinstance(value, list)}))
+    earlier = results.read(results.FILE).get("rollouts", {}).get("rows", [])
+    known = {row["part"]: row for row in earlier} | measured
     return {"rows": [known[name] for name in PARTS if name in known]}
 
 
