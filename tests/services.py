@@ -113,13 +113,16 @@ def container_engine_answers() -> bool:
 
 
 @contextmanager
-def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
+def local_services(
+    *, keep_logs: Callable[[], bool], flink_parallelism: int = 1
+) -> Iterator[Services]:
     """A local stack with its own directory and ports, nothing started yet.
 
     Everything it starts ends with this process, even if this process is killed.
 
     Args:
         keep_logs: called at the end; if true the logs are kept and their path is printed.
+        flink_parallelism: of the velocity job.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="weir-test-", dir="/tmp"))  # a socket's path is short
     kafka, redis, mlflow, rest, rpc, api, metrics = free_ports(7)
@@ -132,6 +135,7 @@ def local_services(*, keep_logs: Callable[[], bool]) -> Iterator[Services]:
         flink_rpc_port=rpc,
         api_port=api,
         worker_metrics_port=metrics,
+        flink_parallelism=flink_parallelism,
     )
     stack = Stack(settings, tied=True)
     try:
