@@ -14,6 +14,7 @@ from tests.bench.profile import profile
 from tests.bench.rivals_run import rivals
 from tests.bench.rollouts_bench import rollouts
 from tests.bench.scenarios import Choices
+from tests.bench.serving import serving
 from tests.bench.stages import stages
 
 SCENARIOS = {
@@ -26,10 +27,11 @@ SCENARIOS = {
     "recovery": of_weir.recovery,
     "catchup": of_weir.catchup,
     "api": of_weir.api,
+    "serving": serving,
     "rivals": rivals,
     "profile": profile,
 }
-DEFAULT = tuple(name for name in SCENARIOS if name not in ("rivals", "profile"))
+DEFAULT = tuple(name for name in SCENARIOS if name not in ("rivals", "profile", "serving"))
 """Rivals need environments of their own, a profile is no measurement: only when named."""
 STACKLESS = {"rollouts": rollouts}
 """Simulations, which need no stack; only when named."""

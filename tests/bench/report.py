@@ -234,6 +234,28 @@ def _api(entry: Entry) -> str:
     return table(["requests/s", "p50 ms", "p99 ms", "p99.9 ms", "API CPU us", "runs"], rows)
 
 
+def _serving(entry: Entry) -> str:
+    names = {"weir": "Weir", "feast": "Feast's feature server and `mlflow models serve`"}
+    rows = []
+    for row in entry["rows"]:
+        found = row["median"]
+        cpu_us = found["cpu_us_per_event"]
+        own = sum(us for name, us in cpu_us.items() if name != "redis")
+        latency_ms = found["latency_ms"]
+        rows.append(
+            [
+                names[row["system"]],
+                f"{row['rate_per_s']:,.0f}",
+                *(number(latency_ms.get(name)) for name in ("p50", "p95", "p99", "p99_9")),
+                f"{found['errors']:,.0f}",
+                number(own),
+                len(row["runs"]),
+            ]
+        )
+    head = ["", "requests/s", "p50 ms", "p95 ms", "p99 ms", "p99.9 ms", "errors", "CPU us", "runs"]
+    return table(head, rows)
+
+
 def _rivals(entry: Entry) -> str:
     weir = entry["rows"][0]["median"]
     rates = [name for name in weir if name != "drain"]
@@ -297,6 +319,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "recovery": ("After a kill -9 of the TaskManager", _recovery),
     "catchup": ("After an outage", _catchup),
     "api": ("POST /predict", _api),
+    "serving": ("Ad-hoc scores beside Feast and MLflow", _serving),
     "rivals": ("Side by side", _rivals),
     "profile": ("Profiles", _profile),
     "rollouts": ("Rollouts, simulated", _rollouts),
