@@ -97,6 +97,8 @@ def _others(stack: BenchStack) -> Iterator[dict[str, Any]]:
         "WEIR_REDIS_PORT": str(settings.redis_port),
         "MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
         "PYTHONPATH": str(REPO),
+        # MLflow starts a program of its environment by its name.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     feast = (str(Path(sys.executable).with_name("feast")), "-c", "features/feast_repo")
     uri = f"models:/{version.name}/{version.version}"
@@ -121,8 +123,8 @@ def _others(stack: BenchStack) -> Iterator[dict[str, Any]]:
                         start_new_session=True,
                     )
                 )
-        _wait(f"http://127.0.0.1:{feast_port}/health")
-        _wait(f"http://127.0.0.1:{model_port}/ping")
+        _wait(f"http://127.0.0.1:{feast_port}/health", started[0])
+        _wait(f"http://127.0.0.1:{model_port}/ping", started[1])
         pids = {
             f"{name} {at}": pid
             for name, process in zip(servers, started, strict=True)
@@ -134,15 +136,15 @@ def _others(stack: BenchStack) -> Iterator[dict[str, Any]]:
             _end(process)
 
 
-def _wait(address: str) -> None:
+def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
     until_s = time.time() + STARTED_S_MAX
     while True:
         try:
             with urllib.request.urlopen(address, timeout=5):
                 return
         except OSError:
-            if time.time() > until_s:
-                raise SystemExit(f"{address} does not answer within {STARTED_S_MAX:g} s") from None
+            if time.time() > until_s or process.poll() is not None:
+                raise SystemExit(f"{address} does not answer; its log says why") from None
             time.sleep(0.5)
 
 
