@@ -122,7 +122,9 @@ class Decision:
         "hexadecimal; null as for `inputs`.",
     ] = None
     rollout: Annotated[
-        RolloutRef | None, "The rollout that split the traffic; null if there was none."
+        RolloutRef | None,
+        "The rollout that split the traffic. Without one, a decision in the topic has neither this "
+        "field nor those after it.",
     ] = None
     arm: Annotated[
         str | None,

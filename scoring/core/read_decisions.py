@@ -7,7 +7,6 @@ model, so a batch of several models is several calls.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from math import nan
 from typing import Final, NamedTuple
@@ -19,7 +18,8 @@ from features.online.batch_values import BatchValues
 from models.heuristic import RULES, matched_rule_texts
 from models.model import Model, ReadRowsModel
 from models.policy import Policy
-from schemas.decision import Decision, ModelRef, Offset, Outcome, PolicyRef
+from schemas.decision import ModelRef, Offset, Outcome, PolicyRef
+from schemas.output_codec import ROLLOUT_FIELDS
 from scoring.core.decide import MATCHED_RULES_MAX, model_reasons
 from scoring.core.first_decision import FirstDecision, KeptBatch
 
@@ -31,16 +31,13 @@ def more_fields(**values: object) -> bytes:
     """Give the fields of a decision after ``vector_digest`` as JSON, behind a comma.
 
     Args:
-        values: of some of these fields; the others have their defaults.
+        values: of each of `ROLLOUT_FIELDS`, at least one of them not None.
     """
-    fields = dataclasses.fields(Decision)
-    names = [field.name for field in fields]
-    later = fields[names.index("vector_digest") + 1 :]
-    obj = {field.name: values.get(field.name, field.default) for field in later}
-    return b"," + orjson.dumps(obj)[1:-1] if obj else b""
+    return b"," + orjson.dumps({name: values[name] for name in ROLLOUT_FIELDS})[1:-1]
 
 
-NOTHING_MORE: Final = more_fields()
+NOTHING_MORE: Final = b""
+"""What a decision without a rollout has after ``vector_digest``."""
 
 
 class ReadDecision(NamedTuple):

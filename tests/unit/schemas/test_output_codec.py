@@ -12,12 +12,22 @@ from schemas.decision import PolicyRef, RolloutRef
 from schemas.errors import InvalidEventError
 from schemas.json_schema import all_schemas
 from schemas.output_codec import (
+    ROLLOUT_FIELDS,
     decode_decision,
     decode_feature_row,
     encode_decision,
     encode_feature_row,
 )
 from tests.builders import DECISION, FEATURE_ROW, transaction, wire, without
+
+IN_ARM = replace(
+    DECISION,
+    rollout=RolloutRef("r-1", 3),
+    arm="challenger",
+    propensity=0.05,
+    policy=PolicyRef("let_through", 0.01),
+    model_ms=1.25,
+)
 
 SCHEMAS = all_schemas()
 
@@ -42,7 +52,7 @@ def test_a_feature_row_is_read_whatever_this_deployment_accepts_today() -> None:
 def test_what_is_written_has_exactly_the_fields_of_its_schema(name: str) -> None:
     encoded = {
         "feature-row": encode_feature_row(FEATURE_ROW),
-        "decision": encode_decision(DECISION),
+        "decision": encode_decision(IN_ARM),
     }[name]
     assert list(json.loads(encoded)) == list(SCHEMAS[name]["properties"])
 
@@ -104,15 +114,16 @@ def test_a_decision_without_its_vector_says_by_what_it_follows() -> None:
 
 
 def test_a_decision_of_a_rollout_says_what_it_was_assigned_to() -> None:
-    decision = replace(
-        DECISION,
-        rollout=RolloutRef("r-1", 3),
-        arm="challenger",
-        propensity=0.05,
-        policy=PolicyRef("let_through", 0.01),
-        model_ms=1.25,
-    )
-    assert decode_decision(encode_decision(decision)) == decision
+    assert decode_decision(encode_decision(IN_ARM)) == IN_ARM
+    of_repeat = replace(IN_ARM, policy=None, model_ms=None)
+    assert decode_decision(encode_decision(of_repeat)) == of_repeat
+    assert json.loads(encode_decision(of_repeat))["model_ms"] is None
+
+
+def test_a_decision_without_a_rollout_has_no_field_of_one_and_is_read_with_nulls() -> None:
+    obj = json.loads(encode_decision(DECISION))
+    assert list(obj)[-1] == "vector_digest"
+    assert decode_decision(wire({**obj, **dict.fromkeys(ROLLOUT_FIELDS)})) == DECISION
 
 
 @pytest.mark.parametrize(
@@ -151,7 +162,7 @@ OWN = {
 NEWER_FIELDS = {
     *("batch_as_of_ms", "merchant_id", "matched_rules"),
     *("inputs", "vector_spec", "vector_digest"),
-    *("rollout", "arm", "propensity", "policy", "model_ms"),
+    *ROLLOUT_FIELDS,
 }
 """Fields that earlier decisions do not have."""
 
