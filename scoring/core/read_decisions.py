@@ -7,6 +7,7 @@ model, so a batch of several models is several calls.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import nan
 from typing import Final, NamedTuple
@@ -25,6 +26,11 @@ from scoring.core.first_decision import FirstDecision, KeptBatch
 
 _RULE_LIMITS: Final = feature_limits({rule.feature: rule.low for rule in RULES})
 _NO_NAMES: Final = b"[]"
+_OUTCOMES: Final[dict[Outcome, bytes]] = {
+    "APPROVE": b"APPROVE",
+    "REVIEW": b"REVIEW",
+    "BLOCK": b"BLOCK",
+}
 
 
 def more_fields(**values: object) -> bytes:
@@ -124,60 +130,65 @@ def decide_read(
     return decisions
 
 
+def read_form(*, model: ModelRef, vector_spec: str, definition_digest: str, now_ms: int) -> bytes:
+    """Give what the decisions of a batch have in common, for `encode_read`.
+
+    Args:
+        model: the model that scored.
+        vector_spec: digest of the specification of its vectors.
+        definition_digest: of the rows.
+        now_ms: when they were decided, ms since 1970 UTC.
+    """
+    common = {
+        b"MODEL": orjson.dumps(model),
+        b"DEFINITIONS": orjson.dumps(definition_digest),
+        b"NOW": b"%d" % now_ms,
+        b"SPEC": orjson.dumps(vector_spec),
+    }
+    return re.sub(rb"<([A-Z]+)>", lambda found: common[found[1]].replace(b"%", b"%%"), _FORM)
+
+
+_FORM: Final = (
+    b'{"transaction_id":"%b","user_id":"%b","decision":"%b","score":%b,"model":<MODEL>,'
+    b'"features":{%b%b},"vector":null,"features_offset":{"partition":%d,"offset":%d},'
+    b'"definition_digest":<DEFINITIONS>,"approximate":%b,"degraded":%b,"reasons":%b,'
+    b'"event_time_ms":%b,"timings":{"transaction_timestamp_ms":%b,"features_at_ms":%b,'
+    b'"scored_at_ms":<NOW>},"decided_at_ms":<NOW>,"batch_as_of_ms":%b,"merchant_id":"%b",'
+    b'"matched_rules":%b,"inputs":%b,"vector_spec":<SPEC>,"vector_digest":"%b"%b}'
+)
+
+
 def encode_read(
-    decision: ReadDecision,
-    *,
-    model: ModelRef,
-    vector_spec: str,
-    definition_digest: str,
-    degraded: tuple[str, ...],
-    now_ms: int,
-    more: bytes = NOTHING_MORE,
+    decision: ReadDecision, form: bytes, *, degraded: tuple[str, ...], more: bytes = NOTHING_MORE
 ) -> bytes:
     """Write a decision as `schemas.output_codec.encode_decision` does.
 
     Args:
         decision: about one row.
-        model: the model that scored.
-        vector_spec: digest of the specification of its vectors.
-        definition_digest: of the row.
+        form: of its batch, as `read_form` gives it.
         degraded: the decision's words.
-        now_ms: when it was decided, ms since 1970 UTC.
         more: the fields after ``vector_digest``, as `more_fields` gives them.
     """
     text, place = decision.texts, decision.place
-    as_of = b"null" if decision.batch is None else b"%d" % decision.batch.as_of_ms
-    return (
-        b'{"transaction_id":"%b","user_id":"%b","decision":"%b","score":%b,"model":%b,'
-        b'"features":{%b%b},"vector":null,"features_offset":{"partition":%d,"offset":%d},'
-        b'"definition_digest":"%b","approximate":%b,"degraded":%b,"reasons":%b,'
-        b'"event_time_ms":%b,"timings":{"transaction_timestamp_ms":%b,"features_at_ms":%b,'
-        b'"scored_at_ms":%d},"decided_at_ms":%d,"batch_as_of_ms":%b,"merchant_id":"%b",'
-        b'"matched_rules":%b,"inputs":%b,"vector_spec":"%b","vector_digest":"%b"%b}'
-    ) % (
+    return form % (
         text.transaction_id,
         text.user_id,
-        decision.outcome.encode(),
+        _OUTCOMES[decision.outcome],
         orjson.dumps(decision.score),
-        orjson.dumps(model),
         text.features,
         decision.more_features,
         place.partition,
         place.offset,
-        definition_digest.encode(),
         text.approximate,
-        orjson.dumps(degraded),
+        orjson.dumps(degraded) if degraded else _NO_NAMES,
         decision.reasons,
         text.event_time_ms,
         text.timestamp_ms,
         text.computed_at_ms,
-        now_ms,
-        now_ms,
-        as_of,
+        b"null" if decision.batch is None else b"%d" % decision.batch.as_of_ms,
         text.merchant_id,
         decision.matched_rules,
         text.inputs,
-        vector_spec.encode(),
         decision.vector_digest.encode(),
         more,
     )

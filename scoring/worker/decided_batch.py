@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TypeAlias, cast
 
 from features.definitions import DEFINITION_DIGEST
@@ -18,7 +19,7 @@ from models.model import Model
 from models.policy import Policy
 from schemas.decision import Decision, ModelRef, Outcome, PolicyRef
 from schemas.output_codec import encode_decision
-from scoring.core.arms import fields_of_arm
+from scoring.core.arms import ArmOfRows, fields_of_arm
 from scoring.core.decide import (
     DEGRADED_DECISION_STORE_UNAVAILABLE,
     decide_many,
@@ -37,6 +38,7 @@ from scoring.core.read_decisions import (
     decide_read,
     encode_read,
     more_fields,
+    read_form,
 )
 from scoring.core.timed_model import TimedModel
 from scoring.worker.arm_use import ArmUse, Decided, applied
@@ -130,21 +132,21 @@ class DecidedBatch:
         decided, degraded = self._decided[at], self.degraded(at)
         if isinstance(decided, Decision):
             return encode_decision(for_log(decided, degraded=degraded))
-        return encode_read(
-            decided,
+        more = NOTHING_MORE if self._arm is None else self._more_fields(self._arm, decided.policy)
+        return encode_read(decided, self._form, degraded=degraded, more=more)
+
+    @cached_property
+    def _form(self) -> bytes:
+        return read_form(
             model=self._model.ref,
             vector_spec=cast(VectorSpec, self._model.spec).digest,
             definition_digest=DEFINITION_DIGEST,
-            degraded=degraded,
             now_ms=self.now_ms,
-            more=self._more_fields(decided.policy),
         )
 
-    def _more_fields(self, policy: PolicyRef | None) -> bytes:
-        if self._arm is None:
-            return NOTHING_MORE
+    def _more_fields(self, arm: ArmOfRows, policy: PolicyRef | None) -> bytes:
         if policy not in self._more:
-            self._more[policy] = more_fields(**fields_of_arm(self._arm, policy))
+            self._more[policy] = more_fields(**fields_of_arm(arm, policy))
         return self._more[policy]
 
     def _missing(self, at: int, *, is_stored: bool) -> tuple[str, ...]:

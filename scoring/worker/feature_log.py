@@ -19,12 +19,21 @@ from schemas.errors import InvalidEventError
 from schemas.feature_row import FeatureRow
 from schemas.output_codec import decode_feature_row
 from schemas.shortened_dead_letter import DeadLetterParts, shortened
-from schemas.topics import FEATURE_ROW_TYPE, RECORD_BYTES_MAX, check_event_type, is_replay
+from schemas.topics import (
+    FEATURE_ROW_TYPE,
+    HEADER_REPLAY,
+    HEADER_TYPE,
+    RECORD_BYTES_MAX,
+    REPLAY_HEADER,
+    check_event_type,
+)
 from scoring.core.ports import OutgoingRecord, RecordPlace
 
 STAGE = "score"
 """Name of this stage in the headers of dead letters."""
 _FEATURE_NAMES = frozenset(FEATURE_NAMES)
+_OWN_TYPE = FEATURE_ROW_TYPE.encode()
+_REPLAY = REPLAY_HEADER[1]
 
 
 class Record(NamedTuple):
@@ -48,12 +57,14 @@ class Scorable:
         place: its place in the log.
         at: its position among the rows that the engine has read.
         texts: of the row, if the engine has read it.
+        is_replay: whether the row belongs to a replay.
     """
 
     record: Record
     place: Offset
     at: int
     texts: RowTexts | None
+    is_replay: bool
     _row: FeatureRow | None = None
 
     @property
@@ -62,11 +73,6 @@ class Scorable:
         if self._row is None:
             self._row = decode_feature_row(self.record.value)
         return self._row
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether the row belongs to a replay."""
-        return is_replay(self.record.headers)
 
     @property
     def user_id(self) -> bytes:
@@ -108,9 +114,18 @@ def read_batch(records: Sequence[Record]) -> ReadBatch:
     scorables = []
     refused = []
     for at, record in enumerate(records):
-        scorable = Scorable(record, Offset(record.partition, record.offset), at, texts.get(at))
+        # The last header of a name counts, as for `schemas.topics.read_header`.
+        headers = dict(record.headers)
+        scorable = Scorable(
+            record,
+            Offset(record.partition, record.offset),
+            at,
+            texts.get(at),
+            headers.get(HEADER_REPLAY) == _REPLAY,
+        )
         try:
-            check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
+            if headers.get(HEADER_TYPE) != _OWN_TYPE:
+                check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
             if scorable.texts is None:
                 _check_complete(scorable.row)
         except InvalidEventError as error:

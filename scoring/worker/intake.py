@@ -127,11 +127,11 @@ async def score_forever(intake: Intake, scorer: BatchScorer, scored: ScoredRows)
 def to_record(fetched: Any) -> Record:
     """Convert a record of aiokafka; decodes nothing."""
     return Record(
-        topic=fetched.topic,
-        partition=fetched.partition,
-        offset=fetched.offset,
-        timestamp_ms=fetched.timestamp,
-        key=fetched.key,
-        value=fetched.value,
-        headers=list(fetched.headers or ()),
+        fetched.topic,
+        fetched.partition,
+        fetched.offset,
+        fetched.timestamp,
+        fetched.key,
+        fetched.value,
+        list(fetched.headers or ()),
     )

@@ -64,7 +64,7 @@ def model(request: pytest.FixtureRequest) -> LoadedModel:
         spec = vector_spec(table)
         forest = fit_forest(table, spec, parameters=ForestParameters(trees=5, depth_max=4), seed=1)
         files = compile_forest(forest, spec, encode_table(table, spec), seed=1)
-    return load_model(files, name="m", version="3", trees_digest=files.trees_digest)
+    return load_model(files, name="m <NOW> 100 %b", version="3", trees_digest=files.trees_digest)
 
 
 NUMBERS: tuple[int | float | None, ...] = (
