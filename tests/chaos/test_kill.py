@@ -56,6 +56,7 @@ def assert_nothing_lost(
     return found
 
 
+@pytest.mark.usefixtures("idle_users")  # for test_lost_redis.py, which need not kill it again
 @pytest.mark.parametrize("program", ["taskmanager", "scorer", "redis"])
 def test_killing_one_process_loses_no_decision_and_repeats_are_identical(
     weir_stack: Services, program: str

@@ -8,32 +8,26 @@ import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
 import pytest
 import redis
-from kafka import KafkaProducer
 
 from features.engine.plan import ENTITIES
-from features.online.layout import entity_key
 from features.online.rewrite import RewriteProgress, progress_field, progress_key
 from infra.local.job_health import read_job_health
 from infra.local.layout import REPO
 from schemas import topics
 from schemas.settings import environment_of
-from streams.velocity.cluster import JOB_NAME
 from streams.velocity.online_rewrite import SLICE_KEYS_MAX
 from tests.chaos.test_kill import WHAT_A_REPEAT_REPEATS, assert_nothing_lost, kill
+from tests.idle_users import IdleUsers, ask, eventually, running_job
 from tests.services import Services
-from tests.topic_tail import by_transaction, tail
-from tests.traffic import Traffic, live_transaction
+from tests.topic_tail import tail
+from tests.traffic import Traffic
 
 RATE = 100.0
-IDLE_USERS = 3 * SLICE_KEYS_MAX
-STEP_S_MAX = 120.0
 PARITY_S_MAX = 900
 COMPARED = ("decisions", "online_users", "online_merchants")
 
@@ -46,38 +40,15 @@ def client(weir_stack: Services) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture(scope="module")
-def idle_users(weir_stack: Services, client: redis.Redis) -> list[str]:
-    """Users with one event each, whose states are not in the job's memory any more."""
-    events = [
-        live_transaction("idle", number, user_id=f"idle-{number}") for number in range(IDLE_USERS)
-    ]
-    ids = {event["transaction_id"] for event in events}
-    producer = KafkaProducer(bootstrap_servers=weir_stack.kafka_bootstrap)
-    with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
-        for event in events:
-            key = event["user_id"].encode()
-            producer.send(topics.TRANSACTIONS, key=key, value=orjson.dumps(event))
-        producer.flush()
-        decisions.until(lambda _: by_transaction(decisions, ids).keys() == ids, within_ms=120_000)
-    producer.close()
-    wait_for_checkpoint(weir_stack)
-    client.delete(progress_key(weir_stack.settings.feast_project))
-    kill(weir_stack, "taskmanager")
-    done = wait_for_rewrite(weir_stack, client, "the velocity job has started")
-    assert done["user"].keys >= IDLE_USERS
-    return [event["user_id"] for event in events]
-
-
-def wait_for_checkpoint(services: Services) -> None:
-    """Wait for a checkpoint that begins after this call."""
-    now_ms = time.time_ns() // 1_000_000
-    url = f"{services.flink_rest_url}/jobs/{running_job(services.flink_rest_url)}/checkpoints"
-
-    def is_complete() -> bool:
-        newest = ask(url)["latest"]["completed"]
-        return newest is not None and newest["trigger_timestamp"] > now_ms
-
-    eventually(is_complete, lambda: ask(url)["latest"])
+def idle_keys(weir_stack: Services, client: redis.Redis, idle_users: IdleUsers) -> list[bytes]:
+    """Keys of states that are not in the job's memory any more."""
+    assert weir_stack.stack is not None
+    if weir_stack.stack.pid("taskmanager") == idle_users.taskmanager:
+        client.delete(progress_key(weir_stack.settings.feast_project))
+        kill(weir_stack, "taskmanager")
+        done = wait_for_rewrite(weir_stack, client, "the velocity job has started")
+        assert done["user"].keys >= len(idle_users.keys)
+    return idle_users.keys
 
 
 def wait_for_rewrite(
@@ -101,13 +72,6 @@ def wait_for_rewrite(
 
     eventually(is_done, lambda: found)
     return found
-
-
-def eventually(claim: Callable[[], bool], seen: Callable[[], Any]) -> None:
-    deadline_s = time.monotonic() + STEP_S_MAX
-    while not claim():
-        assert time.monotonic() < deadline_s, seen()
-        time.sleep(0.2)
 
 
 def flush(services: Services, client: redis.Redis) -> str:
@@ -134,50 +98,50 @@ def restart_empty(services: Services, client: redis.Redis) -> str:
     return "Redis has lost its data"
 
 
-@pytest.mark.timeout(2 * PARITY_S_MAX)
 @pytest.mark.parametrize("lose", [flush, restart_empty])
 def test_every_state_is_back_and_the_traffic_is_undisturbed(
     weir_stack: Services,
     client: redis.Redis,
-    idle_users: list[str],
+    idle_keys: list[bytes],
     lose: Callable[[Services, redis.Redis], str],
 ) -> None:
     settings = weir_stack.settings
-    keys = [entity_key("user", user, settings.feast_project) for user in idle_users]
     failed_at_ms = read_job_health(settings.flink_rest_url).failed_at_ms
     with tail(weir_stack.kafka_bootstrap, topics.DECISIONS) as decisions:
         with Traffic(weir_stack.kafka_bootstrap, rate=RATE, users=40) as traffic:
             time.sleep(2)
             reason = lose(weir_stack, client)
             done = wait_for_rewrite(weir_stack, client, reason)
-            assert client.exists(*keys) == len(keys)
+            assert client.exists(*idle_keys) == len(idle_keys)
             time.sleep(2)
         assert_nothing_lost(decisions, traffic.sent, repeats_agree_in=WHAT_A_REPEAT_REPEATS)
     print(done)
-    assert done["user"].keys >= len(idle_users)
+    assert done["user"].keys >= len(idle_keys)
     for progress in done.values():
         assert progress.keys <= SLICE_KEYS_MAX * progress.slices
     assert read_job_health(settings.flink_rest_url).failed_at_ms == failed_at_ms
     # Flink collects its metrics every few seconds.
     wanted = sum(each.keys for each in done.values())
     eventually(lambda: counted(settings.flink_rest_url) >= wanted, lambda: wanted)
+
+
+@pytest.mark.timeout(2 * PARITY_S_MAX)
+def test_the_states_that_are_back_are_exact(weir_stack: Services, idle_keys: list[bytes]) -> None:
     report = parity(weir_stack)
     for name in ("feature_log", *COMPARED):
         surface = report["surfaces"][name]
         assert (surface["mismatched"], surface["missing"], surface["extra"]) == (0, 0, 0), report
-    assert report["surfaces"]["online_users"]["checked"] >= len(idle_users) * 17
+    assert report["surfaces"]["online_users"]["checked"] >= len(idle_keys) * 17
 
 
 def test_weir_online_rebuild_writes_states_whose_loss_is_not_noticed(
-    weir_stack: Services, client: redis.Redis, idle_users: list[str]
+    weir_stack: Services, client: redis.Redis, idle_keys: list[bytes]
 ) -> None:
-    project = weir_stack.settings.feast_project
-    keys = [entity_key("user", user, project) for user in idle_users]
-    assert client.delete(*keys) == len(keys)
+    assert client.delete(*idle_keys) == len(idle_keys)
     done = weir(weir_stack, "online", "rebuild")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all states are in Redis: merchant/0 " in done.stdout
-    assert client.exists(*keys) == len(keys)
+    assert client.exists(*idle_keys) == len(idle_keys)
 
 
 def counted(rest_url: str) -> int:
@@ -190,21 +154,6 @@ def counted(rest_url: str) -> int:
         if names:
             total += sum(int(each["value"]) for each in ask(f"{url}?get={','.join(names)}"))
     return total
-
-
-def running_job(rest_url: str) -> str:
-    """The id of the velocity job."""
-    (found,) = [
-        job["jid"]
-        for job in ask(f"{rest_url}/jobs/overview")["jobs"]
-        if job["state"] == "RUNNING" and job["name"] == JOB_NAME
-    ]
-    return str(found)
-
-
-def ask(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as reply:
-        return json.load(reply)
 
 
 def parity(services: Services) -> dict[str, Any]:
