@@ -61,18 +61,23 @@ independent ones may block. A model trained on labels replaces them.
 """
 
 
+_PARTS = tuple((rule.feature, rule.low, rule.high - rule.low, rule.weight, rule) for rule in RULES)
+_AROUND_VALUE = {rule.text: tuple(rule.text.split("{value}")) for rule in RULES}
+
+
 def matched_rules(features: Mapping[str, int | float | None]) -> list[tuple[float, Rule]]:
     """Give the rules that add something for a row, each with its strength, the strongest first.
 
     Equal strengths keep the order of `RULES`, so equal rows give equal lists.
     """
     matched = []
-    for rule in RULES:
-        value = features.get(rule.feature)
-        if value is not None and value > rule.low:
-            share = min(1.0, (value - rule.low) / (rule.high - rule.low))
-            matched.append((rule.weight * share, rule))
-    matched.sort(key=_by_strength_descending)
+    for feature, low, width, weight, rule in _PARTS:
+        value = features.get(feature)
+        if value is not None and value > low:
+            share = (value - low) / width
+            matched.append((weight * share if share < 1.0 else weight, rule))
+    if len(matched) > 1:
+        matched.sort(key=_by_strength_descending)
     return matched
 
 
@@ -103,10 +108,11 @@ def matched_rule_texts(
         >>> matched_rule_texts({"user_transaction_count_5m": 7}, texts_max=3)
         ('7 transactions in 5 minutes',)
     """
-    return tuple(
-        rule.text.format(value=_shown(features[rule.feature]))
-        for _, rule in matched_rules(features)[:texts_max]
-    )
+    texts = []
+    for _, rule in matched_rules(features)[:texts_max]:
+        before, after = _AROUND_VALUE[rule.text]
+        texts.append(f"{before}{_shown(features[rule.feature])}{after}")
+    return tuple(texts)
 
 
 class HeuristicModel:
