@@ -41,6 +41,7 @@ HEADER_LABELLED_BY = "weir-labelled-by"
 """Header of a label that a person sent with `weir label`: who it was, UTF-8."""
 
 HEADER_TYPE = "ce_type"
+HEADER_ID = "ce_id"
 OWN_TYPES_START = "weir."
 """What the types of Weir's own records begin with."""
 
@@ -177,7 +178,7 @@ def cloud_event_headers(
     """
     return [
         *_cloud_event_constants(event_type=event_type, source=source),
-        ("ce_id", event_id.encode() if isinstance(event_id, str) else event_id),
+        (HEADER_ID, event_id.encode() if isinstance(event_id, str) else event_id),
         ("ce_time", _time_bytes(time_ms)),
     ]
 

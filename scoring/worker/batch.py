@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from models.policy import Policy
 from schemas.decision import Decision, Outcome
@@ -19,6 +19,7 @@ from schemas.topics import (
     DECISION_TYPE,
     DECISIONS,
     FEATURES,
+    HEADER_ID,
     REPLAY_HEADER,
     ROLLOUTS,
     SCORER_GROUP,
@@ -40,6 +41,8 @@ from scoring.worker.decider import Decided, Decider
 from scoring.worker.feature_log import Record, Scorable, dead_letter, read_batch
 from scoring.worker.repeats import Repeats
 from scoring.worker.shadow import ShadowScorer
+
+_Header: TypeAlias = tuple[str, str | bytes | None]
 
 SOURCE = "/weir/scoring"
 """CloudEvents source of the decisions."""
@@ -132,10 +135,7 @@ class BatchScorer:
             )
             emitted = await self._emitted(scorables, decided, kept.values)
             await self._sink.send(
-                [
-                    self._to_record(each, scorable)
-                    for each, scorable in zip(emitted, scorables, strict=True)
-                ]
+                self._to_records(emitted, scorables)
                 + [
                     dead_letter(record, error, topic=self._channels.dead_letters)
                     for record, error in batch.refused
@@ -187,27 +187,22 @@ class BatchScorer:
             # Identity is the transaction id alone, so the first decision stands here as well.
             self._metrics.conflicting_ids.inc()
 
-    def _to_record(self, emitted: _Emitted, scorable: Scorable) -> OutgoingRecord:
-        headers: list[tuple[str, str | bytes | None]] = [
-            *cloud_event_headers(
-                event_type=DECISION_TYPE,
-                event_id=emitted.transaction_id,
-                source=SOURCE,
-                time_ms=emitted.decided_at_ms,
+    def _to_records(
+        self, emitted: Sequence[_Emitted], scorables: Sequence[Scorable]
+    ) -> list[OutgoingRecord]:
+        topic, source, headers_of = self._channels.decisions, self._channels.features, _Headers()
+        records = []
+        for each, scorable in zip(emitted, scorables, strict=True):
+            headers = headers_of(each.transaction_id, each.decided_at_ms)
+            if scorable.is_replay:
+                headers.append(REPLAY_HEADER)
+            place = RecordPlace(source, scorable.place.partition, scorable.place.offset)
+            records.append(
+                OutgoingRecord(
+                    topic, each.user_id, each.value, headers, timestamp_ms=0, source=place
+                )
             )
-        ]
-        if scorable.is_replay:
-            headers.append(REPLAY_HEADER)
-        return OutgoingRecord(
-            topic=self._channels.decisions,
-            key=emitted.user_id,
-            value=emitted.value,
-            headers=headers,
-            timestamp_ms=0,
-            source=RecordPlace(
-                self._channels.features, scorable.place.partition, scorable.place.offset
-            ),
-        )
+        return records
 
     def _count(self, emitted: Iterable[_Emitted], *, records: int, refused: int) -> None:
         for outcome, count in Counter(each.outcome for each in emitted).items():
@@ -216,6 +211,26 @@ class BatchScorer:
             self._metrics.degraded.labels(missing=missing).inc(count)
         self._metrics.batch_rows.observe(records)
         self._metrics.dead_letters.inc(refused)
+
+
+class _Headers:
+    """Gives the headers of decisions; those of one batch differ in the transaction only."""
+
+    def __init__(self) -> None:
+        self._around_id: dict[int, tuple[list[_Header], list[_Header]]] = {}
+
+    def __call__(self, transaction_id: bytes, time_ms: int) -> list[_Header]:
+        around = self._around_id.get(time_ms)
+        if around is None:
+            headers: list[_Header] = [
+                *cloud_event_headers(
+                    event_type=DECISION_TYPE, event_id=b"", source=SOURCE, time_ms=time_ms
+                )
+            ]
+            at = headers.index((HEADER_ID, b""))
+            around = self._around_id[time_ms] = headers[:at], headers[at + 1 :]
+        before, after = around
+        return [*before, (HEADER_ID, transaction_id), *after]
 
 
 class _Emitted(NamedTuple):
