@@ -1,11 +1,13 @@
 """The model versions of the arms of a rollout: loaded once each, checked as a champion is.
 
-Called by the thread of `scoring.stores.rollouts`.
+Loading runs in a thread of its own, because a registry that hangs takes many seconds. Called by the
+thread of `scoring.stores.rollouts`.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Set
 from typing import Final
 
@@ -25,7 +27,7 @@ POLLS_BETWEEN_TRIES: Final = 4
 
 
 class ArmModels:
-    """The loaded versions of one rollout; for one thread.
+    """The loaded versions of one rollout; called by one thread.
 
     A version that has been loaded has scored its golden rows, so it is warm. A version that is
     refused is remembered with the reason; one that the registry did not give is asked for again.
@@ -47,30 +49,55 @@ class ArmModels:
         self._model_name = model_name
         self._loaded: dict[str, Model] = {}
         self._polls_left = POLLS_BETWEEN_TRIES
+        self._asked_for: str | None = None
+        self._loading: threading.Thread | None = None
         self.refused: dict[str, str] = {}
 
     def of(self, rollout: Rollout) -> dict[str, Model | None]:
         """Give the model of each arm as far as it is loaded, by the name of the arm."""
         return {arm.name: self._loaded.get(arm.version) for arm in rollout.arms}
 
-    def load(self, rollout: Rollout) -> None:
-        """Load the versions that are missing.
+    def is_due(self, rollout: Rollout) -> bool:
+        """Say whether a version is missing and it is time to ask for it, or to ask again.
 
-        Blocks: some multiples of the registry's time limit at worst. Raises nothing.
+        To be called once for each wait of the follower.
         """
-        self._polls_left = POLLS_BETWEEN_TRIES
-        for version in self._missing(rollout):
-            self._load(version)
-
-    def is_retry_due(self, rollout: Rollout) -> bool:
-        """Say whether a version is missing and it is time to ask for it again."""
-        if not self._missing(rollout):
+        if self.is_loading() or not self._missing(rollout):
             return False
+        if self._asked_for != rollout.rollout_id:
+            return True
         self._polls_left -= 1
         return self._polls_left <= 0
 
-    def keep(self, versions: Set[str]) -> None:
-        """Drop the models and refusals of all other versions."""
+    def is_loading(self) -> bool:
+        """Say whether versions are being loaded at present."""
+        return self._loading is not None and self._loading.is_alive()
+
+    def load(self, rollout: Rollout, *, wait_s: float) -> None:
+        """Begin to load the versions that are missing; drop those of other rollouts.
+
+        Blocks: until they are loaded, at most ``wait_s``; then it goes on by itself. Raises
+        nothing. Not to be called while `is_loading`.
+        """
+        self._asked_for = rollout.rollout_id
+        self._polls_left = POLLS_BETWEEN_TRIES
+        self._keep({arm.version for arm in rollout.arms})
+        self._loading = threading.Thread(
+            target=self._load_all, args=(self._missing(rollout),), name="arm-models", daemon=True
+        )
+        self._loading.start()
+        self._loading.join(wait_s)
+
+    def forget(self) -> None:
+        """Drop all versions, unless some are being loaded."""
+        if not self.is_loading():
+            self._keep(set())
+
+    def _load_all(self, versions: list[str]) -> None:
+        for version in versions:
+            self._load(version)
+
+    def _keep(self, versions: Set[str]) -> None:
         self._loaded = {name: each for name, each in self._loaded.items() if name in versions}
         self.refused = {name: why for name, why in self.refused.items() if name in versions}
 

@@ -1,9 +1,9 @@
 """Follows the rollouts: reads their log to the end, then each change as it comes.
 
 `RolloutFollower` is the `RolloutSource` of the worker and of the API. One thread reads the topic
-``rollouts`` and loads the versions of the arms, so neither Kafka nor the registry ever delays a
-decision. Which changes count is `scoring.core.rollout_history`'s to say, whether a version may
-score `models.artifact`'s.
+``rollouts``, another one loads the versions of the arms, so neither Kafka nor the registry ever
+delays a decision, and the registry delays no change of a rollout that has begun. Which changes
+count is `scoring.core.rollout_history`'s to say, whether a version may score `models.artifact`'s.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ POLL_S: Final = 0.5
 """Longest wait for a change, s, before the thread looks whether to stop."""
 RETRY_S: Final = 2.0
 """Time between two attempts to reach Kafka, s."""
+LOAD_WAIT_S: Final = 1.0
+"""How long versions are waited for before the thread looks for further changes, s."""
 
 
 class RolloutFollower:
@@ -80,6 +82,7 @@ class RolloutFollower:
         self._topic = topic
         self._current: RolloutInUse | None = None
         self._newest: Mapping[str, RolloutChange] = {}
+        self._wanted: RolloutChange | None = None
         self._trouble: str | None = None
         self._shown: set[tuple[str, str, str]] = set()
         self._has_read = threading.Event()
@@ -141,16 +144,17 @@ class RolloutFollower:
                 self._apply(record, history)
         start = {self._topic: {PARTITION: span.end}}
         with TopicTail(self._bootstrap, self._topic, start=start) as tail:
-            self._use(history)
+            self._take(history)
             self._note(None)
-            self._has_read.set()
             while not self._stopping.is_set():
+                if self._wanted is None or self._current is not None:
+                    self._has_read.set()
                 message = tail.poll(POLL_S)
-                if message is None:
-                    self._load_missing()
-                elif message.partition() == PARTITION:
+                if message is not None and message.partition() == PARTITION:
                     self._apply(to_record(message), history)
-                    self._use(history)
+                    self._take(history)
+                elif message is None:
+                    self._advance()
 
     def _apply(self, record: Record, history: RolloutHistory) -> None:
         ignored = apply_record(record, history)
@@ -164,36 +168,40 @@ class RolloutFollower:
             ignored.error,
         )
 
-    def _use(self, history: RolloutHistory) -> None:
-        """Put the newest state into use: a new revision, other models of arms, or no rollout."""
+    def _take(self, history: RolloutHistory) -> None:
+        """Take the newest state of the log."""
         before = self._current
         self._newest = {change.rollout.rollout_id: change for change in history}
-        active = history.active(self._model_name)
-        if active is None:
-            if before is not None:
-                ended = history.newest(before.rollout.rollout_id)
-                if ended is not None and ended.rollout.status == "completed":
-                    self._on_completed()
-                self._swap(None, ended.reason if ended else "its log is gone")
-            self._arms.keep(set())
+        self._wanted = history.active(self._model_name)
+        if self._wanted is not None:
+            self._advance()
             return
-        if before is None or before.rollout.rollout_id != active.rollout.rollout_id:
-            self._arms.load(active.rollout)
-        if before is None or before.rollout != active.rollout:
-            self._swap(
-                RolloutInUse.of(active.rollout, self._arms.of(active.rollout)), active.reason
-            )
-        self._arms.keep({arm.version for arm in active.rollout.arms})
+        if before is not None:
+            ended = history.newest(before.rollout.rollout_id)
+            if ended is not None and ended.rollout.status == "completed":
+                self._on_completed()
+            self._swap(None, ended.reason if ended else "its log is gone")
+        self._arms.forget()
 
-    def _load_missing(self) -> None:
-        """Try again to load what the registry did not give; a rollout does not wait for it."""
-        in_use = self._current
-        if in_use is None or not self._arms.is_retry_due(in_use.rollout):
+    def _advance(self) -> None:
+        """Come closer to what is wanted: load versions, use a revision, use a loaded version.
+
+        A rollout begins once its versions are loaded, or cannot be. After that a new revision is
+        in use at once, whatever the registry does. Loading runs in a thread of its own.
+        """
+        if self._wanted is None:
             return
-        self._arms.load(in_use.rollout)
-        models = self._arms.of(in_use.rollout)
-        if models != in_use.models:
-            self._swap(RolloutInUse.of(in_use.rollout, models), "a version was loaded")
+        rollout, before = self._wanted.rollout, self._current
+        if self._arms.is_due(rollout):
+            self._arms.load(rollout, wait_s=LOAD_WAIT_S)
+        is_new = before is None or before.rollout.rollout_id != rollout.rollout_id
+        if is_new and self._arms.is_loading():
+            return
+        models = self._arms.of(rollout)
+        if before is None or before.rollout != rollout:
+            self._swap(RolloutInUse.of(rollout, models), self._wanted.reason)
+        elif before.models != models:
+            self._swap(RolloutInUse.of(rollout, models), "a version was loaded")
 
     def _swap(self, after: RolloutInUse | None, reason: str) -> None:
         before, self._current = self._current, after

@@ -25,12 +25,16 @@ from features.online import layout as online_store
 from infra.local.ports import free_ports
 from infra.local.topics import create_topics
 from schemas.settings import Settings
+from scoring.core.rollouts import Assigner
 from scoring.http.answers.features import FeaturesAnswer
 from scoring.http.answers.health import ReadyAnswer
 from scoring.http.answers.predict import PredictAnswer
+from scoring.http.answers.rollout import RolloutAnswer
+from scoring.stores.rollout_log import RolloutLog
 from tests.api_process import WITHIN_S, ApiProcess, read_all
 from tests.kept_decision import keep_decision, send_row
 from tests.relay import Relay, relay_to
+from tests.rollout_steps import start
 from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
 
@@ -207,6 +211,27 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n"
         (HEAD + b"Content-Length: 4000000\r\n\r\n" + 4_000_000 * b" ", b"413"),
     ],
 )
+def test_rollouts_are_followed_and_changed_over_http(api: ApiProcess) -> None:
+    """Without MLflow, too: arms without a model are named, and the heuristic stands in."""
+    name = unique_name("r")
+    change = start(name, model_name=api.settings.model_name)
+    RolloutLog(api.settings.kafka_bootstrap, source="/test").write(change)
+    with httpx.Client(base_url=api.address, timeout=WITHIN_S) as client:
+
+        def arm() -> str | None:
+            answer = PredictAnswer.model_validate_json(client.post("/predict", json=body()).content)
+            assert ("arm_unavailable" in answer.degraded) == (answer.arm is not None)
+            return answer.arm
+
+        wanted = Assigner(change.rollout).assign(user_id="u-1", transaction_id="any")
+        assert wait_until(lambda: arm() == wanted.arm, timeout_s=WITHIN_S)
+        shown = RolloutAnswer.model_validate_json(client.get(f"/rollouts/{name}").content)
+        assert (shown.status, shown.why) == ("running", "a test. Said by ana.")
+        ended = client.post(f"/rollouts/{name}/abort", json={"by": "ben", "reason": "enough"})
+        assert ended.json()["why"] == "enough. Said by ben."
+        assert wait_until(lambda: arm() is None, timeout_s=WITHIN_S)
+
+
 def test_what_is_not_http_or_not_a_transaction_is_refused(
     api: ApiProcess, sent: bytes, status: bytes
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,17 +58,21 @@ class Followed:
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     completed: list[RolloutInUse | None] = field(default_factory=list)
 
-    @contextmanager
-    def follower(self, *, mlflow_uri: str | None = None) -> Iterator[RolloutFollower]:
+    def new_follower(self, mlflow_uri: str, *, timeout_s: float = 5.0) -> RolloutFollower:
         follower = RolloutFollower(
             self.bootstrap,
-            MlflowRest(mlflow_uri or self.mlflow_uri, timeout_s=5.0),
+            MlflowRest(mlflow_uri, timeout_s=timeout_s),
             champion=self.champion,
             model_name=self.model_name,
             metrics=build_metrics(self.metrics),
             on_completed=lambda: self.completed.append(follower.current()),
             topic=self.topic,
         )
+        return follower
+
+    @contextmanager
+    def follower(self, *, mlflow_uri: str | None = None) -> Iterator[RolloutFollower]:
+        follower = self.new_follower(mlflow_uri or self.mlflow_uri)
         follower.start()
         try:
             yield follower
@@ -192,6 +198,23 @@ def test_while_the_registry_is_away_the_champion_serves_its_arm_and_the_other_wa
             lambda: versions(follower.current()) == {"control": "1", "challenger": "2"},
             within_s=ANSWER_S_MAX,
         )
+
+
+def test_a_registry_that_hangs_delays_no_change(followed: Followed) -> None:
+    first = start(model_name=followed.model_name)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        follower = followed.new_follower(uri, timeout_s=60.0)
+        threading.Thread(target=follower.start, daemon=True).start()
+        followed.log.write(first)
+        soon(follower._arms.is_loading)
+        assert follower.current() is None, "a rollout begins once its versions are loaded"
+        last = aborted(first.rollout, author())
+        followed.log.write(last)
+        soon(lambda: dict(follower.newest()) == {"r-1": last})
+        assert follower._arms.is_loading()
+        follower.stop()
+    assert follower.current() is None
 
 
 def test_the_champion_is_looked_up_before_a_completed_rollout_is_left(followed: Followed) -> None:
