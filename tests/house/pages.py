@@ -25,6 +25,7 @@ _INCLUDED = re.compile(
 )
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*(?:\n[^\]\n]*)?\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
+_WRAPPED_SPAN = re.compile(r"`((?:[^`\n]|\n(?!\s*\n))+)`")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 
 
@@ -57,6 +58,11 @@ def included_examples(text: str) -> dict[str, str]:
 def spans(text: str) -> list[str]:
     """Give everything in backticks outside of code blocks."""
     return _SPAN.findall(without_fences(text))
+
+
+def wrapped_spans(text: str) -> list[str]:
+    """Give what `spans` gives, and what is in backticks over several lines, each on one line."""
+    return [" ".join(span.split()) for span in _WRAPPED_SPAN.findall(without_fences(text))]
 
 
 def links(text: str) -> list[str]:

@@ -86,10 +86,10 @@ def test_every_make_target_named_on_a_page_exists(name: str) -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "native/README.md"])
 def test_the_command_line_accepts_every_weir_command_on_a_page(name: str) -> None:
     text = pages.page(name)
-    named = [(span, False) for span in pages.spans(text)]
+    named = [(span, False) for span in pages.wrapped_spans(text)]
     shown = [(code, True) for _, code in pages.fences(text)]
     faults = {
         written: fault
@@ -139,6 +139,11 @@ def test_commands_are_found_after_variables_and_other_commands_and_over_two_line
         "WEIR_API_PORT=1 .venv/bin/weir decisions \\\n  --json | jq .\nweir up && weir status  # x"
     )
     assert list(written_commands(code)) == ["decisions --json", "up", "status"]
+
+
+def test_a_command_over_two_lines_of_a_sentence_is_found() -> None:
+    spans = pages.wrapped_spans("Run `weir\n  train --from archive`, or\n`b`.")
+    assert spans == ["weir train --from archive", "b"]
 
 
 def code_of(name: str) -> list[str]:
