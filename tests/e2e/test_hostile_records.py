@@ -54,9 +54,20 @@ def failures(services: Services) -> int:
 
 def decided(decisions: Tail, ids: set[str]) -> dict[str, dict[str, Any]]:
     """Wait for the decisions of some transactions; each must have exactly one."""
-    decisions.until(
-        lambda _: len(by_transaction(decisions, ids)) == len(ids), within_ms=ANSWER_MS_MAX
-    )
+    missing, seen = set(ids), 0
+
+    def is_complete(records: list[Record]) -> bool:
+        nonlocal seen
+        missing.difference_update(
+            orjson.loads(record.value or b"")["transaction_id"] for record in records[seen:]
+        )
+        seen = len(records)
+        return not missing
+
+    try:
+        decisions.until(is_complete, within_ms=ANSWER_MS_MAX)
+    except AssertionError as error:
+        raise AssertionError(f"{len(missing)} undecided: {sorted(missing)[:9]}") from error
     found = by_transaction(decisions, ids)
     assert {len(records) for records in found.values()} == {1}
     return {transaction_id: records[0][1] for transaction_id, records in found.items()}

@@ -88,7 +88,7 @@ public final class RecordFrameSerializer
                 deadLetters,
                 null,
                 isInTime ? timestamp : null,
-                lacksKey ? new byte[0] : fitting.key(),
+                lacksKey ? RefusedRow.place(letter.headers()) : fitting.key(),
                 fitting.value(),
                 fitting.headers());
     }

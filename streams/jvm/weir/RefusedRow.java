@@ -43,6 +43,16 @@ final class RefusedRow {
         return letter;
     }
 
+    /** Returns a key that no other dead letter has: where the refused record lies. */
+    static byte[] place(Headers reason) {
+        return String.join("/", last(reason, "topic"), last(reason, "partition"),
+                last(reason, "offset")).getBytes(StandardCharsets.UTF_8);
+    }
+
+    private static String last(Headers headers, String name) {
+        return new String(headers.lastHeader(PREFIX + name).value(), StandardCharsets.UTF_8);
+    }
+
     private static JsonNode origin(byte[] row) {
         try {
             return JSON.readTree(row).get("origin");
