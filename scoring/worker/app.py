@@ -26,6 +26,7 @@ from schemas.settings import Settings
 from scoring.wiring import steady_clock_ms
 from scoring.worker.batch import Channels
 from scoring.worker.direct_consumer import use_direct_consumer
+from scoring.worker.followed_topic import FollowedTopic
 from scoring.worker.intake import BATCH_LINGER_S_MAX, Intake, ScoredRows, score_forever
 from scoring.worker.lenient_read import lenient_reader
 from scoring.worker.parts import WorkerParts
@@ -107,6 +108,7 @@ def attach_scoring(
             processed=lambda: scored.total,
             on_stall=end_process,
             clock_ms=steady_clock_ms,
+            replacement=FollowedTopic(settings.kafka_bootstrap, channels.features).replacement,
         )
         try:
             await asyncio.to_thread(parts.start)

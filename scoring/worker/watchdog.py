@@ -1,4 +1,4 @@
-"""The watchdog: ends the process when there is lag but no progress.
+"""The watchdog: ends the process when there is lag but no progress, or another topic.
 
 Faust consumers have hung without an error (faust-streaming #175, #523, #549, #596). When the
 process ends, the supervisor restarts it. `StallDetector` is the rule and is pure; `GroupProgress`
@@ -154,7 +154,7 @@ class GroupProgress:
 
 
 class Watchdog:
-    """Checks for a stall periodically, in its own thread, and calls ``on_stall`` once."""
+    """Looks for a stall or another topic, in its own thread, and calls ``on_stall`` once."""
 
     def __init__(
         self,
@@ -163,6 +163,7 @@ class Watchdog:
         processed: Callable[[], int],
         on_stall: Callable[[str], None],
         clock_ms: Callable[[], float],
+        replacement: Callable[[], str | None] = lambda: None,
         stall_ms_max: int = STALL_MS_MAX,
         check_interval_ms: int = CHECK_INTERVAL_MS,
     ) -> None:
@@ -173,6 +174,7 @@ class Watchdog:
             processed: gives the rows that this process has processed so far.
             on_stall: ends the process; called with the reason.
             clock_ms: a monotonic clock, ms.
+            replacement: gives the reason to end the process at once, if there is one.
             stall_ms_max: how long there may be lag without progress, ms.
             check_interval_ms: time between two checks, ms.
         """
@@ -180,6 +182,7 @@ class Watchdog:
         self._processed = processed
         self._on_stall = on_stall
         self._clock_ms = clock_ms
+        self._replacement = replacement
         self._check_interval_s = check_interval_ms / 1000
         self._stall_ms_max = stall_ms_max
         self._detector = StallDetector(stall_ms_max=stall_ms_max)
@@ -195,7 +198,11 @@ class Watchdog:
         self._stopping.set()
 
     def _run(self) -> None:
+        self._replacement()
         while not self._stopping.wait(self._check_interval_s):
+            if (reason := self._replacement()) is not None:
+                self._on_stall(reason)
+                return
             progress = self._source.progress()
             if self._detector.is_stalled(
                 progress, processed=self._processed(), now_ms=self._clock_ms()

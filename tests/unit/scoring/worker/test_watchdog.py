@@ -1,4 +1,6 @@
-from scoring.worker.watchdog import Progress, StallDetector
+from queue import SimpleQueue
+
+from scoring.worker.watchdog import Progress, StallDetector, Watchdog
 
 LIMIT_MS = 1_000
 
@@ -46,3 +48,24 @@ def test_a_broker_that_does_not_answer_restarts_the_clock() -> None:
         False,
         True,
     ]
+
+
+class NoLag:
+    def progress(self) -> Progress | None:
+        return Progress(lag=0, committed=100)
+
+
+def test_a_reason_to_end_at_once_ends_without_a_stall() -> None:
+    ended: SimpleQueue[str] = SimpleQueue()
+    looks = iter([None, None, None, "another topic", "never asked for"])
+    watchdog = Watchdog(
+        NoLag(),
+        processed=lambda: 0,
+        on_stall=ended.put,
+        clock_ms=lambda: 0.0,
+        replacement=lambda: next(looks),
+        check_interval_ms=1,
+    )
+    watchdog.start()
+    assert ended.get(timeout=30) == "another topic"
+    assert next(looks) == "never asked for"
