@@ -148,4 +148,4 @@ def _change_guard(losses: int, tolerance: float) -> DifferenceGuard:
 def _loss_guard(tolerance: float, effect: float) -> DifferenceGuard:
     # Most wealth is near the effect; the rest is for much smaller and much larger ones.
     bets = ((effect / 4, 0.1), (0.75 * effect, 0.4), (1.25 * effect, 0.4), (4 * effect, 0.1))
-    return DifferenceGuard(1, tolerance=tolerance, bets=bets, is_relative=True)
+    return DifferenceGuard(1, tolerance=tolerance, bets=bets, reserve=0.03, is_relative=True)

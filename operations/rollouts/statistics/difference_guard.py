@@ -18,6 +18,8 @@ from operations.rollouts.statistics.design_effect import CLUSTERS, DesignEffect
 from operations.rollouts.statistics.running import Booleans, Floats, Integers
 from operations.rollouts.statistics.terms import ComparedLosses, Terms
 
+_PERIOD = 4_096
+
 Bets = tuple[tuple[float, float], ...]
 """Of each bet: the excess for which it is best, and its part of the first wealth."""
 
@@ -31,6 +33,7 @@ class DifferenceGuard:
         *,
         tolerance: float,
         bets: Bets,
+        reserve: float = 0.5,
         is_relative: bool = False,
         is_two_sided: bool = False,
         clusters: int = CLUSTERS,
@@ -41,6 +44,7 @@ class DifferenceGuard:
             losses: how many losses each event has.
             tolerance: difference of the means, challenger less control, that is accepted.
             bets: differences above the tolerance that are looked for most.
+            reserve: share of the wealth for what begins later (`betting`).
             is_relative: the excesses of ``bets`` are relative to the mean loss.
             is_two_sided: a smaller mean of the challenger counts as well; the hypotheses are then
                 all increases, then all decreases.
@@ -51,7 +55,12 @@ class DifferenceGuard:
         self._signs = (1.0, -1.0) if is_two_sided else (1.0,)
         self._excesses = np.array([excess for excess, _ in bets])
         self._compared = ComparedLosses(losses)
-        self._mixture = BetMixture(losses * len(self._signs), tuple(part for _, part in bets))
+        self._mixture = BetMixture(
+            losses * len(self._signs),
+            tuple(part for _, part in bets),
+            reserve=reserve,
+            period=_PERIOD,
+        )
         self._effect = DesignEffect(losses, clusters)
 
     def update(

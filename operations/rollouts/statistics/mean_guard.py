@@ -17,6 +17,7 @@ from operations.rollouts.statistics.running import Floats
 _TIMES = (2.0, 5.0, 20.0)
 """Means, in multiples of the limit, for which the bets are best."""
 _LIMIT_MIN = 1e-4
+_PERIOD = 500
 
 
 class MeanGuard:
@@ -30,7 +31,7 @@ class MeanGuard:
         best = (np.array(_TIMES) - 1.0) * base / (base * (1.0 - min(base, 0.5)))
         largest = BET_SHARE_MAX / base
         self._bets = np.minimum(best, largest)[np.newaxis, :, np.newaxis]
-        self._mixture = BetMixture(1, (1 / 3, 1 / 3, 1 / 3))
+        self._mixture = BetMixture(1, (1 / 3, 1 / 3, 1 / 3), reserve=0.5, period=_PERIOD)
 
     def update(self, losses: Floats) -> None:
         """Add losses of 0 to 1, in the order of the log."""
