@@ -211,6 +211,13 @@ HEAD = b"POST /predict HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n"
         (HEAD + b"Content-Length: 4000000\r\n\r\n" + 4_000_000 * b" ", b"413"),
     ],
 )
+def test_what_is_not_http_or_not_a_transaction_is_refused(
+    api: ApiProcess, sent: bytes, status: bytes
+) -> None:
+    assert api.send(sent).startswith(b"HTTP/1.1 " + status)
+    assert api.is_live()
+
+
 def test_rollouts_are_followed_and_changed_over_http(api: ApiProcess) -> None:
     """Without MLflow, too: arms without a model are named, and the heuristic stands in."""
     name = unique_name("r")
@@ -230,13 +237,6 @@ def test_rollouts_are_followed_and_changed_over_http(api: ApiProcess) -> None:
         ended = client.post(f"/rollouts/{name}/abort", json={"by": "ben", "reason": "enough"})
         assert ended.json()["why"] == "enough. Said by ben."
         assert wait_until(lambda: arm() is None, timeout_s=WITHIN_S)
-
-
-def test_what_is_not_http_or_not_a_transaction_is_refused(
-    api: ApiProcess, sent: bytes, status: bytes
-) -> None:
-    assert api.send(sent).startswith(b"HTTP/1.1 " + status)
-    assert api.is_live()
 
 
 def test_a_client_that_hangs_up_in_its_body_does_not_stop_the_service(api: ApiProcess) -> None:
