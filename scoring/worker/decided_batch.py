@@ -83,6 +83,7 @@ class DecidedBatch:
         self._policy = policy
         self.now_ms = now_ms
         self._digests: dict[_ContextKey, bytes] = {}
+        self._read_contexts: dict[tuple[tuple[str, ...], PolicyRef | None], bytes] = {}
         self._more: dict[PolicyRef | None, bytes] = {}
         self._unstored: dict[int, bytes] = {}
         self.contexts: dict[bytes, bytes] = {}
@@ -106,8 +107,8 @@ class DecidedBatch:
     def unstored(self, at: int) -> bytes:
         """Give what is to be kept of a decision that the store could not take."""
         decided = self._decided[at]
-        first = self._first(decided, self._missing(at, is_stored=False), self._known, at)
-        self._unstored[at] = packed = first.pack()
+        degraded = (*decided.degraded, DEGRADED_DECISION_STORE_UNAVAILABLE)
+        self._unstored[at] = packed = self._first(decided, degraded, self._known, at).pack()
         return packed
 
     def is_new(self, at: int, kept: bytes) -> bool:
@@ -125,7 +126,8 @@ class DecidedBatch:
 
     def degraded(self, at: int) -> tuple[str, ...]:
         """Give the words of a decision, after it was kept."""
-        return self._missing(at, is_stored=at not in self._unstored)
+        words = self._decided[at].degraded
+        return (*words, DEGRADED_DECISION_STORE_UNAVAILABLE) if at in self._unstored else words
 
     def encode(self, at: int) -> bytes:
         """Write a decision, after it was kept."""
@@ -149,10 +151,6 @@ class DecidedBatch:
             self._more[policy] = more_fields(**fields_of_arm(arm, policy))
         return self._more[policy]
 
-    def _missing(self, at: int, *, is_stored: bool) -> tuple[str, ...]:
-        words = self._decided[at].degraded
-        return words if is_stored else (*words, DEGRADED_DECISION_STORE_UNAVAILABLE)
-
     def _first(
         self,
         decided: Decided,
@@ -161,7 +159,12 @@ class DecidedBatch:
         at: int,
     ) -> FirstDecision:
         if isinstance(decided, ReadDecision):
-            context = self._context(self._model.ref, degraded, decided.policy, has_spec=True)
+            # The same for nearly all rows, and the whole key of a context takes long to hash.
+            words = (degraded, decided.policy)
+            context = self._read_contexts.get(words)
+            if context is None:
+                context = self._context(self._model.ref, degraded, decided.policy, has_spec=True)
+                self._read_contexts[words] = context
             return decided.first(context, now_ms=self.now_ms)
         has_spec = decided.vector_spec is not None
         batch = None
