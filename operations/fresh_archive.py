@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 def bring_up_to_date(settings: Settings) -> None:
     """Archive what is in the logs now, beside a running archiver if there is one.
 
-    An archive whose log is lost, or a copy of one, has all that there will be. Without Kafka nobody
-    knows what is missing, which the log says.
+    An archive whose log is lost, or a copy of one, has all that there will be. Without Kafka it is
+    not known what is missing; a warning says so.
 
     Raises:
         NoArchiveError: nothing has been archived yet.

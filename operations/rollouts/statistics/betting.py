@@ -10,7 +10,7 @@ The sum of their wealth is again an e-process; it costs at most log(1 / part) ag
 
 A challenger that was good for long has lost nearly all of that wealth, and would have to be bad for
 as long before it showed. So a reserve is kept back, which is not bet, and every ``period`` events a
-smaller stake of it begins anew. The whole is still an e-process, and it remembers little of what
+smaller stake of it starts again. The whole is still an e-process, and it remembers little of what
 was long ago.
 """
 
