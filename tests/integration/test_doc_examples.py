@@ -144,6 +144,7 @@ def test_it_prints_what_was_refused_and_why(bootstrap: str, producer: KafkaProdu
         stage="decode",
         error=InvalidEventError(None, "is not JSON"),
     )
+    producer.send(topics.DEAD_LETTERS, value=b"another program's").get(30)
     producer.send(topics.DEAD_LETTERS, value=value, headers=headers).get(30)
     printed = run(example("read_dead_letters.py"), bootstrap).splitlines()
     at = printed.index(f"  the record as it came: {value!r}")
