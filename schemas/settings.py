@@ -111,8 +111,8 @@ class Settings(BaseSettings):
     )
     api_rate_per_s: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         default=100,
-        description="Most requests a second with one API key, of all workers together; twice as "
-        "many at once after a pause; 0 for no limit.",
+        description="Most requests a second with one API key, of all workers together; what is "
+        "not used within two seconds is lost; 0 for no limit.",
     )
     api_deadline_ms: Annotated[int, Field(ge=1, le=60_000)] = Field(
         default=50,

@@ -40,6 +40,10 @@ HEADER_CORRECTS = "weir-corrects"
 HEADER_LABELLED_BY = "weir-labelled-by"
 """Header of a label that a person sent with `weir label`: who it was, UTF-8."""
 
+PASSED_ON_HEADERS = ("traceparent", "tracestate")
+"""The trace context (W3C): feature row and decision have the headers of the transaction."""
+PASSED_ON_BYTES_MAX = 512
+"""Longest value of such a header; a longer one is not passed on."""
 HEADER_TYPE = "ce_type"
 HEADER_ID = "ce_id"
 OWN_TYPES_START = "weir."
@@ -217,6 +221,21 @@ def read_header(headers: Headers | None, name: str) -> bytes | None:
 def is_replay(headers: Headers | None) -> bool:
     """Say whether a record belongs to a replay: header ``weir-replay`` is exactly ``1``."""
     return read_header(headers, HEADER_REPLAY) == b"1"
+
+
+def passed_on(headers: Headers | None) -> list[tuple[str, bytes]]:
+    """Give the headers of a record that what is made from it has, too: the trace context.
+
+    Examples:
+        >>> passed_on([("traceparent", b"00-1-2-01"), ("other", b"1")])
+        [('traceparent', b'00-1-2-01')]
+    """
+    found = {name: value for name, value in headers or () if name in PASSED_ON_HEADERS}
+    return [
+        (name, value)
+        for name in PASSED_ON_HEADERS
+        if (value := found.get(name)) is not None and len(value) <= PASSED_ON_BYTES_MAX
+    ]
 
 
 def check_event_type(headers: Headers | None, *, expected: str) -> None:

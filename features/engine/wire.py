@@ -36,6 +36,10 @@ def wire_json(limits: Limits) -> str:
             "type_header": topics.HEADER_TYPE,
             "own_types_start": topics.OWN_TYPES_START,
             "replay_header": topics.HEADER_REPLAY,
+            "passed_on": {
+                "headers": topics.PASSED_ON_HEADERS,
+                "bytes_max": topics.PASSED_ON_BYTES_MAX,
+            },
             "times": {
                 "min_ms": limits.event_time_ms_min,
                 "ahead_max_ms": limits.event_ahead_ms_max,

@@ -3,9 +3,10 @@
 //! Within one operator items stay in memory; between two operators they are bytes.
 //!
 //! ```text
-//! 'E'  flags u8  partition u32  offset i64  timestamp i64  fields  entities u8  values*
+//! 'E'  flags u8  partition u32  offset i64  timestamp i64  passed on  fields  entities u8  values*
 //! 'L'  fields
 //! 'D'  a record frame to produce, as it is
+//!      passed on = length u32, headers as in a frame
 //! ```
 
 use crate::error::{EngineError, Result};
@@ -31,6 +32,8 @@ pub struct EventItem {
     pub fields: FieldValues,
     /// Where it came from.
     pub origin: Origin,
+    /// Headers of its record that its row has, too, as in a frame.
+    pub passed_on: Vec<u8>,
     /// Whether it belongs to a replay.
     pub is_replay: bool,
     /// Whether it had been counted before.
@@ -64,6 +67,8 @@ impl Item {
                 out.extend_from_slice(&event.origin.partition.to_be_bytes());
                 out.extend_from_slice(&event.origin.offset.to_be_bytes());
                 out.extend_from_slice(&event.origin.timestamp_ms.to_be_bytes());
+                out.extend_from_slice(&(event.passed_on.len() as u32).to_be_bytes());
+                out.extend_from_slice(&event.passed_on);
                 write_fields(out, &event.fields);
                 out.push(event.values.len() as u8);
                 for values in &event.values {
@@ -86,6 +91,7 @@ impl Item {
                     offset: i64::from_be_bytes(reader.array()?),
                     timestamp_ms: i64::from_be_bytes(reader.array()?),
                 };
+                let passed_on = reader.bytes()?.to_vec();
                 let fields = reader.fields()?;
                 let [entities] = reader.array()?;
                 let values = (0..entities)
@@ -94,6 +100,7 @@ impl Item {
                 Ok(Item::Event(EventItem {
                     fields,
                     origin,
+                    passed_on,
                     is_replay: flags & REPLAY != 0,
                     is_repeat: flags & REPEAT != 0,
                     values,
@@ -147,7 +154,7 @@ struct Reader<'a> {
     at: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn broken(&self) -> EngineError {
         EngineError::Value(format!(
             "an item of {} bytes cannot be read at byte {}",
@@ -165,17 +172,23 @@ impl Reader<'_> {
         found.ok_or_else(|| self.broken())
     }
 
+    /// A length u32 and so many bytes.
+    fn bytes(&mut self) -> Result<&'a [u8]> {
+        let length = u32::from_be_bytes(self.array()?) as usize;
+        let end = self.at.saturating_add(length);
+        let found = self.bytes.get(self.at..end).ok_or_else(|| self.broken())?;
+        self.at = end;
+        Ok(found)
+    }
+
     fn fields(&mut self) -> Result<FieldValues> {
         let [count] = self.array()?;
         (0..count)
             .map(|_| match self.array()? {
                 [0] => Ok(FieldValue::Absent),
                 [1] => {
-                    let length = u32::from_be_bytes(self.array()?) as usize;
-                    let end = self.at.saturating_add(length);
-                    let bytes = self.bytes.get(self.at..end).ok_or_else(|| self.broken())?;
+                    let bytes = self.bytes()?;
                     let text = std::str::from_utf8(bytes).map_err(|_| self.broken())?;
-                    self.at = end;
                     Ok(FieldValue::Text(text.into()))
                 }
                 [2] => Ok(FieldValue::Integer(i64::from_be_bytes(self.array()?))),

@@ -20,7 +20,7 @@ use ahash::AHashSet;
 
 use crate::content;
 use crate::error::{EngineError, Result};
-use crate::frame::{Record, MAGIC};
+use crate::frame::{write_header, Record, MAGIC};
 use crate::item::{EventItem, Item};
 use crate::journal::{event_entry, label_entry, Change, Live};
 use crate::json_object::{read_object, FieldValue, FieldValues};
@@ -200,7 +200,7 @@ impl Job {
             Item::Label(fields)
         } else {
             check_fields(&self.wire.event.fields, &fields)?;
-            Item::Event(event_item(&record, fields, is_replay))
+            Item::Event(event_item(&record, fields, is_replay, &self.wire))
         };
         self.batch[position] = Slot::Ready(item);
         Ok(())
@@ -371,6 +371,7 @@ impl Job {
                 event: &event.fields,
                 values: &event.values,
                 origin: event.origin,
+                passed_on: &event.passed_on,
                 is_repeat: event.is_repeat,
                 is_replay: event.is_replay,
                 computed_at_ms: now_ms,
@@ -448,7 +449,9 @@ impl Job {
         if is_replay {
             self.check_replayed(time_ms, record.timestamp_ms)?;
         }
-        Some(Item::Event(event_item(record, fields, is_replay)))
+        Some(Item::Event(event_item(
+            record, fields, is_replay, &self.wire,
+        )))
     }
 
     fn decode_label(&self, record: &Record<'_>, now_ms: i64) -> Option<Item> {
@@ -492,7 +495,7 @@ impl Job {
     }
 }
 
-fn event_item(record: &Record<'_>, fields: FieldValues, is_replay: bool) -> EventItem {
+fn event_item(record: &Record<'_>, fields: FieldValues, is_replay: bool, wire: &Wire) -> EventItem {
     let origin = Origin {
         partition: record.partition,
         offset: record.offset,
@@ -501,10 +504,27 @@ fn event_item(record: &Record<'_>, fields: FieldValues, is_replay: bool) -> Even
     EventItem {
         fields,
         origin,
+        passed_on: passed_on(record, wire),
         is_replay,
         is_repeat: false,
         values: Vec::new(),
     }
+}
+
+/// The headers of an event's record that its row has, too.
+fn passed_on(record: &Record<'_>, wire: &Wire) -> Vec<u8> {
+    let mut headers = Vec::new();
+    if record.headers.is_empty() {
+        return headers;
+    }
+    for name in &wire.passed_on.headers {
+        if let Some(Some(value)) = record.last_header(name.as_bytes()) {
+            if value.len() <= wire.passed_on.bytes_max {
+                write_header(&mut headers, name, value);
+            }
+        }
+    }
+    headers
 }
 
 fn check_fields(fields: &[Field], values: &FieldValues) -> Result<()> {

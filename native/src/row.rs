@@ -32,6 +32,8 @@ pub struct Row<'a> {
     pub values: &'a [Values],
     /// Where the event came from.
     pub origin: Origin,
+    /// Headers of the event's record that the row has, too, as in a frame.
+    pub passed_on: &'a [u8],
     /// Whether the event had been counted before.
     pub is_repeat: bool,
     /// Whether the event belongs to a replay.
@@ -61,6 +63,7 @@ pub fn write_row(
     if row.is_replay {
         write_header(headers, &wire.replay_header, b"1");
     }
+    headers.extend_from_slice(row.passed_on);
     scratch.json.clear();
     write_json(&mut scratch.json, plan, wire, row, time_ms);
     let key = row.event[wire.event.keys_at[0]].text();

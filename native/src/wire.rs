@@ -157,6 +157,17 @@ pub struct Wire {
     pub own_types_start: String,
     /// Name of the header by which a record says that it belongs to a replay.
     pub replay_header: String,
+    /// Headers of an event that its row has, too.
+    pub passed_on: PassedOn,
+}
+
+/// Which headers of an event's record are passed on to its row: the context of a trace.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct PassedOn {
+    /// Their names, in the order in which the row has them.
+    pub headers: Vec<String>,
+    /// Longest value that is passed on.
+    pub bytes_max: usize,
 }
 
 #[derive(Deserialize)]
@@ -193,6 +204,8 @@ struct WireSpec {
     type_header: String,
     own_types_start: String,
     replay_header: String,
+    #[serde(default)]
+    passed_on: PassedOn,
 }
 
 impl Wire {
@@ -219,6 +232,7 @@ impl Wire {
             type_header: spec.type_header,
             own_types_start: spec.own_types_start,
             replay_header: spec.replay_header,
+            passed_on: spec.passed_on,
         })
     }
 }

@@ -25,6 +25,7 @@ from schemas.topics import (
     SCORER_GROUP,
     SHADOW_DECISIONS,
     cloud_event_headers,
+    passed_on,
 )
 from scoring.core.ports import (
     BatchFeatureReader,
@@ -196,6 +197,7 @@ class BatchScorer:
             headers = headers_of(each.transaction_id, each.decided_at_ms)
             if scorable.is_replay:
                 headers.append(REPLAY_HEADER)
+            headers += passed_on(scorable.record.headers)
             place = RecordPlace(source, scorable.place.partition, scorable.place.offset)
             records.append(
                 OutgoingRecord(

@@ -8,6 +8,7 @@ with it, byte for byte.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from features.definitions import CAPS, DEFINITION_DIGEST, Caps
@@ -65,7 +66,7 @@ class Job:
         except InvalidEventError as error:
             return dead_letter(record, stage="decode", error=error)
         row = self._row(transaction, Origin(record.partition, record.offset, record.timestamp_ms))
-        return _framed(row, is_replay=is_replay)
+        return _framed(row, is_replay=is_replay, passed_on=topics.passed_on(record.headers))
 
     def _transaction(self, record: InboundRecord, *, is_replay: bool) -> Transaction:
         topics.check_event_type(record.headers, expected=topics.TRANSACTION_TYPE)
@@ -128,7 +129,7 @@ def _with_content(transaction: Transaction, first: Content) -> Transaction:
     )
 
 
-def _framed(row: FeatureRow, *, is_replay: bool) -> bytes:
+def _framed(row: FeatureRow, *, is_replay: bool, passed_on: Sequence[tuple[str, bytes]]) -> bytes:
     transaction = row.transaction
     headers = topics.cloud_event_headers(
         event_type=topics.FEATURE_ROW_TYPE,
@@ -138,6 +139,7 @@ def _framed(row: FeatureRow, *, is_replay: bool) -> bytes:
     )
     if is_replay:
         headers.append(topics.REPLAY_HEADER)
+    headers += passed_on
     return encode_record(
         _FEATURES,
         key=transaction.user_id.encode(),

@@ -27,6 +27,9 @@ HEADERS: list[list[tuple[str, bytes | None]]] = [
     [(topics.HEADER_TYPE, topics.LABEL_TYPE.encode())],
     [(topics.HEADER_TYPE, b"another.system")],
     [topics.REPLAY_HEADER, (topics.HEADER_REPLAY, b"0")],
+    [("tracestate", b"a=1"), ("traceparent", b"00-1-2-00"), ("traceparent", b"00-1-2-01")],
+    [("traceparent", None), ("tracestate", b"x" * (topics.PASSED_ON_BYTES_MAX + 1))],
+    [topics.REPLAY_HEADER, ("traceparent", b"\xff"), ("Traceparent", b"other")],
 ]
 
 

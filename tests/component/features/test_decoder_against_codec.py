@@ -73,7 +73,10 @@ class Decoder:
 
 def fields_of(element: bytes) -> list[str | int | bool | None]:
     """Read the fields of an event or a label on its way; native/src/item.rs writes them."""
-    at = 1 if element[:1] == b"L" else 1 + 1 + 4 + 8 + 8
+    at = 1
+    if element[:1] != b"L":
+        at += 1 + 4 + 8 + 8
+        at += 4 + int.from_bytes(element[at : at + 4], "big")
     count, at = element[at], at + 1
     fields: list[str | int | bool | None] = []
     for _ in range(count):

@@ -106,6 +106,19 @@ def test_the_decision_of_a_replay_is_marked_as_replay(bench: Bench) -> None:
     assert [topics.is_replay(sent.headers) for sent in bench.sink.records] == [True, False]  # type: ignore[arg-type]
 
 
+def test_a_decision_has_the_trace_context_of_its_row(bench: Bench) -> None:
+    context = [("traceparent", b"00-1-2-01"), ("tracestate", b"a=1")]
+    headers = (("other", b"x"), context[1], context[0], ("tracestate", b"a=1"))
+    too_long = (("traceparent", b"x" * (topics.PASSED_ON_BYTES_MAX + 1)), ("tracestate", None))
+    bench.score(
+        record(feature_row("t-1"), headers=headers), record(feature_row("t-2"), headers=too_long)
+    )
+    first, second = (dict(sent.headers) for sent in bench.sink.records)
+    assert {**first, **dict(context)} == first
+    assert "other" not in first
+    assert second.keys().isdisjoint(topics.PASSED_ON_HEADERS)
+
+
 def test_a_repeat_gets_the_first_decision_byte_for_byte_whatever_has_changed(
     bench: Bench,
 ) -> None:
