@@ -120,6 +120,10 @@ class Settings(BaseSettings):
         "first batch features, then histories.",
     )
 
+    postgres_port: Port = Field(
+        default=5432, description="Port of the local PostgreSQL, which `weir up --with` starts."
+    )
+
     kafka_bootstrap: Address = Field(
         default_factory=lambda data: f"127.0.0.1:{data['kafka_port']}",
         description="Bootstrap servers of Kafka, host:port[,…]; if not set, kafka_port here.",
@@ -166,6 +170,16 @@ class Settings(BaseSettings):
         default=10_000,
         description="Time between Flink checkpoints, in ms; a failure repeats up to this much. "
         "Each checkpoint delays decisions by 30 to 120 ms.",
+    )
+
+    predictions_url: str = Field(
+        default="",
+        description="Where `weir batch score` puts predictions: postgresql://…, delta:DIRECTORY or "
+        "duckdb:FILE; if not set, the PostgreSQL of the local stack.",
+    )
+    batch_slots: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=2,
+        description="Task slots of the local TaskManager for batch jobs: parts scored at once.",
     )
 
     model_name: Name = Field(
@@ -223,6 +237,17 @@ class Settings(BaseSettings):
     label_check_s: PositiveInt = Field(
         default=30,
         description="How often, in seconds, the label checker looks for new labels.",
+    )
+
+    rollout_labels_max: PositiveInt = Field(
+        default=2_000_000,
+        description="Most labels that the rollout controller keeps in memory, about 250 bytes "
+        "each; it needs those of the time to maturity. Beyond it the rollout is paused.",
+    )
+    rollout_metrics_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        default=0,
+        description="Port of the rollout controller's metrics page on this machine; 0 turns it "
+        "off.",
     )
 
     materialize_poll_s: PositiveInt = Field(

@@ -62,6 +62,7 @@ class Program:
         stage: ``STORES`` and ``ENGINES`` start at once, ``OURS`` when the topics exist. Stages are
             stopped in the reverse order, so that no program loses a service that it uses.
         stop_wait_s: time to stop, in s, before the program is killed.
+        stop_signal: name of the signal that asks it to stop, without "SIG".
     """
 
     name: str
@@ -73,6 +74,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     stage: int = ENGINES
     stop_wait_s: int = 15
+    stop_signal: str = "TERM"
 
 
 def programs(settings: Settings, layout: Layout) -> tuple[Program, ...]:
@@ -89,6 +91,7 @@ def programs(settings: Settings, layout: Layout) -> tuple[Program, ...]:
         _archiver(settings, layout),
         _materializer(layout),
         _label_checker(settings, layout),
+        _rollout_controller(settings, layout),
     )
 
 
@@ -245,6 +248,17 @@ def _label_checker(settings: Settings, layout: Layout) -> Program:
     return Program(
         name="label-checker",
         command=(str(layout.python), "-m", "operations.labels.checker"),
+        needs=(f"kafka=127.0.0.1:{settings.kafka_port}",),
+        stage=OURS,
+    )
+
+
+def _rollout_controller(settings: Settings, layout: Layout) -> Program:
+    metrics = settings.rollout_metrics_port
+    return Program(
+        name="rollout-controller",
+        command=(str(layout.python), "-m", "operations.rollouts.controller"),
+        ports=(Port(metrics, "WEIR_ROLLOUT_METRICS_PORT"),) if metrics else (),
         needs=(f"kafka=127.0.0.1:{settings.kafka_port}",),
         stage=OURS,
     )

@@ -8,6 +8,7 @@ from clients.mlflow_rest import ModelVersion
 from operations.promotion import ClosedGate, ask_gate, promote_version
 from schemas.rollout import CONTROL, Arm, Rollout, RolloutChange
 from schemas.settings import Settings
+from scoring.core.errors import RolloutConflictError
 from scoring.core.rollout_changes import winner_of
 from scoring.stores.rollout_commands import RolloutCommands
 
@@ -35,6 +36,7 @@ def promote(
     arm: str | None = None,
     by: str,
     reason: str,
+    revision: int | None = None,
 ) -> RolloutPromoted | ClosedGate:
     """Ask the parity gate, make the version of an arm the champion, and end the rollout.
 
@@ -52,6 +54,7 @@ def promote(
         arm: whose version; None for the only challenger.
         by: who asks.
         reason: why, a sentence.
+        revision: promote only if the rollout still has this one after the gate; None for any.
 
     Returns:
         `ClosedGate` if parity is not 0: then nothing has changed.
@@ -59,7 +62,8 @@ def promote(
     Raises:
         NoSuchRolloutError: there is none of this id.
         InvalidEventError: it has ended, or has no such arm.
-        RolloutConflictError: the version is the champion, but the end could not be written.
+        RolloutConflictError: the rollout has another revision; or the version is the champion, but
+            the end could not be written.
         KafkaUnreachableError, ModelRegistryUnreachableError: no answer.
     """
     winner = winner_of(_newest(commands, rollout_id), arm)
@@ -68,7 +72,12 @@ def promote(
         gate = ask_gate(settings)
         if isinstance(gate, ClosedGate):
             return gate
-        winner_of(_newest(commands, rollout_id), arm)
+        newest = _newest(commands, rollout_id)
+        winner_of(newest, arm)
+        if revision not in (None, newest.revision):
+            raise RolloutConflictError(
+                f"rollout {rollout_id} was changed while the parity gate was asked"
+            )
         before = promote_version(
             settings, winner.version, gate=gate, reason=f"rollout {rollout_id}: {reason}"
         )

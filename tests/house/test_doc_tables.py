@@ -19,6 +19,7 @@ from infra.local import programs
 from infra.local.layout import Layout
 from infra.simulation.run_summary import RunSummary
 from models.heuristic import RULES
+from operations.rollouts.controller.metrics import CONTROLLER_METRICS
 from schemas import dead_letter, topics
 from schemas.codec import decode_transaction
 from schemas.decision import Decision
@@ -162,7 +163,7 @@ def test_every_metric_is_in_the_reference_with_what_to_do() -> None:
 
 
 def metric_rows() -> list[list[str]]:
-    specs = (*METRICS.values(), *API_METRICS.values())
+    specs = (*METRICS.values(), *API_METRICS.values(), *CONTROLLER_METRICS.values())
     return [[metric_name(spec), spec.kind, spec.meaning, spec.action] for spec in specs]
 
 

@@ -29,6 +29,10 @@ WAYS_TO_THE_CHAMPION = {
     "weir models promote": ("infra/cli/promote.py", "test_weir_models_promote"),
     "weir rollout promote": ("infra/cli/rollout_promote.py", "test_weir_rollout_promote"),
     "weir demo": ("infra/cli/demo.py", "test_the_demo"),
+    "operations/rollouts/controller/__main__.py": (
+        "operations/rollouts/controller/acting.py",
+        "test_the_rollout_controller",
+    ),
     "infra/airflow/weir_training.py": (
         "infra/airflow/weir_training.py",
         "test_the_dag_for_airflow",
@@ -44,10 +48,12 @@ PROGRAMS = {
     "infra/local/mlflow_server.py": "runs MLflow's server",
     "infra/rooms.py": "draws the rooms and their imports",
     "operations/labels/checker.py": "corrects labels that name the wrong merchant",
+    "operations/rollouts/controller/__main__.py": "counts, judges and moves rollouts",
     "schemas/json_schema.py": "writes the JSON Schemas",
     "scoring/http/__main__.py": "runs the API",
     "scoring/worker/__main__.py": "runs the scorer",
     "streams/backfill/job.py": "folds the archive on Flink",
+    "streams/batch_scoring/job.py": "scores parts of a batch scoring on Flink",
     "streams/velocity/keep_running.py": "keeps the velocity job running",
     "streams/velocity/submit.py": "submits the velocity job",
     "training/archive/archiver.py": "archives the logs",

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -29,10 +30,12 @@ from infra.local.topics import create_topics
 from infra.simulation.replay import Progress
 from operations.parity.sources.online_states import OnlineStatesUnreachableError
 from operations.promotion import ClosedGate, ask_gate
+from operations.rollouts.controller.follow import RolloutController
 from operations.training_run.request import Plan, Rows, Source
 from operations.training_run.run import train
 from schemas.feature_row import FeatureRow
 from schemas.settings import Settings, environment_of
+from scoring.wiring import build_rollout_commands
 from tests.bench import bench_stack
 from tests.component.infra.test_airflow_commands import commands as dag_commands
 from tests.logged_system import LoggedSystem, logged_services
@@ -208,6 +211,33 @@ def test_weir_rollout_promote(deployment: Deployment) -> None:
     deployment.refused_a_version()
     assert "the rollout goes on" in result.output
     assert f"{name}: ab of" in deployment.weir("rollout", "status", name).output
+
+
+def test_the_rollout_controller(deployment: Deployment) -> None:
+    """A person asks for the promotion over HTTP, and the controller asks the gate."""
+    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
+    refused = deployment.is_unchanged()
+    assert refused is not None
+    create_topics(deployment.settings.kafka_bootstrap, 1)
+    name = unique_name("r")
+    options = ("--strategy", "ab", "--challenger", refused.version)
+    started = deployment.weir("rollout", "start", name, *options)
+    assert started.exit_code == 0, started.output
+    commands = build_rollout_commands(deployment.settings, source="/test")
+    commands.ask_to_promote(name, by="ana", reason="it is better")
+    stop = threading.Event()
+    running = threading.Thread(target=RolloutController(deployment.settings).run, args=[stop])
+    running.start()
+    deadline_s = time.monotonic() + COMMAND_S_MAX
+    while len(commands.changes(name)) < 3 and time.monotonic() < deadline_s:
+        time.sleep(0.2)
+    stop.set()
+    running.join()
+    last = commands.changes(name)[-1]
+    assert last.rollout.status == "running"
+    assert last.rollout.promotes is None, "the request is answered"
+    assert last.reason.startswith(f"Not promoted: {REASON}")
+    deployment.refused_a_version()
 
 
 @pytest.mark.parametrize(
