@@ -140,8 +140,10 @@ class FeatureLogAudit:
             refused: rows that did not fit their topic. The states have counted their transactions;
                 they are folded and not compared.
         """
+        refused_at: set[Place] = set()
         for row in refused:
             origin = _origin_of(row)
+            refused_at.add(origin)
             if origin not in self._origins and not row.repeat:
                 self._refused.add(origin)
                 self._users.take(LoggedRow(row, _NOWHERE))
@@ -149,7 +151,8 @@ class FeatureLogAudit:
         self._merchants.finish(labels, self._keep_merchant)
         if self._transactions is not None:
             self.report.missing = self.unanswered
-            unknown = self._origins - self._transactions.fingerprints.keys()
+            # A row may be there and refused as well: the job has read its transaction twice.
+            unknown = self._origins - self._transactions.fingerprints.keys() - refused_at
             extra = sorted(place for place in unknown if self._transactions.is_listed(place))
             self.report.extra = len(extra)
             missing = sorted(self._transactions.fingerprints.keys() - self._origins)
