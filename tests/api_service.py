@@ -21,6 +21,7 @@ from models.encoding.vector import VectorSpec
 from models.model import Model, ReadRowsModel, Scores
 from models.policy import Policy
 from schemas.decision import ModelRef
+from schemas.rollout_state import RolloutReading
 from scoring.core.rollouts import RolloutInUse
 from scoring.http.answers.predict import PredictAnswer
 from scoring.http.answers.problem import Problem
@@ -85,6 +86,7 @@ class Service:
         self.gate: Gate | None = None
         self.rollouts = FixedRollouts()
         self.rollout_log = MemoryRolloutLog()
+        self.rollout_readings: dict[str, RolloutReading] = {}
         self.client = AsgiClient(create_app(self._parts))
 
     @asynccontextmanager
@@ -103,6 +105,7 @@ class Service:
             read_timeout_ms=self.deadline_ms,
             rollouts=self.rollouts,
             rollout_commands=rollout_commands(self.rollout_log),
+            rollout_reading=self.rollout_readings.get,
             gate=self.gate,
         )
 

@@ -12,11 +12,15 @@ from infra.cli.deployment import deployment_settings
 from infra.cli.failures import UsageError
 from infra.cli.output import out, say
 from infra.cli.rollout_options import By, RolloutId, Why, author_of, rollout_commands
+from infra.cli.rollout_reading import show_reading
 from infra.cli.times import parse_duration_ms, shown_moment
 from operations.rollouts.rollback import roll_back
-from schemas.rollout import SHARES_BP, RolloutChange
+from schemas.rollout import ACTIVE_STATUSES, SHARES_BP, RolloutChange
+from scoring.core.rollout_live import notes_of
 from scoring.core.rollout_report import RolloutReport, described, report
 from scoring.core.rollout_request import read_start
+from scoring.stores.rollout_state import RolloutStateLog
+from scoring.wiring import wall_clock_ms
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for each rollout.")]
 
@@ -94,7 +98,7 @@ def status(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a rollout stands, why, what happens next, and every change."""
+    """Show where a rollout stands, why, what happens next, every change, and what was counted."""
     commands = rollout_commands()
     if rollout_id is None:
         newest = list(commands.read())
@@ -103,10 +107,21 @@ def status(
             return
         rollout_id = newest[-1].rollout.rollout_id
     found = report(commands.changes(rollout_id))
+    reading = RolloutStateLog(deployment_settings().kafka_bootstrap).reading(rollout_id)
+    notes = (
+        []
+        if reading is None
+        else notes_of(reading, is_active=found.status in ACTIVE_STATUSES, now_ms=wall_clock_ms())
+    )
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(found)))
+        counted = reading and {**dataclasses.asdict(reading), "notes": notes}
+        typer.echo(json.dumps({**dataclasses.asdict(found), "counted": counted}))
         return
     _show(found)
+    if reading is None:
+        say("the controller has not counted anything yet; `weir status` shows whether it runs")
+    else:
+        show_reading(reading, notes)
 
 
 def list_rollouts(*, as_json: AsJson = False) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from models.policy import Policy
+from schemas.rollout_state import RolloutReading
 from schemas.settings import Settings
 from schemas.transaction import Limits
 from scoring import wiring
@@ -29,6 +30,7 @@ from scoring.metrics import build_metrics
 from scoring.stores.champion import ChampionWatcher
 from scoring.stores.online_reader import connect_reader
 from scoring.stores.rollout_commands import RolloutCommands
+from scoring.stores.rollout_state import RolloutStateLog
 from scoring.stores.rollouts import RolloutFollower
 
 
@@ -51,6 +53,7 @@ class ApiParts:
         gate: checks API keys; None if none are required.
         rollouts: which rollout splits the traffic.
         rollout_commands: starts and changes rollouts.
+        rollout_reading: gives what the controller has counted of a rollout, None before that.
     """
 
     reader: FeatureReader
@@ -66,6 +69,7 @@ class ApiParts:
     read_timeout_ms: int
     rollouts: RolloutSource
     rollout_commands: RolloutCommands
+    rollout_reading: Callable[[str], RolloutReading | None] = lambda _: None
     gate: Gate | None = None
 
 
@@ -109,6 +113,7 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
             read_timeout_ms=settings.redis_timeout_ms,
             rollouts=rollouts,
             rollout_commands=wiring.build_rollout_commands(settings, source=SOURCE),
+            rollout_reading=RolloutStateLog(settings.kafka_bootstrap).reading,
             gate=_gate(settings) if settings.api_keys_required else None,
         )
     finally:

@@ -20,7 +20,13 @@ from schemas.rollout import RolloutChange
 from scoring.core.errors import NoSuchRolloutError, RolloutConflictError
 from scoring.core.rollout_report import report
 from scoring.http.answers.problem import Problem
-from scoring.http.answers.rollout import EXAMPLE, LIST_EXAMPLE, RolloutAnswer, RolloutsAnswer
+from scoring.http.answers.rollout import (
+    EXAMPLE,
+    LIST_EXAMPLE,
+    CountedAnswer,
+    RolloutAnswer,
+    RolloutsAnswer,
+)
 from scoring.http.deps import Parts, parts_of
 from scoring.http.openapi import answered, refused
 from scoring.http.predict_request import BODY_BYTES_MAX, BODY_TIMEOUT_S
@@ -88,9 +94,13 @@ async def rollouts(parts: Parts) -> RolloutsAnswer:
     },
 )
 async def rollout(rollout_id: RolloutId, parts: Parts) -> RolloutAnswer:
-    """Say where a rollout stands, why, what happens next, and every change of it."""
-    commands = parts.rollout_commands
-    return RolloutAnswer.of(report(await _asked(lambda: commands.changes(rollout_id))))
+    """Say where a rollout stands, why, what happens next, every change of it, and its figures."""
+    changes = await _asked(lambda: parts.rollout_commands.changes(rollout_id))
+    reading = await _asked(lambda: parts.rollout_reading(rollout_id))
+    counted = reading and CountedAnswer.of(
+        reading, is_active=changes[-1].rollout.is_active, now_ms=parts.now_ms()
+    )
+    return RolloutAnswer.of(report(changes), counted)
 
 
 @router.post(

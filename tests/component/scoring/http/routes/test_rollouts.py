@@ -11,6 +11,7 @@ import pytest
 from scoring.core.rollout_changes import paused
 from scoring.http.answers.rollout import RolloutAnswer
 from tests.api_service import Service
+from tests.rollout_readings import READING
 from tests.rollout_steps import author
 
 CANARY = {"rollout_id": "v8", "strategy": "canary", "challenger": "8"}
@@ -43,6 +44,20 @@ def test_a_rollout_is_started_shown_and_listed(service: Service) -> None:
     shown = service.client.get("/rollouts/v8").json()
     assert shown == started
     assert service.client.get("/rollouts").json() == {"rollouts": [shown]}
+
+
+def test_what_the_controller_has_counted_is_shown_with_what_is_amiss(service: Service) -> None:
+    start(service)
+    assert service.client.get("/rollouts/v8").json()["counted"] is None
+    service.rollout_readings["v8"] = READING
+    counted = service.client.get("/rollouts/v8").json()["counted"]
+    assert counted["recommendation"] == "go_on"
+    assert [arm["decisions"] for arm in counted["arms"]] == [10, 9]
+    assert counted["figures"][0] == {"name": "lift", "value": None, "text": "Too few losses."}
+    assert counted["notes"] == list(READING.notes)
+    service.now_ms += 60_000
+    counted = service.client.get("/rollouts/v8").json()["counted"]
+    assert "The controller has reported nothing for 60 s" in counted["notes"][-1]
 
 
 def test_every_change_has_a_route_and_says_why(service: Service) -> None:
