@@ -30,6 +30,8 @@ from tests.bench.usage import between, look
 USERS, MERCHANTS = 500, 1_000
 POPULATION = "serve"
 STARTED_S_MAX = 120.0
+FOR_EVER = ("--max-requests", "1000000")
+"""Feast's server would start its process again after every 1,000 requests."""
 SLOW_RATE_PER_S = 20.0
 """A rate at which the other two keep up on two cores, so that it is no question of a backlog."""
 
@@ -106,7 +108,7 @@ def _others(stack: BenchStack) -> Iterator[dict[str, Any]]:
     logs = stack.stack.layout.logs
     subprocess.run((*feast, "apply"), cwd=REPO, env=environment, check=True, capture_output=True)
     servers = {
-        "feast": (*feast, "serve", "--port", str(feast_port), "--no-access-log"),
+        "feast": (*feast, "serve", "--port", str(feast_port), "--no-access-log", *FOR_EVER),
         "mlflow-model": (*mlflow, "--model-uri", uri, "--port", str(model_port)),
     }
     started = []
@@ -125,11 +127,8 @@ def _others(stack: BenchStack) -> Iterator[dict[str, Any]]:
                 )
         _wait(f"http://127.0.0.1:{feast_port}/health", started[0])
         _wait(f"http://127.0.0.1:{model_port}/ping", started[1])
-        pids = {
-            f"{name} {at}": pid
-            for name, process in zip(servers, started, strict=True)
-            for at, pid in enumerate(_family(process.pid))
-        }
+        # Each with its children: a server works in a process of its own.
+        pids = {name: process.pid for name, process in zip(servers, started, strict=True)}
         yield {"feast_port": feast_port, "model_port": model_port, "vector": vector, "pids": pids}
     finally:
         for process in started:
@@ -146,15 +145,6 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
             if time.time() > until_s or process.poll() is not None:
                 raise SystemExit(f"{address} does not answer; its log says why") from None
             time.sleep(0.5)
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all that it started: a server works in a process of its own."""
-    found = [pid]
-    for parent in found:
-        for thread in Path(f"/proc/{parent}/task").iterdir():
-            found += [int(child) for child in (thread / "children").read_text().split()]
-    return found
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
