@@ -133,13 +133,17 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.models:history",
         "Show which version was champion when, newest first.",
     ),
+    "evaluate-policy": (
+        "infra.cli.evaluate_policy:evaluate",
+        "Estimate the loss of a version or of thresholds that never decided, from the archive.",
+    ),
     "rollout start": (
         "infra.cli.rollout:start",
         "Start a rollout of a version beside the champion; scorer and API follow within 2 s.",
     ),
     "rollout status": (
         "infra.cli.rollout:status",
-        "Show where a rollout stands, why, what happens next, and every change.",
+        "Show where a rollout stands, why, what happens next, every change, and what was counted.",
     ),
     "rollout list": ("infra.cli.rollout:list_rollouts", "List all rollouts, oldest first."),
     "rollout pause": (
