@@ -30,6 +30,7 @@ FLINK_LIB := .cache/flink-lib/.made
 GLUE_SOURCES := $(shell find streams/jvm -name '*.java' 2>/dev/null)
 GLUE := $(if $(GLUE_SOURCES),.cache/flink-lib/weir-kafka-glue.jar)
 CLASSES := .cache/classes/.made
+comma := ,
 RIVALS := bytewax faust quix
 RIVALS_VENVS := $(RIVALS:%=.venv-bench-%/.made)
 FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
@@ -65,8 +66,8 @@ demo: setup ## score live traffic and watch it; Ctrl-C ends it. DURATION=60: run
 	@$(BIN)/weir demo $(if $(DURATION),--duration $(DURATION))
 
 .PHONY: up
-up: setup ## start the stack: Kafka, Redis, MLflow, Flink and Weir's own processes
-	@$(BIN)/weir up
+up: setup $(if $(findstring postgres,$(WITH)),postgres) ## start the stack: Kafka, Redis, MLflow, Flink, Weir's own processes; WITH=postgres,batch: these, too
+	@$(BIN)/weir up $(if $(WITH),$(addprefix --with ,$(subst $(comma), ,$(WITH))))
 
 .PHONY: down
 down: ## stop the stack and keep its data
@@ -179,6 +180,10 @@ setup: $(VENV) $(STREAMS_VENV) jars ## install everything that is not installed 
 
 .PHONY: jars
 jars: $(KAFKA) $(FLINK_LIB) $(GLUE) $(CLASSES) ## download the jars of Kafka and Flink, and compile our own Java
+
+.PHONY: postgres
+postgres: ## install PostgreSQL, which `make up WITH=postgres` starts
+	@infra/local/setup/system-packages.sh postgres
 
 .PHONY: system-packages
 system-packages:

@@ -61,6 +61,19 @@ def redis_answers(address: str) -> bool:
         return False
 
 
+def postgres_answers(address: str) -> bool:
+    """Whether the PostgreSQL at ``host:port`` accepts sessions; it does not while it recovers.
+
+    Asks for a session of a user that need not exist: the server then asks for a password.
+    """
+    content = struct.pack(">i", 3 << 16) + b"user\0weir\0database\0weir\0\0"
+    try:
+        reply = _exchange(address, struct.pack(">i", 4 + len(content)) + content, reply_bytes=1)
+    except OSError:
+        return False
+    return reply == b"R"
+
+
 def http_answers(url: str) -> bool:
     """Whether ``GET url`` gives status 200."""
     return _get(url)[0] == http.client.OK
@@ -97,6 +110,7 @@ PROBES: dict[str, Callable[[str], bool]] = {
     "kafka": kafka_answers,
     "group": kafka_group_is_stable,
     "redis": redis_answers,
+    "postgres": postgres_answers,
     "http": http_answers,
     "flink": flink_has_task_manager,
     "job": lambda rest_url: bool(flink_running_jobs(rest_url)),

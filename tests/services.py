@@ -125,7 +125,7 @@ def local_services(
         flink_parallelism: of the velocity job.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="weir-test-", dir="/tmp"))  # a socket's path is short
-    kafka, redis, mlflow, rest, rpc, api, metrics = free_ports(7)
+    kafka, redis, mlflow, rest, rpc, api, metrics, postgres = free_ports(8)
     settings = Settings(
         data_dir=data_dir,
         kafka_port=kafka,
@@ -135,6 +135,7 @@ def local_services(
         flink_rpc_port=rpc,
         api_port=api,
         worker_metrics_port=metrics,
+        postgres_port=postgres,
         flink_parallelism=flink_parallelism,
     )
     stack = Stack(settings, tied=True)

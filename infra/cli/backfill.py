@@ -28,7 +28,7 @@ def backfill(
     """
     stack = Stack(Settings())
     tell = (lambda _: None) if as_json else say
-    report = run_backfill(stack.settings, flink_client(stack), say=tell)
+    report = run_backfill(stack.settings, flink_client(stack, log="backfill"), say=tell)
     if as_json:
         typer.echo(json.dumps(asdict(report)))
     elif report.folded == 0:

@@ -97,6 +97,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
         "infra.cli.backfill:backfill",
         "Compute rows and states by changed definitions, from the archive.",
     ),
+    "batch score": (
+        "infra.cli.batch:score",
+        "Score many rows at once into a database, on Flink.",
+    ),
+    "batch create-table": (
+        "infra.cli.batch:create_table",
+        "Create the table of predictions in PostgreSQL, unless it exists.",
+    ),
     "dataset build": (
         "infra.cli.dataset:build",
         "Make the data set of some days, as of when their labels were mature; log it to MLflow.",
@@ -174,6 +182,7 @@ GROUPS: Final = {
     "export": "Write the content of the logs to a file.",
     "api-key": "The keys of the HTTP API.",
     "archive": "The archive of the logs.",
+    "batch": "Predictions for many rows at once.",
     "dataset": "Data sets from the archive.",
     "online": "The states in Redis.",
     "models": "The registered models.",

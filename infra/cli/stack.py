@@ -15,9 +15,23 @@ from infra.local.stack import ProgramStatus, Stack
 from schemas.settings import Settings
 
 
-def up() -> None:
-    """Start the local stack, or what is missing of it, and wait until it answers."""
-    Stack(Settings(), report=say).up()
+def up(
+    *,
+    optional: Annotated[
+        list[str] | None,
+        typer.Option("--with", help="Start this as well: postgres, batch. May be given twice."),
+    ] = None,
+) -> None:
+    """Start the local stack, or what is missing of it, and wait until it answers.
+
+    `postgres` is a PostgreSQL for the predictions of `weir batch score`, on this machine only, and
+    `batch` a TaskManager for batch jobs beside the velocity job.
+    """
+    stack = Stack(Settings(), report=say)
+    known = [program.name for program in stack.optional_programs]
+    if unknown := set(optional or ()) - set(known):
+        raise UsageError(f"--with {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    stack.up(optional=optional or ())
 
 
 def down() -> None:

@@ -152,6 +152,7 @@ def program_section(layout: Layout, program: Program, *, priority: int) -> str:
         "startsecs": STAYS_UP_S,
         "startretries": START_RETRIES,
         "stopwaitsecs": program.stop_wait_s,
+        "stopsignal": program.stop_signal,
         "stopasgroup": "true",
         "killasgroup": "true",
         "redirect_stderr": "true",

@@ -6,7 +6,7 @@ a program answers is asked by `clients/probes.py`.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,12 @@ from infra.local.control import CALL_FAILURES, ProcessState
 from infra.local.errors import StackError
 from infra.local.job_health import JobHealth, read_job_health
 from infra.local.layout import REPO, Layout
+from infra.local.optional_programs import (
+    POSTGRES,
+    format_postgres,
+    optional_programs,
+    predictions_address,
+)
 from infra.local.ports import check_ports
 from infra.local.programs import OURS, VELOCITY_JOB, Program, programs
 from infra.local.storage import format_kafka
@@ -93,6 +99,9 @@ class Stack:
             update={"data_dir": data_dir, "archive_url": _absolute(settings.archive_url, repo)}
         )
         self.layout = Layout(repo=repo.resolve(), data_dir=data_dir)
+        if not self.settings.predictions_url:
+            address = predictions_address(self.settings, self.layout)
+            self.settings = self.settings.model_copy(update={"predictions_url": address})
         self._supervisor = Supervisor(self.settings, self.layout, tied=tied)
         self._report = report
 
@@ -105,6 +114,11 @@ class Stack:
         """
         return programs(self.settings, self.layout)
 
+    @cached_property
+    def optional_programs(self) -> tuple[Program, ...]:
+        """The programs that are started only by name."""
+        return optional_programs(self.settings, self.layout)
+
     def environment(self) -> dict[str, str]:
         """The environment of every program of this stack."""
         return self._supervisor.environment()
@@ -115,13 +129,19 @@ class Stack:
         Raises:
             DataDirError: the data directory cannot work; see `configuration.render`.
         """
-        render(self.settings, self.layout, self.programs)
+        render(self.settings, self.layout, (*self.programs, *self.optional_programs))
 
     def is_running(self) -> bool:
         """Whether this stack's supervisor answers."""
         return self._supervisor.is_running()
 
-    def up(self, *, wait: bool = True, programs: Iterable[str] | None = None) -> bool:
+    def up(
+        self,
+        *,
+        wait: bool = True,
+        programs: Iterable[str] | None = None,
+        optional: Collection[str] = (),
+    ) -> bool:
         """Start all programs, or those that are not running.
 
         Blocks: until everything answers, at most ``READY_S_MAX``; with ``wait=False`` only until
@@ -130,7 +150,8 @@ class Stack:
 
         Args:
             wait: wait until every program answers.
-            programs: names of the programs to start; all by default.
+            programs: names of the programs to start; all but optional ones by default.
+            optional: names of optional programs to start as well.
 
         Returns:
             False if all programs were already running.
@@ -141,6 +162,8 @@ class Stack:
             StackError: a program does not start, or does not answer in time.
         """
         wanted = self._select(programs)
+        if optional:
+            wanted = (*wanted, *self._select(optional))
         if self.is_running():
             self._supervisor.check_settings()
         missing = [program for program in wanted if not self._is_started(program.name)]
@@ -158,6 +181,8 @@ class Stack:
             self.render()
             format_kafka(self.layout)
             self._supervisor.start()
+        if any(program.name == POSTGRES for program in missing):
+            format_postgres(self.settings, self.layout)
         self._start(missing)
         if wait:
             self.wait_ready(program.name for program in wanted)
@@ -192,7 +217,7 @@ class Stack:
         supervisor_pid = self._supervisor.pid()
         if supervisor_pid:
             self._report("stopping")
-            self._stop(self.programs)
+            self._stop((*self.programs, *self.optional_programs))
             self._supervisor.end(supervisor_pid)
         left = processes.of_stack(self.layout.data_dir)
         if left:
@@ -201,9 +226,16 @@ class Stack:
         return bool(supervisor_pid or left)
 
     def status(self) -> tuple[ProgramStatus, ...]:
-        """The status of each program now, in the order of the start."""
+        """The status of each program now, in the order of the start; optional ones if started."""
         states = self._supervisor.states()
-        return tuple(self._status_of(each, states.get(each.name)) for each in self.programs)
+        started = [
+            program
+            for program in self.optional_programs
+            if program.name in states and states[program.name].state != "STOPPED"
+        ]
+        return tuple(
+            self._status_of(each, states.get(each.name)) for each in (*self.programs, *started)
+        )
 
     def job_health(self) -> JobHealth:
         """Whether the velocity job works now."""
@@ -237,11 +269,11 @@ class Stack:
     def _select(self, names: Iterable[str] | None) -> tuple[Program, ...]:
         if names is None:
             return self.programs
-        chosen = set(names)
-        if unknown := chosen - {program.name for program in self.programs}:
-            known = ", ".join(program.name for program in self.programs)
+        chosen, every = set(names), (*self.programs, *self.optional_programs)
+        if unknown := chosen - {program.name for program in every}:
+            known = ", ".join(program.name for program in every)
             raise ValueError(f"no such program: {', '.join(sorted(unknown))}; there are {known}")
-        return tuple(program for program in self.programs if program.name in chosen)
+        return tuple(program for program in every if program.name in chosen)
 
     def _is_started(self, name: str) -> bool:
         state = self._supervisor.states().get(name)

@@ -4,9 +4,7 @@ Bridges the rooms: tables of `training.archive.backfill_input` become the frames
 `streams.backfill.job` folds, and its rows become bytes again. Called by `run`.
 """
 
-import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +12,7 @@ import orjson
 import pyarrow as pa
 
 from features.definitions import DEFINITION_DIGEST
+from operations.flink_client import FlinkClient
 from schemas.errors import WeirError
 from schemas.topics import LABELS, REPLAY_HEADER, TRANSACTIONS
 from streams.backfill.frames import FoldPlace, encode_entry
@@ -21,7 +20,6 @@ from streams.backfill.plan import BackfillPlan
 from streams.velocity.record_frame import encode_headers, encode_record
 
 _ROWS_AT_ONCE: Final = 10_000
-_ERROR_LINES_SHOWN: Final = 5
 # The event times were compared with the clock when the records came in.
 _HEADERS: Final = encode_headers([REPLAY_HEADER])
 _TRANSACTION: Final = (
@@ -29,25 +27,6 @@ _TRANSACTION: Final = (
     *("device_type", "ip_country"),
 )
 _LABEL: Final = ("transaction_id", "merchant_id", "event_time_ms", "observed_time_ms", "is_fraud")
-
-
-@dataclass(frozen=True, slots=True)
-class FlinkClient:
-    """How to start a PyFlink client that submits a job to the cluster.
-
-    Attributes:
-        python: the interpreter of the Flink environment.
-        directory: the working directory of the client.
-        environment: its environment variables.
-        java_options: of its JVM.
-        log: where the output of a client that failed is kept.
-    """
-
-    python: Path
-    directory: Path
-    environment: Mapping[str, str]
-    java_options: tuple[str, ...]
-    log: Path
 
 
 class BackfillFailedError(WeirError):
@@ -94,36 +73,11 @@ def fold(
 
 
 def _run(client: FlinkClient, scratch: Path) -> None:
-    java = (*client.java_options, f"-Djava.io.tmpdir={scratch}")
-    output = scratch / "client.log"
-    with output.open("wb") as lines:
-        done = subprocess.run(
-            [str(client.python), "-m", "streams.backfill.job", str(scratch / "plan.json")],
-            check=False,
-            cwd=client.directory,
-            env={
-                **client.environment,
-                "TMPDIR": str(scratch),
-                "FLINK_ENV_JAVA_OPTS": " ".join(java),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=lines,
-            stderr=subprocess.STDOUT,
-        )
-    if done.returncode != 0:
-        client.log.parent.mkdir(parents=True, exist_ok=True)
-        output.replace(client.log)
+    if not client.run("streams.backfill.job", [str(scratch / "plan.json")], scratch=scratch):
         raise BackfillFailedError(
-            f"the backfill's Flink job failed; nothing was written to the archive. "
-            f"{_causes(client.log)} (all of it: {client.log})"
+            "the backfill's Flink job failed; nothing was written to the archive. "
+            f"{client.keep_log(scratch)}"
         )
-
-
-def _causes(log: Path) -> str:
-    """What Java and Python say of the causes, without the places in the code."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    causes = [line.strip() for line in lines if "Caused by:" in line or "Error:" in line]
-    return " | ".join(dict.fromkeys(causes[-_ERROR_LINES_SHOWN:])) or "It says no cause"
 
 
 def _write(path: Path, entries: Iterator[bytes]) -> None:

@@ -12,9 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from features.definitions import DEFINITION_DIGEST
-from operations.backfill.fold import FlinkClient, fold
+from operations.backfill.fold import fold
 from operations.backfill.report import BackfillReport
 from operations.backfill.velocity_job import check_stopped, committed_offsets
+from operations.flink_client import FlinkClient
 from schemas.settings import Settings
 from schemas.topics import LABELS, TRANSACTIONS
 from schemas.transaction import Limits

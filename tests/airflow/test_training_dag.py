@@ -26,7 +26,7 @@ def dag() -> Any:
 
     bag = DagBag(dag_folder=str(DAGS))
     assert bag.import_errors == {}
-    assert list(bag.dags) == ["weir_training"]
+    assert sorted(bag.dags) == ["daily_batch_inference", "weir_training"]
     return bag.dags["weir_training"]
 
 

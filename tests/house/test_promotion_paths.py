@@ -62,6 +62,10 @@ PROGRAMS = {
 """Every module of the product that runs as a program, and what it does."""
 
 
+ONLY_BATCH = {'bash_command=f"{WEIR}', "batch", "score"}
+"""Words of a DAG whose command is `weir batch score`, which is among the ways that are checked."""
+
+
 @cache
 def modules() -> dict[str, ast.Module]:
     """Every Python file outside the tests, and the bench, which trains a model, too."""
@@ -226,7 +230,8 @@ def test_weir_is_the_only_command_that_is_installed() -> None:
 
 
 def test_every_way_that_reaches_the_promotion_is_tried() -> None:
-    starts_weir = {name for name in modules() if name.startswith("infra/airflow/")}
+    dags = {name for name in modules() if name.startswith("infra/airflow/")}
+    starts_weir = {name for name in dags if not ONLY_BATCH <= set(texts.read(name).split())}
     found = {way for way, start in ways_in() if PROMOTION in reaches(start) or start in starts_weir}
     assert found == WAYS_TO_THE_CHAMPION.keys(), f"test the new way in {TRIED_IN} and list it here"
 

@@ -5,6 +5,7 @@
 #
 #   system-packages.sh        what `make setup` needs
 #   system-packages.sh lint   what the checks of the Rust sources need on top: rustfmt and clippy
+#   system-packages.sh postgres   what `make up WITH=postgres` needs on top: PostgreSQL
 #
 # Redis comes from the package redis-tools, which has the binary of the server but no service, so
 # nothing is started now or at the next boot (`redis-server` is a link to that binary, see
@@ -29,6 +30,7 @@ main() {
     fi
     link_redis
     [ "${1:-}" != lint ] || install_rust_checks
+    [ "${1:-}" != postgres ] || install_postgres
 }
 
 java_is_recent() {
@@ -59,6 +61,20 @@ install_rust_checks() {
     "$cargo" fmt --version >/dev/null 2>&1 || missing+=(rustfmt-web)
     "$cargo" clippy --version >/dev/null 2>&1 || missing+=(rust-web-clippy)
     [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
+}
+
+# Debian's package would make a cluster on port 5432 and start it, now and at each boot.
+install_postgres() {
+    local binary
+    for binary in /usr/lib/postgresql/*/bin/postgres $(command -v postgres); do
+        [ -x "$binary" ] && return
+    done
+    install postgresql-common
+    local root=()
+    [ "$(id -u)" -eq 0 ] || root=(sudo)
+    echo 'create_main_cluster = false' |
+        "${root[@]}" tee -a /etc/postgresql-common/createcluster.conf >/dev/null
+    install postgresql-15
 }
 
 # Redis has one binary, which is the server if it is called redis-server.

@@ -1,0 +1,42 @@
+"""An Airflow DAG that scores every active user once a day, at 02:00 UTC, as of the last midnight.
+
+Copy or link it into Airflow's folder of DAGs. It only calls the command `weir`, so Airflow's
+environment and ours stay apart. A run publishes all its predictions at once or none, and replaces
+those of an earlier run for the date, so a retry is safe. Without Airflow, ``weir batch score
+--every 1d`` does the same.
+
+Set in the worker's environment: WEIR_BIN, the command (default ``weir`` on the path), and the same
+WEIR_* settings as everywhere, WEIR_PREDICTIONS_URL among them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+WEIR = '"${WEIR_BIN:-weir}"'
+
+with DAG(
+    dag_id="daily_batch_inference",
+    description="Weir: score every active user into the table of predictions",
+    schedule="0 2 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),  # noqa: UP017 - as Airflow's own docs
+    catchup=False,
+    # Two runs of one date would replace each other's predictions.
+    max_active_runs=1,
+    tags=["weir"],
+    default_args={
+        "owner": "weir",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(hours=4),
+    },
+) as dag:
+    BashOperator(
+        task_id="score",
+        # The end of the interval is 02:00 of the day, also if the run is late or repeated.
+        bash_command=f"{WEIR} batch score --as-of {{{{ data_interval_end | ds }}}}",
+        doc="Score every active user with the champion; the report is in MLflow.",
+    )

@@ -1,0 +1,1 @@
+"""Where predictions are published: PostgreSQL, a Delta table, or a DuckDB file."""
