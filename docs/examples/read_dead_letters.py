@@ -14,7 +14,7 @@ for record in consumer:
     # The record's own headers come first; if a name occurs twice, the last one counts.
     headers = dict(record.headers)
     if "__connect.errors.topic" not in headers:
-        continue  # somebody else has written it
+        continue  # another program has written it
     topic = headers["__connect.errors.topic"].decode()
     partition = headers["__connect.errors.partition"].decode()
     offset = headers["__connect.errors.offset"].decode()
