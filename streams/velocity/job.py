@@ -25,9 +25,6 @@ from schemas import topics
 from schemas.settings import Settings
 from streams.velocity.cluster import GROUP_ID, JOB_NAME, engine_operators
 
-_FETCH_MIN_BYTES = 65_536
-"""Batching at the source, bytes: the broker answers a fetch when this much is waiting, or after
-``batching_delay_ms``."""
 _DESERIALIZER = "weir.LimitedBytesDeserializer"
 _POLL_RECORDS_MAX = 100
 """Records that the source's client gives at once. Four times as many are in memory, each with up to
@@ -111,10 +108,11 @@ def build(
     if settings.flink_parallelism == 1:
         (operator,) = engine_operators(settings)
         keyed = _keyed_in_place(elements)
-        elements = _engine(keyed, settings, "engine", operator.first, operator.end)
+        elements = _engine(keyed, settings, "engine", operator.first, operator.end, is_first=True)
         elements.uid(operator.uid)
     else:
-        elements = _engine(elements, settings, "decode and route", 0, 0).uid("route")
+        elements = _engine(elements, settings, "decode and route", 0, 0, is_first=True)
+        elements.uid("route")
         for operator in engine_operators(settings):
             name = f"engine: {ENTITIES[operator.first].entity}"
             elements = _engine(_keyed(elements), settings, name, operator.first, operator.end)
@@ -122,8 +120,20 @@ def build(
     _sink(elements, settings)
 
 
-def _engine(elements: Any, settings: Settings, name: str, first: int, end: int) -> Any:
-    """An engine operator for the entities from ``first`` up to ``end``; none: it only decodes."""
+def _engine(
+    elements: Any,
+    settings: Settings,
+    name: str,
+    first: int,
+    end: int,
+    *,
+    is_first: bool = False,
+) -> Any:
+    """An engine operator for the entities from ``first`` up to ``end``; none: it only decodes.
+
+    The first operator of the job may wait for more when the input pauses; the others get what it
+    has joined.
+    """
     glue = get_gateway().jvm.weir
     # PEMJA starts this Python inside the TaskManager; its default is the first one on the PATH.
     operator = glue.EngineOperator(
@@ -133,6 +143,7 @@ def _engine(elements: Any, settings: Settings, name: str, first: int, end: int) 
         first,
         end,
         settings.batching_delay_ms,
+        settings.batching_delay_ms if is_first else 0,
     )
     return elements.transform(name, glue.KeyedFrames.TYPE, operator)
 
@@ -165,10 +176,6 @@ def _source(
         .setProperty("value.deserializer", _DESERIALIZER)
         .setProperty("max.poll.records", str(_POLL_RECORDS_MAX))
     )
-    if settings.batching_delay_ms:
-        # A fetch wakes a dozen threads between here and the decision, whatever its size.
-        builder.setProperty("fetch.min.bytes", str(_FETCH_MIN_BYTES))
-        builder.setProperty("fetch.max.wait.ms", str(settings.batching_delay_ms))
     strategy = jvm.org.apache.flink.api.common.eventtime.WatermarkStrategy.noWatermarks()
     stream = env._j_stream_execution_environment.fromSource(builder.build(), strategy, "events")
     return stream.uid("source-events")

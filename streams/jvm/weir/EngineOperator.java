@@ -22,10 +22,11 @@ import org.apache.flink.streaming.runtime.tasks.mailbox.MailboxExecutorImpl;
 /**
  * Computes batches of elements in Python, where the native engine is: one call for a batch.
  *
- * Elements wait until the task has no more input, which Flink's mailbox knows, but not longer than
- * {@code delayMs}, and not beyond {@link #ELEMENTS_MAX} or {@link #BYTES_MAX}. The operator flushes
- * before each checkpoint barrier and so keeps nothing across a checkpoint. The answer contains the
- * changes of journals, which are stored key by key in Flink's list state, and the elements to emit.
+ * Elements wait until the task has no more input, which Flink's mailbox knows, and at high rates
+ * some milliseconds for more ({@link FlushDelay}); but not longer than {@code delayMs}, and not
+ * beyond {@link #ELEMENTS_MAX} or {@link #BYTES_MAX}. The operator flushes before each checkpoint
+ * barrier and so keeps nothing across a checkpoint. The answer contains the changes of journals,
+ * which are stored key by key in Flink's list state, and the elements to emit.
  * If the engine needs journals of keys that are not in its memory, it says so first; they are read
  * and given to it in a second call, which may ask for further ones once.
  * streams/velocity/engine_frames.py describes the bytes.
@@ -45,7 +46,8 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
     private final String definitionDigest;
     private final int first;
     private final int end;
-    private final long delayNs;
+    private final int delayMs;
+    private final int idleDelayMs;
 
     /**
      * @param settings of the deployment, as JSON
@@ -53,7 +55,9 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
      * @param definitionDigest digest of the definitions that the job is submitted with
      * @param first position of the first entity
      * @param end position after the last entity; equal to {@code first} for none
-     * @param delayMs longest time that an element waits for its batch, ms; 0 turns batching off
+     * @param delayMs longest time that an element waits for its batch while more elements are at
+     *     hand, ms; 0 turns batching off
+     * @param idleDelayMs longest time that it waits when the input has paused, ms
      */
     public EngineOperator(
             String settings,
@@ -61,13 +65,15 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             String definitionDigest,
             int first,
             int end,
-            int delayMs) {
+            int delayMs,
+            int idleDelayMs) {
         this.settings = Objects.requireNonNull(settings);
         this.pythonExecutable = Objects.requireNonNull(pythonExecutable);
         this.definitionDigest = Objects.requireNonNull(definitionDigest);
         this.first = first;
         this.end = end;
-        this.delayNs = delayMs * 1_000_000L;
+        this.delayMs = delayMs;
+        this.idleDelayMs = idleDelayMs;
     }
 
     @Override
@@ -97,8 +103,9 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         private final transient ProcessingTimeService timers;
         private transient PythonStage stage;
         private transient OnlineRewrite rewrite;
-        private long batchStartedNs;
+        private final transient FlushDelay delay;
         private boolean isCheckQueued;
+        private boolean isTimerSet;
 
         Operator(
                 StreamOperatorParameters<Tuple2<String, byte[]>> parameters,
@@ -108,6 +115,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             this.mailbox = mailbox;
             this.factory = factory;
             this.timers = parameters.getProcessingTimeService();
+            this.delay = new FlushDelay(factory.delayMs, factory.idleDelayMs);
         }
 
         @Override
@@ -134,7 +142,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         @Override
         public void processElement(StreamRecord<Tuple2<String, byte[]>> element) throws Exception {
             if (batch.isEmpty()) {
-                batchStartedNs = System.nanoTime();
+                delay.start(System.nanoTime());
             }
             batch.add(element.getValue().f1);
             if (batch.elements() >= ELEMENTS_MAX || batch.bytes() >= BYTES_MAX) {
@@ -151,19 +159,37 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         }
 
         private void flushIfDue() throws Exception {
-            if (mailbox.isIdle() || System.nanoTime() - batchStartedNs >= factory.delayNs) {
-                flush();
+            isCheckQueued = false;
+            if (batch.isEmpty()) {
+                return;
             }
-            isCheckQueued = !batch.isEmpty();
-            if (isCheckQueued) {
+            long waitMs = delay.leftMs(System.nanoTime(), mailbox.isIdle());
+            if (waitMs == 0) {
+                flush();
+            } else if (mailbox.isIdle()) {
+                setTimer(waitMs);
+            } else {
+                isCheckQueued = true;
                 queueCheck();
             }
+        }
+
+        private void setTimer(long waitMs) {
+            if (isTimerSet) {
+                return;
+            }
+            isTimerSet = true;
+            timers.registerTimer(timers.getCurrentProcessingTime() + waitMs, timestampMs -> {
+                isTimerSet = false;
+                flushIfDue();
+            });
         }
 
         private void flush() throws Exception {
             if (batch.isEmpty()) {
                 return;
             }
+            delay.end(batch.elements());
             ByteBuffer answer = ByteBuffer.wrap(stage.call("process", batch.take()));
             while (answer.get() == JOURNALS_NEEDED) {
                 answer = ByteBuffer.wrap(stage.call("resume", readJournals(answer)));

@@ -1,0 +1,16 @@
+import weir.FlushDelay;
+
+/** Prints how long batches wait, ms: arguments are delay, idle delay, then elements of each batch. */
+public final class FlushDelays {
+    private FlushDelays() {
+    }
+
+    public static void main(String[] args) {
+        FlushDelay delay = new FlushDelay(Integer.parseInt(args[0]), Integer.parseInt(args[1]));
+        for (int at = 2; at < args.length; at++) {
+            delay.start(0);
+            System.out.println(delay.leftMs(0, true) + " " + delay.leftMs(0, false));
+            delay.end(Integer.parseInt(args[at]));
+        }
+    }
+}
