@@ -17,6 +17,8 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
 
 WEIR = '"${WEIR_BIN:-weir}"'
+# The day of the schedule, also if the run is late or repeated; a run by hand has no interval.
+DAY = "{{ (data_interval_end or dag_run.run_after) | ds }}"
 
 with DAG(
     dag_id="daily_batch_inference",
@@ -36,7 +38,6 @@ with DAG(
 ) as dag:
     BashOperator(
         task_id="score",
-        # The end of the interval is 02:00 of the day, also if the run is late or repeated.
-        bash_command=f"{WEIR} batch score --as-of {{{{ data_interval_end | ds }}}}",
+        bash_command=f"{WEIR} batch score --as-of {DAY}",
         doc="Score every active user with the champion; the report is in MLflow.",
     )

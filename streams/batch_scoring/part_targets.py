@@ -130,11 +130,12 @@ def parquet_file(path: Path, *, constants: Mapping[str, str | int]) -> Iterator[
             os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise PartNotStoredError(
             f"{path} could not be written: {error}; free some space, or name a directory on "
             "another disk. The predictions of earlier runs are as they were"
         ) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 class _PostgresRows:

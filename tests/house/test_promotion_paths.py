@@ -231,7 +231,7 @@ def test_weir_is_the_only_command_that_is_installed() -> None:
 
 def test_every_way_that_reaches_the_promotion_is_tried() -> None:
     dags = {name for name in modules() if name.startswith("infra/airflow/")}
-    starts_weir = {name for name in dags if not ONLY_BATCH <= set(texts.read(name).split())}
+    starts_weir = {name for name in dags if not set(texts.read(name).split()) >= ONLY_BATCH}
     found = {way for way, start in ways_in() if PROMOTION in reaches(start) or start in starts_weir}
     assert found == WAYS_TO_THE_CHAMPION.keys(), f"test the new way in {TRIED_IN} and list it here"
 
