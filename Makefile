@@ -143,6 +143,7 @@ house: $(VENV) ## check the rules for the source, and the documents against the 
 dags: $(AIRFLOW_VENV) ## parse the schedules for Airflow with Airflow (CI)
 	@mkdir -p .cache/airflow
 	AIRFLOW_HOME="$(CURDIR)/.cache/airflow" AIRFLOW__CORE__LOAD_EXAMPLES=False \
+		AIRFLOW__CORE__DAGS_FOLDER="$(CURDIR)/infra/airflow" \
 		.venv-airflow/bin/python -m pytest --noconftest -c /dev/null --rootdir . tests/airflow
 
 .PHONY: integration

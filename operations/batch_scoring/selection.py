@@ -85,7 +85,7 @@ ORDER BY {name}
 """  # noqa: S608 - a column of the archive, and numbers
     with _over(files) as database:
         database.register("left_out", left_out)
-        newest: pa.Table = database.execute(query).to_arrow_table()
+        newest: pa.Table = database.sql(query).to_arrow_table()
     pq.write_table(newest, out, row_group_size=_ROWS_A_GROUP, compression="zstd")
     return len(newest)
 

@@ -43,6 +43,9 @@ def test_a_run_scores_as_of_its_own_day(
     dag: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow runs it, with a command that writes down how it was called."""
+    from airflow.utils.db import initdb
+
+    initdb()
     called = tmp_path / "called"
     weir = tmp_path / "we ir"
     weir.write_text(f'#!/bin/sh\necho "$*" >> {called}\n')

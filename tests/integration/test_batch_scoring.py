@@ -12,10 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import psycopg
 import pytest
 from deltalake import DeltaTable
@@ -147,22 +145,9 @@ def test_each_transaction_has_one_prediction_on_its_day_with_its_origin(
     assert sum(first.histogram) == sum(first.outcomes.values()) == ROWS
 
 
-def test_a_repeated_run_replaces_the_first_and_leaves_the_same_table(
-    scoring: Scoring, first: ScoringReport
-) -> None:
-    before = scoring.digest()
-    again = scoring.run()
-    assert again.run_id != first.run_id
-    assert scoring.digest() == before
-    assert again.drift is not None
-    assert (again.drift.mean_change, again.drift.stability_index) == (0.0, 0.0)
-    assert_nothing_is_left(scoring)
-
-
 @pytest.mark.timeout(180)
-@pytest.mark.usefixtures("first")
-def test_a_killed_taskmanager_changes_nothing(scoring: Scoring) -> None:
-    """Killed while some parts are complete: the others are scored once, by the next process."""
+def test_a_killed_taskmanager_changes_nothing(scoring: Scoring, first: ScoringReport) -> None:
+    """The run is repeated, and killed while some parts are complete: the table is the same."""
     stack = scoring.services.stack
     assert stack is not None
     before = scoring.digest()
@@ -186,6 +171,9 @@ def test_a_killed_taskmanager_changes_nothing(scoring: Scoring) -> None:
     print(f"killed when {killed} of {report.parts} parts were complete")
     assert killed
     assert killed[0] < report.parts
+    assert report.run_id != first.run_id
+    assert report.drift is not None
+    assert (report.drift.mean_change, report.drift.stability_index) == (0.0, 0.0)
     assert scoring.digest() == before
     assert_nothing_is_left(scoring)
 
@@ -208,24 +196,6 @@ def test_every_user_is_scored_once_from_the_newest_row_before_the_day(scoring: S
     assert scoring.query("SELECT DISTINCT prediction_date FROM by_user") == [
         (datetime.fromtimestamp(as_of_ms / 1_000, UTC).date(),)
     ]
-
-
-@pytest.mark.parametrize("kind", ["delta", "duckdb"])
-def test_a_directory_or_a_file_takes_the_same_predictions(
-    scoring: Scoring, first: ScoringReport, kind: str, tmp_path: Path
-) -> None:
-    place = tmp_path / "out"
-    for _ in range(2):
-        report = scoring.run(sink=f"{kind}:{place}")
-    if kind == "delta":
-        found = DeltaTable(str(place / "predictions")).to_pyarrow_table()
-        rows = zip(found["entity"].to_pylist(), found["score"].to_pylist(), strict=True)
-    else:
-        with duckdb.connect(str(place)) as database:
-            rows = iter(database.execute("SELECT entity, score FROM predictions").fetchall())
-    given = list(rows)
-    assert len(given) == report.rows == first.rows
-    assert dict(given) == dict(scoring.query("SELECT entity, score FROM predictions"))
 
 
 def fails(scoring: Scoring, error: type[Exception], match: str, run: Callable[[], object]) -> None:
