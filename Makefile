@@ -147,7 +147,7 @@ dags: $(AIRFLOW_VENV) ## parse the schedules for Airflow with Airflow (CI)
 		.venv-airflow/bin/python -m pytest --noconftest -c /dev/null --rootdir . tests/airflow
 
 .PHONY: integration
-integration: setup ## test each adapter against its real service, and fakes with the same tests (CI)
+integration: setup postgres ## test each adapter against its real service, and fakes with the same tests (CI)
 	$(PYTEST) tests/integration tests/contract
 
 .PHONY: e2e
@@ -172,6 +172,7 @@ bench: setup $(if $(filter rivals,$(SCENARIO)),$(RIVALS_VENVS)) ## measure laten
 		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) \
 		$(if $(EVENTS),--events $(EVENTS)) $(if $(KEYS),--keys $(KEYS)) \
 		$(if $(OUTAGE_S),--outage $(OUTAGE_S)) $(if $(ROLLOUTS),--rollouts $(ROLLOUTS)) \
+		$(if $(ROWS),--rows $(ROWS)) \
 		$(if $(ONLY),--only $(ONLY))
 
 ## ---- setting up ----

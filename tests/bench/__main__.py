@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.bench import report, results
 from tests.bench import scenarios as of_weir
+from tests.bench.batch_scoring import batch_scoring
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.profile import profile
 from tests.bench.rivals_run import rivals
@@ -33,8 +34,8 @@ SCENARIOS = {
 }
 DEFAULT = tuple(name for name in SCENARIOS if name not in ("rivals", "profile", "serving"))
 """Rivals need environments of their own, a profile is no measurement: only when named."""
-STACKLESS = {"rollouts": rollouts}
-"""Simulations, which need no stack; only when named."""
+STACKLESS = {"rollouts": rollouts, "batch_scoring": batch_scoring}
+"""What needs no stack, or has one of its own; only when named."""
 LONG = ("catchup",)
 """Once when everything is measured, as often as asked when named."""
 
@@ -54,6 +55,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--outage", type=int, default=Choices.outage_s, help="seconds of outage")
     parser.add_argument("--only", nargs="*", default=(), help="names of rivals, or of parts")
     parser.add_argument("--rollouts", type=int, default=Choices.rollouts, help="to simulate")
+    parser.add_argument("--rows", type=int, default=Choices.rows, help="to score in a batch")
     parser.add_argument("--results", type=Path, default=results.FILE, help="the file to write")
     chosen = parser.parse_args()
     if unknown := set(chosen.scenarios) - set(NAMES):
@@ -74,6 +76,7 @@ def main() -> None:
         outage_s=chosen.outage,
         only=tuple(chosen.only),
         rollouts=chosen.rollouts,
+        rows=chosen.rows,
     )
     for name in [name for name in chosen.scenarios if name in STACKLESS]:
         results.write(chosen.results, name, STACKLESS[name](choices))

@@ -50,6 +50,7 @@ class Choices:
         outage_s: how long the outage is that has to be caught up with.
         only: names of rivals, or of parts of a simulation; empty: all.
         rollouts: how many to simulate.
+        rows: to score in a batch.
     """
 
     runs: int = 3
@@ -61,6 +62,7 @@ class Choices:
     outage_s: int = 600
     only: tuple[str, ...] = ()
     rollouts: int = 2_000
+    rows: int = 10_000_000
 
     def or_rates(self, *rates: float) -> tuple[float, ...]:
         """The rates that were asked for, else these."""

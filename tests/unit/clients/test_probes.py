@@ -110,7 +110,7 @@ def test_a_server_that_hangs_up_is_not_ready(target: str) -> None:
         assert not readiness.is_ready(f"{target}={prefix}{address}")
 
 
-@pytest.mark.parametrize("target", ["kafka", "kafka=", "postgres=127.0.0.1:1", ""])
+@pytest.mark.parametrize("target", ["kafka", "kafka=", "mysql=127.0.0.1:1", ""])
 def test_a_target_that_names_no_probe_is_refused(target: str) -> None:
     with pytest.raises(ValueError, match="no such target"):
         readiness.is_ready(target)
