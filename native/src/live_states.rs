@@ -102,16 +102,17 @@ impl LiveStates {
     }
 
     /// Notes that all states in memory have changed, the most recently used ones first, until as
-    /// many wait as may.
+    /// many wait as may. A state without an event is left out: only a repeat has named its key, which
+    /// is nothing that the online store should know.
     pub fn mark_all(&mut self) {
         if self.layout.is_none() {
             return;
         }
-        for key in self.live.keys().rev() {
+        for (key, live) in self.live.iter().rev() {
             if self.changed.len() >= self.changed_keys_max {
                 break;
             }
-            if !self.changed.contains_key(key) {
+            if live.state.sequence > 0 && !self.changed.contains_key(key) {
                 self.changed.insert(key.clone(), None);
             }
         }

@@ -22,7 +22,7 @@ from tests.parity_world import stored_hash
 from tests.stored_journals import StoredJournals
 from tests.unit.streams.velocity.test_record_frame import framed
 
-USER = 0
+USER, MERCHANT = 0, 1
 WRITE_KEYS_MAX = 128
 PROJECT = "weir"
 
@@ -84,6 +84,16 @@ def test_every_stored_key_is_written_also_those_not_in_memory() -> None:
     assert rewrite.keys == 200
     assert rewrite.slices == -(-200 // SLICE_KEYS_MAX)
     assert stage.job.live_len(USER) == 3
+
+
+def test_a_merchant_that_only_a_repeat_has_named_is_not_written() -> None:
+    stage = folded(0)
+    for merchant in ("first", "other"):
+        obj = transaction_object(transaction_id="t", merchant_id=merchant)
+        stage.run([framed(value=wire(obj))])
+    stage.job.mark_all(MERCHANT)
+    keys, _ = stage.job.take_changed(MERCHANT, WRITE_KEYS_MAX)
+    assert keys == [entity_key("merchant", "first", PROJECT)]
 
 
 def test_what_is_written_is_what_the_state_in_memory_gives() -> None:
