@@ -47,6 +47,8 @@ class LogCursor(ConsumerOwner):
         self.positions = dict(positions)
         self.deleted = 0
         self._at_end: set[int] = set()
+        self._was_at_end: set[int] = set()
+        self._latest_ms: dict[int, int] = {}
         self._assigned: set[int] | None = None
         self._skip_deleted()
         self._new_partitions = NewPartitions(bootstrap, {topic: list(self.positions)})
@@ -66,6 +68,25 @@ class LogCursor(ConsumerOwner):
         if partition is not None:
             return partition in self._at_end
         return self._at_end.issuperset(self.positions)
+
+    @property
+    def was_at_end(self) -> bool:
+        """Whether each partition has been read to its end since the cursor was opened."""
+        return self._was_at_end.issuperset(self.positions)
+
+    def read_until_ms(self, *, now_ms: int) -> int | None:
+        """Give a time up to which the topic has been read; None while it is far behind.
+
+        A topic that is written all the time is never at its end; then Kafka's timestamp of the last
+        record that was given tells.
+
+        Args:
+            now_ms: the clock before the last `take`, ms since 1970 UTC.
+        """
+        if not self.was_at_end:
+            return None
+        behind = self.positions.keys() - self._at_end
+        return min([now_ms, *(self._latest_ms.get(partition, 0) for partition in behind)])
 
     def take(
         self,
@@ -102,9 +123,11 @@ class LogCursor(ConsumerOwner):
             if failure is None:
                 self._at_end.discard(partition)
                 self.positions[partition] = cast(int, message.offset()) + 1
+                self._latest_ms[partition] = message.timestamp()[1]
                 found.append(to_record(message, values_only=values_only))
             elif failure.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
                 self._at_end.add(partition)
+                self._was_at_end.add(partition)
             elif failure.code() in _OUT_OF_RANGE:
                 self._skip_deleted()
                 self._assigned = None

@@ -16,7 +16,7 @@ from operations.rollouts.controller.reading import TOO_MANY_LABELS
 from operations.rollouts.judge.verdict import Verdict, after
 from operations.rollouts.promote import promote
 from schemas.errors import InvalidEventError, RetryableError, WeirError
-from schemas.rollout import CONTROLLER, Rollout
+from schemas.rollout import CONTROLLER, Rollout, RolloutChange
 from schemas.settings import Settings
 from scoring.core.errors import NoSuchRolloutError, RolloutConflictError
 from scoring.core.rollout_changes import Author, changed, paused
@@ -103,7 +103,7 @@ class Actor:
         assert following is not None
         moves = verdict.action != "pause"
 
-        def change(author: Author) -> object:
+        def change(author: Author) -> RolloutChange:
             return changed(
                 rollout,
                 author,
@@ -115,12 +115,11 @@ class Actor:
         return self._written(change, verdict.reason, now_ms, rollout)
 
     def _written(
-        self, make: Callable[[Author], object], reason: str, now_ms: int, rollout: Rollout
+        self, make: Callable[[Author], RolloutChange], reason: str, now_ms: int, rollout: Rollout
     ) -> bool:
         author = Author(CONTROLLER, reason[:REASON_LENGTH_MAX], now_ms, self._new_id())
-        change = make(author)
         try:
-            self._log.write(change)  # type: ignore[arg-type]
+            self._log.write(make(author))
         except RolloutConflictError as error:
             logger.info("%s", error)
             return True
@@ -217,6 +216,6 @@ class _Promotion:
         except WeirError as error:
             self.failure = str(error)
         else:
-            is_closed = isinstance(promoted, ClosedGate)
-            self.failure = promoted.reason if is_closed else None
-            self.may_be_tried_again = is_closed and promoted.cause is not None
+            gate = promoted if isinstance(promoted, ClosedGate) else None
+            self.failure = None if gate is None else gate.reason
+            self.may_be_tried_again = gate is not None and gate.cause is not None

@@ -7,7 +7,9 @@ import time
 from types import TracebackType
 from typing import Final, Self
 
+from clients.kafka import unreachable
 from clients.log_cursor import LogCursor
+from clients.log_record import Record
 from schemas.rollout import Rollout, RolloutChange
 from scoring.core.rollout_history import RolloutHistory
 from scoring.stores.rollout_log import apply_record
@@ -17,6 +19,8 @@ logger = logging.getLogger(__name__)
 RECORDS_MAX: Final = 1_000
 CATCH_UP_S_MAX: Final = 5.0
 """Longest wait for a change that a decision names, s: the scorer had read it before."""
+FIRST_READ_S_MAX: Final = 60.0
+"""Longest time for the first reading of the log, s."""
 FETCH_WAIT_MS: Final = 500
 
 
@@ -32,9 +36,11 @@ class FollowedChanges:
         self._history = RolloutHistory(keeps_revisions=True)
         self._cursor = LogCursor(bootstrap, topic, {}, fetch_wait_ms=FETCH_WAIT_MS)
         self._never: set[tuple[str, int]] = set()
-        until_s = time.monotonic() + 10 * CATCH_UP_S_MAX
-        while not self._cursor.is_at_end() and time.monotonic() < until_s:
+        until_s = time.monotonic() + FIRST_READ_S_MAX
+        while not self._cursor.is_at_end():
             self.read(0.1)
+            if time.monotonic() > until_s:
+                raise unreachable(bootstrap, f"{topic} has no end after {FIRST_READ_S_MAX:g} s")
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +59,7 @@ class FollowedChanges:
         Raises:
             KafkaUnreachableError: no answer.
         """
-        for record in self._cursor.take(1, timeout_s, values_only=False) or ():
+        for record in self._cursor.take(1, timeout_s, values_only=False):
             self._apply(record)
         for record in self._cursor.take(RECORDS_MAX, 0, values_only=False):
             self._apply(record)
@@ -83,7 +89,7 @@ class FollowedChanges:
             self._never.add((rollout_id, revision))
         return found
 
-    def _apply(self, record) -> None:  # type: ignore[no-untyped-def]
+    def _apply(self, record: Record) -> None:
         ignored = apply_record(record, self._history)
         if ignored is not None:
             logger.warning(

@@ -242,10 +242,11 @@ class _Matured:
     def step(self, *, now_ms: int) -> tuple[list[CountedDecision], list[int]]:
         """Give the decisions that have become mature, and what is known of each."""
         self._read_labels(now_ms)
-        self.has_all_labels = self.has_all_labels or self._labels.is_at_end()
-        if not self._labels.is_at_end() or self.book.is_full:
+        read_until_ms = self._labels.read_until_ms(now_ms=now_ms)
+        self.has_all_labels = read_until_ms is not None
+        if read_until_ms is None or self.book.is_full:
             return [], []
-        until_ms = now_ms - self._maturity_ms - SETTLE_MS
+        until_ms = read_until_ms - self._maturity_ms - SETTLE_MS
         rows = self._decisions.take(until_ms=until_ms)
         found = [
             self.book.at(row.transaction, deadline_ms=row.decided_at_ms + self._maturity_ms)

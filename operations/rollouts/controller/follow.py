@@ -157,13 +157,16 @@ class RolloutController:
         found = self._snapshots.newest(rollout.rollout_id)
         if found is not None:
             try:
-                return _Run(rollout.rollout_id, self._counting(rollout, changes, found))
+                counting = self._counting(rollout, changes, found)
             except (KeyError, TypeError, ValueError) as error:
                 logger.warning(
                     "the snapshot of rollout %s is of another version of the controller (%r)",
                     rollout.rollout_id,
                     error,
                 )
+            else:
+                logger.info("rollout %s: counting goes on", rollout.rollout_id)
+                return _Run(rollout.rollout_id, counting)
         logger.info("rollout %s is counted from its start", rollout.rollout_id)
         return _Run(rollout.rollout_id, self._counting(rollout, changes, None))
 

@@ -117,7 +117,8 @@ def _decisions(url: str, within: PolicyRange) -> pd.DataFrame:
     is_mature = table["decided_at_ms"] + within.maturity_ms <= within.now_ms
     first_ms = -(2**63) if within.first_ms is None else within.first_ms
     end_ms = 2**63 - 1 if within.end_ms is None else within.end_ms - 1
-    return table[is_mature & table["decided_at_ms"].between(first_ms, end_ms)]
+    chosen: pd.DataFrame = table[is_mature & table["decided_at_ms"].between(first_ms, end_ms)]
+    return chosen
 
 
 def _scores(model: LoadedModel, rows: pd.DataFrame) -> Floats:
@@ -137,7 +138,8 @@ def _labels(url: str, rows: pd.DataFrame, maturity_ms: int) -> Integers:
         "transaction_id", keep="last"
     )
     by_id = latest.set_index("transaction_id")["is_fraud"].map({True: FRAUD, False: NOT_FRAUD})
-    return rows["transaction_id"].map(by_id).fillna(NO_LABEL).to_numpy(dtype=int)
+    found: Integers = np.asarray(rows["transaction_id"].map(by_id).fillna(NO_LABEL), dtype=np.int64)
+    return found
 
 
 def _logged(rows: pd.DataFrame, labels: Integers) -> LoggedDecisions:

@@ -97,9 +97,10 @@ async def rollout(rollout_id: RolloutId, parts: Parts) -> RolloutAnswer:
     """Say where a rollout stands, why, what happens next, every change of it, and its figures."""
     changes = await _asked(lambda: parts.rollout_commands.changes(rollout_id))
     reading = await _asked(lambda: parts.rollout_reading(rollout_id))
-    counted = reading and CountedAnswer.of(
-        reading, is_active=changes[-1].rollout.is_active, now_ms=parts.now_ms()
-    )
+    if reading is None:
+        return RolloutAnswer.of(report(changes))
+    is_active = changes[-1].rollout.is_active
+    counted = CountedAnswer.of(reading, is_active=is_active, now_ms=parts.now_ms())
     return RolloutAnswer.of(report(changes), counted)
 
 
