@@ -23,7 +23,6 @@ import pandas as pd
 import psycopg
 from deltalake import DeltaTable
 
-from clients.mlflow_rest import MlflowRest
 from features.definitions import DAY_MS, DEFINITION_DIGEST
 from infra.local.flink_client import flink_client
 from infra.local.layout import REPO
@@ -168,7 +167,8 @@ def _stream() -> Row:
         decided = _archived(f"{archive}/decisions", at_least=STREAM_EVENTS)
         sink = PostgresSink(settings.predictions_url, "predictions")
         sink.create()
-        request = _request(settings, DayRange(0, EPOCH_DAYS * DAY_MS))
+        days = DayRange(0, EPOCH_DAYS * DAY_MS)
+        request = _request(settings, days, settings.champion_alias)
         report = Scoring(stack, settings, request).run()
         with psycopg.connect(request.sink) as connection:
             rows = connection.execute("SELECT entity, score FROM predictions").fetchall()
@@ -204,19 +204,19 @@ def _scoring(rows: int) -> Iterator[Scoring]:
         assert stack is not None
         stack.up(programs=PROGRAMS)
         settings = stack.settings.model_copy(update={"archive_url": str(archive)})
-        _register(settings)
+        version = _register(settings)
         PostgresSink(settings.predictions_url, "predictions").create()
         days = DayRange(FIRST_DAY_MS, FIRST_DAY_MS + DAY_MS)
-        yield Scoring(stack, settings, _request(settings, days))
+        yield Scoring(stack, settings, _request(settings, days, version))
 
 
-def _request(settings: Settings, rows: DayRange) -> Request:
+def _request(settings: Settings, rows: DayRange, version: str) -> Request:
     return Request(
         rows=rows,
         sink=settings.predictions_url,
         table="predictions",
         model_name=settings.model_name,
-        model_version=settings.champion_alias,
+        model_version=version,
         entity_column="transaction_id",
         review_threshold=settings.review_threshold,
         block_threshold=settings.block_threshold,
@@ -237,8 +237,8 @@ def _archive(rows: int) -> Path:
     return place
 
 
-def _register(settings: Settings) -> None:
-    """Register a champion of the usual size, fitted on made-up labels."""
+def _register(settings: Settings) -> str:
+    """Register a version of the usual size, fitted on made-up labels; gives its number."""
     rows = DeltaTable(f"{settings.archive_url}/features").to_pyarrow_dataset().head(FITTED_ROWS)
     table = rows.to_pandas()
     rng = np.random.default_rng(1)
@@ -247,12 +247,8 @@ def _register(settings: Settings) -> None:
     spec = vector_spec(table)
     forest = fit_forest(table, spec, parameters=ForestParameters(), seed=1, jobs=2)
     files = compile_forest(forest, spec, encode_table(table, spec), seed=1)
-    version = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name).register(
-        forest, files, params={}, metrics={}, tags={}, files={}
-    )
-    MlflowRest(settings.mlflow_tracking_uri).set_alias(
-        model=settings.model_name, alias=settings.champion_alias, version=version.version
-    )
+    registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
+    return registry.register(forest, files, params={}, metrics={}, tags={}, files={}).version
 
 
 def _row(name: str, runs: list[Row]) -> Row:
