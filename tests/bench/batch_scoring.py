@@ -122,6 +122,8 @@ def _killed(scoring: Scoring) -> Row:
     report = scoring.run()
     is_over.set()
     killer.join()
+    if not killed:
+        raise SystemExit("the run was over before half of its parts were seen; give it more --rows")
     return {**_measured(scoring, report), "killed_at_share": round(killed[0], 3)}
 
 
@@ -245,7 +247,7 @@ def _register(settings: Settings) -> str:
     risk = table["user_transaction_count_1h"].fillna(0) / 40 + rng.random(len(table))
     table["is_fraud"] = risk > risk.quantile(1 - FRAUD_SHARE)
     spec = vector_spec(table)
-    forest = fit_forest(table, spec, parameters=ForestParameters(), seed=1, jobs=2)
+    forest = fit_forest(table, spec, parameters=ForestParameters(), seed=1)
     files = compile_forest(forest, spec, encode_table(table, spec), seed=1)
     registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
     return registry.register(forest, files, params={}, metrics={}, tags={}, files={}).version
