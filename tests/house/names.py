@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from features.batch import BATCH_NAMES
 from features.definitions import FEATURE_NAMES
+from operations.rollouts.controller.metrics import CONTROLLER_METRICS
 from schemas.settings import Settings
 from scoring.http.metrics import API_METRICS
 from scoring.metrics import METRICS
@@ -198,4 +199,5 @@ def _derived_names() -> Iterator[str]:
     yield from (*FEATURE_NAMES, *BATCH_NAMES)
     yield from (f"WEIR_{name.upper()}" for name in Settings.model_fields)
     # Prometheus shows a counter with this ending.
-    yield from (f"{spec.name}_total" for spec in (*METRICS.values(), *API_METRICS.values()))
+    specs = (*METRICS.values(), *API_METRICS.values(), *CONTROLLER_METRICS.values())
+    yield from (f"{spec.name}_total" for spec in specs)

@@ -18,6 +18,8 @@ Rule = Callable[[Text], Iterator[str]]
 FOREIGN_WORDS = {
     "civil_from_days": "an algorithm for calendars",
     "CreateTime": "a timestamp type of Kafka's",
+    "ReportBatchItemFailures": "a setting of AWS Lambda's",
+    "schedstat": "a file of the Linux kernel's",
     "LogAppendTime": "a timestamp type of Kafka's",
     "__aiter__": "a method of Python's",
     "TimeWindow": "a class of Flink's",

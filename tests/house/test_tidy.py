@@ -33,6 +33,7 @@ TEXT_SUFFIXES = {
 MAY_ASK_A_CLOCK = {
     "infra/simulation/clock.py": "is the clock that the generator is handed",
     "infra/simulation/run_watch.py": "measures when a decision arrived at the command line",
+    "scoring/embedded/scorer.py": "an entry point: the clock of the user's process",
     "scoring/wiring.py": "builds the real parts of the scorer, its clock among them",
     "training/registry/versions.py": "its log of champions says when each change was",
     "operations/labels/checker.py": "an entry point: when it corrected a label",
