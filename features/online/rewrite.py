@@ -1,8 +1,8 @@
 """The marker of the online states in Redis, and the progress of a rewrite of all of them.
 
 A Redis that was emptied has no marker. A writer of the velocity job that finds it missing or
-changed writes all states again. Two keys, not part of Feast's layout. Pure; the velocity job writes them,
-the command line reads them and sets another marker.
+changed writes all states again. Two keys, not part of Feast's layout. Pure; the velocity job
+writes them, the command line reads them and sets another marker.
 """
 
 from __future__ import annotations
