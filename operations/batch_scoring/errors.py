@@ -4,6 +4,7 @@
 
     WeirError
     ├── NoRowsToScoreError           the range has no rows that can be scored
+    ├── FeatureTableError            a table of features lacks a column, or has an entity twice
     ├── NoModelToScoreWithError      there is no such version, or no champion yet
     ├── PredictionsTableError        the database has no table for predictions, or another one
     ├── SinkAddressError             the address of the sink is none that is known
@@ -20,6 +21,10 @@ from schemas.errors import RetryableError, WeirError
 
 class NoRowsToScoreError(WeirError):
     """The range or the table has no row that can be scored."""
+
+
+class FeatureTableError(WeirError):
+    """A table of features cannot be scored as it is."""
 
 
 class NoModelToScoreWithError(WeirError):

@@ -20,9 +20,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, BATCH_VIEW
-from operations.batch_scoring.errors import NoRowsToScoreError
+from models.encoding.vector import VectorSpec
+from operations.batch_scoring.errors import FeatureTableError, NoRowsToScoreError
 from operations.batch_scoring.request import DayRange, EntitiesAsOf, FeatureTable, Request
-from operations.batch_scoring.selection import repeats, write_newest
+from operations.batch_scoring.selection import entity_not_alone, repeats, write_newest
 from schemas.errors import shown_time
 from schemas.topics import FEATURES
 from streams.batch_scoring.plan import RowGroups
@@ -79,24 +80,23 @@ class Inputs:
         return tuple(sorted({cut.prediction_date for cut in self.cuts}))
 
 
-def find_inputs(
-    url: str, request: Request, *, batch_columns: Sequence[str], scratch: Path
-) -> Inputs:
+def find_inputs(url: str, request: Request, *, spec: VectorSpec, scratch: Path) -> Inputs:
     """Find the rows of a request.
 
     Args:
         url: of the archive.
         request: what is to be scored.
-        batch_columns: batch features that the model takes.
+        spec: of the vectors that the model takes.
         scratch: directory of the run; files that the parts need are written there.
 
     Raises:
         NoArchiveError: nothing has been archived yet.
         ArchiveUnreachableError: the storage failed.
         NoRowsToScoreError: there are no rows.
+        FeatureTableError: a table of features lacks a column, or an entity is missing or twice.
     """
     if isinstance(request.rows, FeatureTable):
-        return _of_table(request.rows, request)
+        return _of_table(request.rows, request, spec)
     archive = _archive_files(url)
     files = [file.path for of_day in archive.by_day.values() for file in of_day]
     with file_errors(url):
@@ -115,7 +115,7 @@ def find_inputs(
             f"{shown_time(end_ms)}; see how far it reaches with `weir archive status`, and name "
             "other days"
         )
-    features = _write_batch_features(url, first_ms, end_ms, scratch) if batch_columns else ""
+    features = _write_batch_features(url, first_ms, end_ms, scratch) if spec.batch_columns else ""
     return Inputs(cuts, _digest(archive.reach), archive.reach, lookup_ms, left_out, features)
 
 
@@ -181,7 +181,7 @@ def _cuts_of_newest(
     return tuple(_cut(day, [str(out)], request.rows_a_part)) if found else ()
 
 
-def _of_table(table: FeatureTable, request: Request) -> Inputs:
+def _of_table(table: FeatureTable, request: Request, spec: VectorSpec) -> Inputs:
     path = Path(table.path)
     files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
     present = [file for file in files if file.exists()]
@@ -190,6 +190,21 @@ def _of_table(table: FeatureTable, request: Request) -> Inputs:
         raise NoRowsToScoreError(
             f"there are no rows in Parquet files at {path}; write the table of features first, or "
             "name another one with --features"
+        )
+    for file in present:
+        names = set(pq.read_schema(file).names)
+        if lacking := [
+            name for name in (request.entity_column, *spec.columns) if name not in names
+        ]:
+            raise FeatureTableError(
+                f"{file} lacks the columns {lacking}; the model takes all of {list(spec.columns)}, "
+                "and --entity names the column of the entity"
+            )
+    alone = entity_not_alone([str(file) for file in present], request.entity_column)
+    if alone is not None:
+        raise FeatureTableError(
+            f"in {path}, {alone.rows:,} rows have the {request.entity_column} {alone.entity!r}; "
+            "give each entity one row"
         )
     reach = json.dumps({file.name: _content_digest(file) for file in present})
     return Inputs(cuts, _digest(reach), reach, None, "", "")

@@ -139,7 +139,7 @@ def _prepare(settings: Settings, request: Request, sink: Sink, directory: Path) 
     inputs = find_inputs(
         settings.archive_url,
         request,
-        batch_columns=found.loaded.batch_columns,
+        spec=found.loaded.spec,
         scratch=directory,
     )
     run = Run(

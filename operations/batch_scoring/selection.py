@@ -6,7 +6,7 @@ into parts. Called by `inputs`.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -48,6 +48,25 @@ def repeats(files: Sequence[str]) -> pa.Table:
     found["repeat"] = found["repeat"].astype(bool)
     left_out = found[~is_first_row(found)][list(LOG_OFFSET)]
     return pa.Table.from_pandas(left_out, preserve_index=False)
+
+
+class SharedEntity(NamedTuple):
+    """An entity that more than one row has, or the missing entity of some rows."""
+
+    entity: str | None
+    rows: int
+
+
+def entity_not_alone(files: Sequence[str], column: str) -> SharedEntity | None:
+    """Give an entity that has several rows, or None as one; None if each has one row of its own."""
+    name = f'"{column}"'
+    query = f"""
+SELECT {name}::VARCHAR, count(*) FROM rows
+GROUP BY ALL HAVING count(*) > 1 OR {name}::VARCHAR IS NULL LIMIT 1
+"""  # noqa: S608 - a column of the table
+    with _over(files) as database:
+        found = database.execute(query).fetchone()
+    return None if found is None else SharedEntity(*found)
 
 
 def write_newest(

@@ -128,7 +128,8 @@ class ScoringStage:
             tally.count(scores, codes, vectors)
         with tally.timed("write"):
             decisions = pa.DictionaryArray.from_arrays(pa.array(codes), _OUTCOME_TEXTS)
-            target.write(rows.column(plan.entity_column), scores, decisions)
+            entities = rows.column(plan.entity_column).cast(pa.string())
+            target.write(entities, scores, decisions)
 
     def _columns(self) -> tuple[str, ...]:
         spec = self._model.spec
