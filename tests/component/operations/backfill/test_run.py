@@ -51,7 +51,7 @@ def folds(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def run_on(stack: Stack) -> BackfillReport:
-    return run_backfill(stack.settings, flink_client(stack), say=lambda _: None)
+    return run_backfill(stack.settings, flink_client(stack, log="backfill"), say=lambda _: None)
 
 
 def archived(stack: Stack, *rows: Any) -> None:

@@ -21,6 +21,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 
     for name in ("build_dataset", "newest_dataset", "rebuild_dataset"):
         monkeypatch.setattr(training_rows, name, recording(name))
+    # No Kafka and no archive here; tests/integration/test_dataset_build.py has both.
+    monkeypatch.setattr(training_rows, "bring_up_to_date", lambda _: None)
     return calls
 
 
