@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from types import TracebackType
-from typing import Final, NamedTuple, Self, cast
+from typing import Final, NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from clients.kafka import (
     ANSWER_S_MAX,
+    ConsumerOwner,
     open_consumer,
     to_record,
     topic_partitions,
@@ -39,7 +39,7 @@ class OffsetRange(NamedTuple):
     end: int
 
 
-class TopicLog:
+class TopicLog(ConsumerOwner):
     """Reads ranges of one topic's partitions with one consumer; a context manager.
 
     Attributes:
@@ -56,17 +56,6 @@ class TopicLog:
         self._topic = topic
         self.ranges = offset_ranges(bootstrap, topic)[topic]
         self._consumer = open_consumer(bootstrap, tells_ends=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._consumer.close()
 
     def read(
         self, partition: int, *, first: int, end: int, values_only: bool = False

@@ -48,7 +48,7 @@ class ArmReading:
 
 
 @dataclass(frozen=True, slots=True)
-class FigureReading:
+class Figure:
     """One number of a rollout.
 
     Attributes:
@@ -89,7 +89,7 @@ class RolloutReading:
     verdict: str
     recommendation: str | None
     arms: tuple[ArmReading, ...]
-    figures: tuple[FigureReading, ...]
+    figures: tuple[Figure, ...]
     notes: tuple[str, ...]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.rollout_state import ArmReading, FigureReading, RolloutReading
+from schemas.rollout_state import ArmReading, Figure, RolloutReading
 from tests.builders import NOW_MS
 
 READING = RolloutReading(
@@ -18,6 +18,6 @@ READING = RolloutReading(
         ArmReading("control", 10, 0, {"APPROVE": 9, "REVIEW": 1, "BLOCK": 0}, 0.1, 0, None),
         ArmReading("challenger", 9, 1, {"APPROVE": 9, "REVIEW": 0, "BLOCK": 0}, 0.2, 5, 0.25),
     ),
-    figures=(FigureReading("lift", None, "Too few losses."), FigureReading("p_value", 0.5, "p.")),
+    figures=(Figure("lift", None, "Too few losses."), Figure("p_value", 0.5, "p.")),
     notes=("Kafka had deleted 3 records.",),
 )

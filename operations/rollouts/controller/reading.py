@@ -12,7 +12,7 @@ from operations.rollouts.judge.words import count
 from operations.rollouts.losses import OUTCOMES
 from operations.rollouts.state import ArmTotals, RolloutState
 from schemas.rollout import Rollout
-from schemas.rollout_state import ArmReading, FigureReading, RolloutReading
+from schemas.rollout_state import ArmReading, RolloutReading
 
 
 class Trouble(NamedTuple):
@@ -55,9 +55,7 @@ def reading_of(
         verdict=verdict.reason,
         recommendation=verdict.recommendation,
         arms=tuple(_arm(arm.name, state.totals[arm.name]) for arm in rollout.arms),
-        figures=tuple(
-            FigureReading(figure.name, figure.value, figure.text) for figure in verdict.figures
-        ),
+        figures=verdict.figures,
         notes=tuple(_notes(trouble)),
     )
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operations.rollouts.judge.verdict import Figure, Recommendation, Verdict
+from operations.rollouts.judge.verdict import Recommendation, Verdict
 from operations.rollouts.judge.words import chance, change, count, percent
 from operations.rollouts.state import RolloutState
 from operations.rollouts.statistics.confidence_sequence import DifferenceSequence, Interval
 from operations.rollouts.statistics.fixed_tests import ZTest, sample_size, two_proportion_test
 from schemas.rollout import CONTROL, SHARES_BP, Rollout
+from schemas.rollout_state import Figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from operations.rollouts.challenger import ChallengerState
-from operations.rollouts.judge.verdict import Figure
 from operations.rollouts.judge.words import chance, count, percent
 from operations.rollouts.losses import OUTCOMES
 from operations.rollouts.state import ArmTotals, RolloutState
 from operations.rollouts.statistics.difference_guard import DifferenceGuard
 from operations.rollouts.statistics.e_bh import rejected, rejected_alone
 from schemas.rollout import CONTROL, Arm, Rollout
+from schemas.rollout_state import Figure
 
 PARTS_CANARY = {"errors": 0.075, "slow": 0.075, "outcomes": 0.075, "scores": 0.075, "loss": 0.7}
 """Parts of alpha. The loss has most, because its differences are the smallest; the others show

@@ -13,10 +13,11 @@ from operations.rollouts.judge.ab import judge_ab
 from operations.rollouts.judge.bandit import judge_bandit
 from operations.rollouts.judge.canary import judge_canary
 from operations.rollouts.judge.guards import broken, figures, hypotheses, reason
-from operations.rollouts.judge.verdict import Figure, Verdict
+from operations.rollouts.judge.verdict import Verdict
 from operations.rollouts.judge.words import chance, count, duration
 from operations.rollouts.state import RolloutState
 from schemas.rollout import Rollout
+from schemas.rollout_state import Figure
 
 SAMPLE_RATIO_ALPHA = 0.01
 """Probability of a false report that the shares do not come out, over all looks."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from schemas.rollout import CONTROL, SHARES_BP, Rollout, Status
+from schemas.rollout_state import Figure
 
 Action = Literal["go_on", "advance", "complete", "roll_back", "pause", "reallocate"]
 Recommendation = Literal["promote", "keep", "go_on"]
@@ -15,21 +16,6 @@ _STATUS_AFTER: dict[Action, Status] = {
     "roll_back": "rolled_back",
     "pause": "paused",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One number of a rollout, as a person reads it.
-
-    Attributes:
-        name: what it is, stable for programs.
-        value: the number; None while it is not known.
-        text: a sentence with the number and what it means.
-    """
-
-    name: str
-    value: float | None
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
