@@ -148,20 +148,21 @@ dags: $(AIRFLOW_VENV) ## parse the schedules for Airflow with Airflow (CI)
 
 .PHONY: integration
 integration: setup postgres ## test each adapter against its real service, and fakes with the same tests (CI)
-	$(PYTEST) tests/integration tests/contract
+	$(PYTEST) --numprocesses 2 --dist loadfile tests/integration tests/contract
 
 .PHONY: e2e
 e2e: setup ## test the whole system with the real broker, Flink, Redis and MLflow
-	$(PYTEST) tests/e2e
+	$(PYTEST) tests/e2e tests/replay
 
 .PHONY: chaos
 chaos: setup ## kill -9 under load: nothing is lost, repeats are identical
 	$(PYTEST) tests/chaos
 
-# One session for both, so that the stack is started once.
+# One session for all, so that the stack is started once. The replay of a month comes last: parity
+# and its gate, which others run, read the whole log.
 .PHONY: end-to-end
-end-to-end: setup ## run e2e and chaos on one stack (CI)
-	$(PYTEST) tests/e2e tests/chaos
+end-to-end: setup ## run e2e, chaos and the replay of a month on one stack (CI)
+	$(PYTEST) tests/e2e tests/chaos tests/replay
 
 ## ---- measuring ----
 

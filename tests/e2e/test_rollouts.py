@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -74,7 +75,11 @@ def suspicious() -> Trained:
 
 @dataclass
 class Story:
-    """The stack with its traffic."""
+    """The stack with its traffic.
+
+    Attributes:
+        begin: time before its first rollout, ISO 8601 in UTC.
+    """
 
     services: Services
     settings: Settings
@@ -82,6 +87,7 @@ class Story:
     champion: str
     good: str
     bad: str
+    begin: str
 
     @property
     def commands(self) -> RolloutCommands:
@@ -148,7 +154,8 @@ def story(weir_stack: Services) -> Iterator[Story]:
     with LabelledTraffic(
         settings.kafka_bootstrap, rate=RATE, users=500, label_after_s=0.5
     ) as traffic:
-        yield Story(weir_stack, settings, traffic, champion, good, bad)
+        begin = datetime.now(UTC).isoformat()
+        yield Story(weir_stack, settings, traffic, champion, good, bad, begin)
 
 
 @pytest.fixture(autouse=True)
@@ -318,7 +325,7 @@ def test_a_bandit_moves_its_shares_once_labels_are_mature(story: Story) -> None:
 
 
 def test_a_policy_that_never_decided_is_evaluated_from_the_archive(story: Story) -> None:
-    options = ("--label-maturity", "1s", "--json")
+    options = ("--label-maturity", "1s", "--json", "--from", story.begin)
 
     def evaluated(*more: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(story.weir("evaluate-policy", *options, *more))
