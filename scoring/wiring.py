@@ -161,6 +161,7 @@ def build_rollouts(
         champion=champion,
         model_name=settings.model_name,
         metrics=metrics,
+        clock_ms=steady_clock_ms,
         on_completed=champion.poll,
         topic=topic,
     )

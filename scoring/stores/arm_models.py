@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Final
 
 from clients.errors import ModelRegistryUnreachableError
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 POLLS_BETWEEN_TRIES: Final = 4
 """How often the follower waits in vain for a change before a version is asked for again."""
+LOADING_MS_MAX: Final = 60_000
+"""How long a process waits for the versions of a rollout before it uses it without them, ms."""
 
 
 class ArmModels:
@@ -36,17 +38,28 @@ class ArmModels:
         refused: versions that will never score, with the reasons.
     """
 
-    def __init__(self, registry: MlflowRest, *, champion: ModelSource, model_name: str) -> None:
+    def __init__(
+        self,
+        registry: MlflowRest,
+        *,
+        champion: ModelSource,
+        model_name: str,
+        clock_ms: Callable[[], float],
+    ) -> None:
         """Start with nothing loaded.
 
         Args:
             registry: where versions come from.
             champion: its model is used for an arm of the same version.
             model_name: the registered model.
+            clock_ms: a clock that never goes back, ms.
         """
         self._registry = registry
         self._champion = champion
         self._model_name = model_name
+        self._clock_ms = clock_ms
+        self._waits_for: str | None = None
+        self._waits_since_ms = 0.0
         self._loaded: dict[str, Model] = {}
         self._polls_left = POLLS_BETWEEN_TRIES
         self._asked_for: str | None = None
@@ -68,6 +81,18 @@ class ArmModels:
             return True
         self._polls_left -= 1
         return self._polls_left <= 0
+
+    def must_wait(self, rollout: Rollout) -> bool:
+        """Say whether a rollout is not to be used yet: the registry still owes a version.
+
+        True for at most `LOADING_MS_MAX` after the first call for a rollout. A refused version is
+        not waited for.
+        """
+        if self._waits_for != rollout.rollout_id:
+            self._waits_for, self._waits_since_ms = rollout.rollout_id, self._clock_ms()
+        if not self._missing(rollout):
+            return False
+        return self._clock_ms() - self._waits_since_ms < LOADING_MS_MAX
 
     def is_loading(self) -> bool:
         """Say whether versions are being loaded at present."""

@@ -47,8 +47,10 @@ class RolloutFollower:
     - A record that cannot be read, or that does not count: nothing changes; one line in the log,
       and a metric.
     - Kafka does not answer: the rollout in use stays.
-    - The version of an arm is refused or was deleted: the arm has no model, and the decisions of
-      its rows say ``arm_unavailable``. The same while the registry is away, until it is back.
+    - The registry does not give a version: the process does not use the rollout yet, so the
+      champion decides without arms, until the version is loaded, or for `LOADING_MS_MAX` at most.
+    - The version of an arm is refused or was deleted, or that time is over: the arm has no model,
+      and the decisions of its rows say ``arm_unavailable``.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class RolloutFollower:
         champion: ModelSource,
         model_name: str,
         metrics: Metrics,
+        clock_ms: Callable[[], float],
         on_completed: Callable[[], None] = lambda: None,
         topic: str = ROLLOUTS,
     ) -> None:
@@ -70,12 +73,15 @@ class RolloutFollower:
             champion: its model is used for an arm of the same version.
             model_name: the registered model whose rollout is followed.
             metrics: where shares and ignored records are shown.
+            clock_ms: a clock that never goes back, ms.
             on_completed: called before a completed rollout is no longer used. Its version is the
                 champion by then, so the champion is looked up first.
             topic: the log.
         """
         self._bootstrap = bootstrap
-        self._arms = ArmModels(registry, champion=champion, model_name=model_name)
+        self._arms = ArmModels(
+            registry, champion=champion, model_name=model_name, clock_ms=clock_ms
+        )
         self._model_name = model_name
         self._metrics = metrics
         self._on_completed = on_completed
@@ -147,7 +153,7 @@ class RolloutFollower:
             self._take(history)
             self._note(None)
             while not self._stopping.is_set():
-                if self._wanted is None or self._current is not None:
+                if self._wanted is None or not self._arms.is_loading():
                     self._has_read.set()
                 message = tail.poll(POLL_S)
                 if message is not None and message.partition() == PARTITION:
@@ -186,8 +192,9 @@ class RolloutFollower:
     def _advance(self) -> None:
         """Come closer to what is wanted: load versions, use a revision, use a loaded version.
 
-        A rollout begins once its versions are loaded, or cannot be. After that a new revision is
-        in use at once, whatever the registry does. Loading runs in a thread of its own.
+        A rollout begins once its versions are loaded or refused, or have been waited for long
+        enough. After that a new revision is in use at once, whatever the registry does. Loading
+        runs in a thread of its own.
         """
         if self._wanted is None:
             return
@@ -195,7 +202,7 @@ class RolloutFollower:
         if self._arms.is_due(rollout):
             self._arms.load(rollout, wait_s=LOAD_WAIT_S)
         is_new = before is None or before.rollout.rollout_id != rollout.rollout_id
-        if is_new and self._arms.is_loading():
+        if is_new and self._arms.must_wait(rollout):
             return
         models = self._arms.of(rollout)
         if before is None or before.rollout != rollout:

@@ -16,6 +16,7 @@ from models.heuristic import HEURISTIC
 from scoring.core.rollout_changes import aborted, completed, paused, switched
 from scoring.core.rollouts import RolloutInUse
 from scoring.metrics import build_metrics
+from scoring.stores.arm_models import LOADING_MS_MAX
 from scoring.stores.rollout_log import RolloutLog
 from scoring.stores.rollouts import RolloutFollower
 from tests.integration.test_registry import eventually
@@ -57,6 +58,7 @@ class Followed:
     champion: FixedSource = field(default_factory=lambda: FixedSource(HEURISTIC))
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     completed: list[RolloutInUse | None] = field(default_factory=list)
+    now_ms: float = 0.0
 
     def new_follower(self, mlflow_uri: str, *, timeout_s: float = 5.0) -> RolloutFollower:
         follower = RolloutFollower(
@@ -65,6 +67,7 @@ class Followed:
             champion=self.champion,
             model_name=self.model_name,
             metrics=build_metrics(self.metrics),
+            clock_ms=lambda: self.now_ms,
             on_completed=lambda: self.completed.append(follower.current()),
             topic=self.topic,
         )
@@ -180,7 +183,17 @@ def test_an_arm_whose_version_is_refused_has_no_model(
         assert why in follower.refused()[version]
 
 
-def test_while_the_registry_is_away_the_champion_serves_its_arm_and_the_other_waits(
+def test_an_arm_gets_no_traffic_before_its_version_is_loaded(followed: Followed) -> None:
+    followed.log.write(start(model_name=followed.model_name))
+    with followed.follower(mlflow_uri="http://127.0.0.1:1") as follower:
+        assert not follower._arms.is_loading(), "the registry was asked before the start ended"
+        assert follower.current() is None
+        follower._arms._registry = MlflowRest(followed.mlflow_uri)
+        soon(lambda: follower.current() is not None)
+        assert versions(follower.current()) == {"control": "1", "challenger": "2"}
+
+
+def test_a_registry_that_stays_away_delays_a_rollout_for_a_minute_only(
     followed: Followed,
 ) -> None:
     followed.log.write(start(model_name=followed.model_name))
@@ -192,6 +205,9 @@ def test_while_the_registry_is_away_the_champion_serves_its_arm_and_the_other_wa
     followed.champion = FixedSource(control)
     followed.metrics = CollectorRegistry()
     with followed.follower(mlflow_uri="http://127.0.0.1:1") as follower:
+        assert follower.current() is None
+        followed.now_ms = LOADING_MS_MAX
+        soon(lambda: follower.current() is not None)
         assert versions(follower.current()) == {"control": "1", "challenger": None}
         follower._arms._registry = MlflowRest(followed.mlflow_uri)
         eventually(

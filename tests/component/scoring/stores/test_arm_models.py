@@ -6,7 +6,7 @@ import pytest
 
 from models.heuristic import HEURISTIC
 from schemas.rollout import Rollout
-from scoring.stores.arm_models import POLLS_BETWEEN_TRIES, ArmModels
+from scoring.stores.arm_models import LOADING_MS_MAX, POLLS_BETWEEN_TRIES, ArmModels
 from tests.component.scoring.stores.test_champion import MODEL, MemoryRegistry
 from tests.model_files import trained, with_golden
 from tests.rollout_steps import rollout
@@ -35,8 +35,18 @@ def registry() -> Registry:
     return registry
 
 
-def arms(registry: Registry) -> ArmModels:
-    return ArmModels(registry, champion=FixedSource(HEURISTIC), model_name=MODEL)
+class Clock:
+    """A clock that stands still."""
+
+    now_ms = 0.0
+
+    def __call__(self) -> float:
+        return self.now_ms
+
+
+def arms(registry: Registry, clock: Clock | None = None) -> ArmModels:
+    champion = FixedSource(HEURISTIC)
+    return ArmModels(registry, champion=champion, model_name=MODEL, clock_ms=clock or Clock())
 
 
 def versions(of: ArmModels, at: Rollout) -> dict[str, str | None]:
@@ -58,7 +68,7 @@ def test_versions_are_loaded_once(registry: Registry) -> None:
 def test_the_champions_model_is_used_for_its_version(registry: Registry) -> None:
     champion = FixedModel(0.5, version="1")
     champion.ref = champion.ref.__class__(MODEL, "1", "d")
-    of = ArmModels(registry, champion=FixedSource(champion), model_name=MODEL)
+    of = ArmModels(registry, champion=FixedSource(champion), model_name=MODEL, clock_ms=Clock())
     of.load(rollout(), wait_s=WAIT_S)
     assert of.of(rollout())["control"] is champion
     assert registry.fetched == ["2"]
@@ -101,3 +111,28 @@ def test_another_rollout_is_loaded_at_once_and_the_versions_of_the_last_one_are_
     of.load(second, wait_s=WAIT_S)
     assert versions(of, second) == {"control": "1", "challenger": "4"}
     assert versions(of, first) == {"control": "1", "challenger": None}
+
+
+def test_a_rollout_waits_for_a_version_that_the_registry_does_not_give_but_not_for_ever(
+    registry: Registry,
+) -> None:
+    clock = Clock()
+    of, first, second = arms(registry, clock), rollout(), rollout(rollout_id="r-2")
+    assert of.must_wait(first)
+    registry.is_away = True
+    of.load(first, wait_s=WAIT_S)
+    clock.now_ms = LOADING_MS_MAX - 1
+    assert of.must_wait(first)
+    clock.now_ms = LOADING_MS_MAX
+    assert not of.must_wait(first)
+    assert of.must_wait(second), "each rollout has its own time"
+    registry.is_away = False
+    of.load(second, wait_s=WAIT_S)
+    assert not of.must_wait(second)
+
+
+def test_a_rollout_does_not_wait_for_a_refused_version(registry: Registry) -> None:
+    of, at = arms(registry), rollout(challengers={"challenger": "3"})
+    assert of.must_wait(at)
+    of.load(at, wait_s=WAIT_S)
+    assert not of.must_wait(at)
