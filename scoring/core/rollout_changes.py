@@ -172,7 +172,20 @@ def aborted(present: Rollout, author: Author) -> RolloutChange:
 
 
 def rolled_back(present: Rollout, author: Author) -> RolloutChange:
-    """Give the change that ends a rollout because the challenger is bad."""
+    """Give the change that ends a rollout because the challenger is bad.
+
+    Raises:
+        InvalidEventError: it has ended. If a challenger has won, its version is the champion, and
+            returning to another one needs the registry: the command in the message does that.
+    """
+    winner = max(present.arms, key=lambda arm: arm.share_bp)
+    if present.status == "completed" and winner.name != CONTROL:
+        refuse(
+            "status",
+            f"is completed: {present.rollout_id} has ended and made version {winner.version} the "
+            f"champion; `weir rollout rollback {present.rollout_id}` makes the champion before it "
+            "decide again",
+        )
     return changed(present, author, status="rolled_back", shares_bp=all_to(present, CONTROL))
 
 

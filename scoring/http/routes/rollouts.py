@@ -58,15 +58,19 @@ _AWAY = Problem.of(
     "or no Kafka broker behind it; start the stack with `weir up`",
 )
 _UNKNOWN = Problem.of(404, "there is no rollout 'v9'; `weir rollout list` shows all")
-_ENDED = Problem.of(409, "status is aborted: v8 has ended; start a new one", "status")
+_ENDED = Problem.of(409, "status is aborted: v8 has ended; start a new one")
 _BODIES = (
     Problem.of(408, f"the body was not complete in {BODY_TIMEOUT_S} s"),
     Problem.of(413, f"the body is over {BODY_BYTES_MAX} bytes"),
 )
+_COMPLETED = Problem.of(
+    409,
+    "status is completed: v8 has ended and made version 8 the champion; `weir rollout rollback v8` "
+    "makes the champion before it decide again",
+)
 _CHANGE_REFUSALS = refused(
     *_BODIES,
     _UNKNOWN,
-    _ENDED,
     Problem.of(422, "why is not known; known are by, reason", "why"),
     _AWAY,
 )
@@ -150,6 +154,7 @@ def _change_route(
     arm_field: str | None = None,
     arm_meaning: str = "",
     status: int = 200,
+    ended: Problem = _ENDED,
 ) -> None:
     """Add one route that changes a rollout; its body names who asks and why."""
 
@@ -173,6 +178,7 @@ def _change_route(
         responses={
             status: answered("the rollout after the change", EXAMPLE),
             **_CHANGE_REFUSALS,
+            **refused(ended),
         },
         openapi_extra={"requestBody": describe_change(arm_field, arm_meaning)},
     )
@@ -204,9 +210,11 @@ _change_route(
 _change_route(
     "rollback",
     "Take the challenger back",
-    "The champion decides alone within 2 s. After the challenger has become the champion, "
-    "`weir rollout rollback` takes it back.",
+    "The champion decides alone within 2 s. Once the challenger is the champion, this answers 409 "
+    "and names the command that takes it back, `weir rollout rollback`: the API only reads the "
+    "model registry.",
     RolloutCommands.roll_back,
+    ended=_COMPLETED,
 )
 _change_route(
     "promote",

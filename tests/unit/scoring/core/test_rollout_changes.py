@@ -161,6 +161,16 @@ def test_blue_green_switches_and_switches_back() -> None:
             "arm is not named, and there are several",
         ),
         (
+            lambda: rolled_back(
+                completed(rollout(), author(), winner="challenger").rollout, author()
+            ),
+            "made version 2 the champion; `weir rollout rollback r-1` makes the champion before",
+        ),
+        (
+            lambda: rolled_back(completed(rollout(), author(), winner="control").rollout, author()),
+            "r-1 has ended; start a new one",
+        ),
+        (
             lambda: winner_of(aborted(rollout(), author()).rollout, None),
             "status is aborted: r-1 has ended",
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scoring.core.rollout_changes import paused
+from scoring.core.rollout_changes import completed, paused
 from scoring.http.answers.rollout import RolloutAnswer
 from tests.api_service import Service
 from tests.rollout_readings import READING
@@ -114,6 +114,15 @@ def test_what_stands_in_the_way_is_a_conflict(service: Service) -> None:
     assert "only a blue_green" in post(service, "/rollouts/v8/switch", status=409)["detail"]
     taken = post(service, "/rollouts", CANARY, status=409)
     assert "which exists; choose another id" in taken["detail"]
+
+
+def test_a_rollback_after_the_end_names_the_command_that_can_do_it(service: Service) -> None:
+    start(service)
+    newest = service.rollout_log.history.newest("v8")
+    assert newest is not None
+    service.rollout_log.write(completed(newest.rollout, author(), winner="challenger"))
+    problem = post(service, "/rollouts/v8/rollback", status=409)
+    assert "version 8 the champion; `weir rollout rollback v8`" in problem["detail"]
 
 
 def test_unknown_rollouts_and_fields_are_named(service: Service) -> None:
