@@ -273,7 +273,7 @@ $(CLASSES): $(KAFKA) $(FLINK_LIB) $(GLUE) | $(VENV)
 requirements: | $(UV) ## pin the dependencies of pyproject.toml again; UPGRADE=1 takes the newest versions
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:bootstrap -o requirements/bootstrap.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:airflow -o requirements/airflow.txt
-	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra services --extra dev -o requirements/services.txt
+	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra services --extra dev --extra examples -o requirements/services.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) pyproject.toml --extra streams -o requirements/streams.txt
 	$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --group pyproject.toml:embedded -o requirements/embedded.txt
 	for rival in $(RIVALS); do $(UV_COMPILE) $(if $(UPGRADE),--upgrade) \

@@ -36,7 +36,11 @@ def test_every_package_is_pinned_and_hashed(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "extras"), [("services.txt", ("services", "dev")), ("streams.txt", ("streams",))]
+    ("file", "extras"),
+    [
+        ("services.txt", ("services", "dev", "examples")),
+        ("streams.txt", ("streams",)),
+    ],
 )
 def test_what_pyproject_asks_for_is_pinned(file: str, extras: tuple[str, ...]) -> None:
     missing = declared(*extras) - set(pinned(REPO / "requirements" / file))
