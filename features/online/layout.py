@@ -72,6 +72,7 @@ wrote. Every field is set to an absolute value, so repeating a write is harmless
 overwrite."""
 
 _STRING_TYPE = 2  # feast.types.ValueType.STRING
+_INT64_TYPE = 4  # feast.types.ValueType.INT64
 _TYPES: dict[Entity, dict[str, ValueType]] = {
     "user": {feature.name: feature.value_type for feature in USER_FEATURES},
     "merchant": {feature.name: feature.value_type for feature in MERCHANT_FEATURES},
@@ -115,6 +116,24 @@ def entity_key(entity: Entity, value: str, project: str) -> bytes:
             project.encode(),
         )
     )
+
+
+def integer_key_parts(join_key: str, project: str) -> tuple[bytes, bytes]:
+    r"""Give what stands before and after the value in the key of an entity with an integer id.
+
+    Between them are the 8 little-endian bytes of the id, so a script of Redis can make such keys.
+
+    Args:
+        join_key: the name of the id in Feast; its type is INT64.
+        project: the Feast project.
+
+    Examples:
+        >>> integer_key_parts("product_id", "weir")[0][12:]
+        b'product_id\x04\x00\x00\x00\x08\x00\x00\x00'
+    """
+    name = join_key.encode()
+    before = struct.pack("<III", 1, _STRING_TYPE, len(name)) + name
+    return before + struct.pack("<II", _INT64_TYPE, 8), project.encode()
 
 
 @cache

@@ -28,6 +28,23 @@ def open_store(settings: Settings, *, archive_url: str, registry: Path) -> Featu
         archive_url: where the batch tables are: an absolute path or an object store's address.
         registry: the file; created if it does not exist.
     """
+    store = feast_on(settings, registry=registry)
+    with warnings.catch_warnings(), redirect_stdout(None):
+        # Feast warns that on-demand views are experimental; a contract test covers ours.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        store.apply(feature_objects(archive_url))
+    return store
+
+
+def feast_on(settings: Settings, *, registry: Path) -> FeatureStore:
+    """Open Feast on a registry file and Redis, with the views that the file has.
+
+    For views of other sources than the archive, which their owner applies.
+
+    Args:
+        settings: project and Redis.
+        registry: the file; created if it does not exist.
+    """
     registry.parent.mkdir(parents=True, exist_ok=True)
     address = urlsplit(settings.redis_url)
     database = address.path.strip("/") or "0"
@@ -42,9 +59,4 @@ def open_store(settings: Settings, *, archive_url: str, registry: Path) -> Featu
         offline_store={"type": OFFLINE_STORE},
         entity_key_serialization_version=3,
     )
-    store = FeatureStore(config=config)
-    with warnings.catch_warnings(), redirect_stdout(None):
-        # Feast warns that on-demand views are experimental; a contract test covers ours.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        store.apply(feature_objects(archive_url))
-    return store
+    return FeatureStore(config=config)
