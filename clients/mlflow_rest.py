@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from clients.circuit import CircuitBreaker
 from clients.errors import ModelRegistryUnreachableError, ResponseTooLargeError
 
 TIMEOUT_S: Final = 10.0
@@ -76,7 +77,8 @@ class MlflowRest:
 
     Every method blocks for at most some multiples of the time limit; `artifact` for as long as
     bytes keep coming. Every method raises ModelRegistryUnreachableError when the server does not
-    answer, or answers something else than MLflow does.
+    answer, or answers something else than MLflow does; at once while the circuit is open, if it
+    has been given one.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class MlflowRest:
         *,
         timeout_s: float = TIMEOUT_S,
         artifact_bytes_max: int = ARTIFACT_BYTES_MAX,
+        circuit: CircuitBreaker | None = None,
     ) -> None:
         """Point at a server; nothing is sent before the first call.
 
@@ -92,6 +95,8 @@ class MlflowRest:
             tracking_uri: ``http://host:port``, or https.
             timeout_s: longest wait for one step of a request: connect, send, next bytes.
             artifact_bytes_max: largest artifact that is read.
+            circuit: keeps a server that does not answer from being asked again at once; None for
+                a program that asks once.
 
         Raises:
             ValueError: the address is not http or https.
@@ -103,6 +108,7 @@ class MlflowRest:
         self._parts = parts
         self._timeout_s = timeout_s
         self._artifact_bytes_max = artifact_bytes_max
+        self._circuit = circuit
 
     def check_reachable(self) -> None:
         """Return if there is an MLflow server at the address."""
@@ -232,6 +238,23 @@ class MlflowRest:
         self, method: str, target: str, body: bytes | None = None, *, bytes_max: int
     ) -> tuple[int, bytes]:
         """Give status and body; one byte more than ``bytes_max`` shows that there is more."""
+        if self._circuit is None:
+            return self._sent(method, target, body, bytes_max=bytes_max)
+        if not self._circuit.may_call():
+            raise self._unreachable(
+                f"it is not asked for {self._circuit.open_ms:g} ms after a failure"
+            )
+        try:
+            found = self._sent(method, target, body, bytes_max=bytes_max)
+        except ModelRegistryUnreachableError:
+            self._circuit.failed()
+            raise
+        self._circuit.succeeded()
+        return found
+
+    def _sent(
+        self, method: str, target: str, body: bytes | None, *, bytes_max: int
+    ) -> tuple[int, bytes]:
         secure = self._parts.scheme == "https"
         kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = kind(str(self._parts.hostname), self._parts.port, timeout=self._timeout_s)

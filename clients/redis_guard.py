@@ -2,8 +2,7 @@
 
 After some failed calls in a row the circuit is open for `CIRCUIT_OPEN_MS`: calls then fail at once,
 so that a slow Redis delays at most one batch or request a second. Used by the stores of scorer and
-API. The breaker itself is a few lines. The libraries circuitbreaker 2.1 and purgatory 3.0 would
-replace only these, cannot be given a clock, and map no errors.
+API. The breaker itself is `clients.circuit`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import DataError, RedisError
 
+from clients.circuit import CircuitBreaker
 from clients.errors import RedisUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -34,11 +34,7 @@ T = TypeVar("T")
 
 
 class RedisGuard:
-    """Time limit and circuit breaker of the calls of one store.
-
-    When the circuit has been open for long enough, the next call is the trial: until it succeeds,
-    all other calls go on failing at once.
-    """
+    """Time limit and circuit breaker of the calls of one store."""
 
     def __init__(
         self,
@@ -54,20 +50,18 @@ class RedisGuard:
             timeout_ms: limit of each call, ms; ``redis_timeout_ms`` of the settings.
             clock_ms: a clock that never goes back, ms; only differences are used.
             on_failure: called once for each failed call, not for calls of an open circuit.
-            failures_max: how many calls must fail in a row until the circuit opens. 1 for one
-                caller at a time; more where many callers would pay for one slow answer.
+            failures_max: how many calls must fail in a row until the circuit opens.
         """
         self._timeout_ms = timeout_ms
-        self._clock_ms = clock_ms
         self._on_failure = on_failure
-        self._failures_max = failures_max
-        self._failures = 0
-        self._circuit_open_until_ms = -1.0
+        self._circuit = CircuitBreaker(
+            open_ms=CIRCUIT_OPEN_MS, clock_ms=clock_ms, failures_max=failures_max
+        )
 
     @property
     def is_open(self) -> bool:
         """Whether calls fail at once, because calls failed less than a second ago."""
-        return self._clock_ms() < self._circuit_open_until_ms
+        return self._circuit.is_open
 
     async def call(
         self, command: Callable[[], Awaitable[T]], *, to: str, timeout_ms: float | None = None
@@ -86,12 +80,10 @@ class RedisGuard:
             RedisUnavailableError: no complete answer in time, or the circuit is open. Redis may
                 or may not have executed the command.
         """
-        if self.is_open:
+        if not self._circuit.may_call():
             raise RedisUnavailableError(
                 f"Redis did not {to}: it is not called for {CIRCUIT_OPEN_MS} ms after a failure"
             )
-        if self._failures >= self._failures_max:
-            self._circuit_open_until_ms = self._clock_ms() + CIRCUIT_OPEN_MS
         limit_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         try:
             async with time_limit(limit_ms):
@@ -108,8 +100,7 @@ class RedisGuard:
             if not (is_short and isinstance(error, TimeoutError)):
                 self._count(failure)
             raise failure from error
-        self._failures = 0
-        self._circuit_open_until_ms = -1.0
+        self._circuit.succeeded()
         return found
 
     def _limit(self, limit_ms: float) -> str:
@@ -118,10 +109,8 @@ class RedisGuard:
         return f"{limit_ms:.0f} ms"
 
     def _count(self, failure: RedisUnavailableError) -> None:
-        self._failures += 1
         self._on_failure()
-        if self._failures >= self._failures_max:
-            self._circuit_open_until_ms = self._clock_ms() + CIRCUIT_OPEN_MS
+        if self._circuit.failed():
             logger.warning("%s; going on without Redis for %d ms", failure, CIRCUIT_OPEN_MS)
 
 

@@ -12,6 +12,7 @@ import uuid
 
 import redis
 
+from clients.circuit import CircuitBreaker
 from clients.mlflow_rest import MlflowRest
 from models.policy import Policy
 from schemas.settings import Settings
@@ -31,6 +32,8 @@ from scoring.stores.rollouts import RolloutFollower
 
 REBUILD_S_MAX = 2.0
 """Limit of a call of Redis that no decision waits for, s."""
+REGISTRY_OPEN_MS = 5_000
+"""How long a process does not ask a model registry that has not answered, ms."""
 
 
 def wall_clock_ms() -> int:
@@ -54,10 +57,19 @@ def build_policy(settings: Settings) -> Policy:
     )
 
 
-def build_models(settings: Settings, *, metrics: Metrics) -> ChampionWatcher:
+def build_registry(settings: Settings) -> MlflowRest:
+    """Make the client of the registry that all parts of a process share, with one circuit."""
+    return MlflowRest(
+        settings.mlflow_tracking_uri,
+        timeout_s=TIMEOUT_S,
+        circuit=CircuitBreaker(open_ms=REGISTRY_OPEN_MS, clock_ms=steady_clock_ms),
+    )
+
+
+def build_models(settings: Settings, *, registry: MlflowRest, metrics: Metrics) -> ChampionWatcher:
     """Make the watcher of the champion; the caller starts and stops it."""
     return ChampionWatcher(
-        MlflowRest(settings.mlflow_tracking_uri, timeout_s=TIMEOUT_S),
+        registry,
         model_name=settings.model_name,
         alias=settings.champion_alias,
         poll_ms=settings.model_poll_ms,
@@ -127,17 +139,20 @@ def build_batch_reader(settings: Settings, *, metrics: Metrics) -> RedisBatchRea
     )
 
 
-def build_rollout_commands(settings: Settings, *, source: str) -> RolloutCommands:
+def build_rollout_commands(
+    settings: Settings, *, source: str, registry: MlflowRest | None = None
+) -> RolloutCommands:
     """Make what starts and changes rollouts.
 
     Args:
         settings: of the deployment.
         source: who writes changes, such as ``/weir/cli``.
+        registry: of the process; None for a command, which asks once.
     """
     return RolloutCommands(
         RolloutLog(settings.kafka_bootstrap, source=source),
         RolloutVersions(
-            MlflowRest(settings.mlflow_tracking_uri),
+            registry or MlflowRest(settings.mlflow_tracking_uri),
             model_name=settings.model_name,
             champion_alias=settings.champion_alias,
         ),
@@ -150,6 +165,7 @@ def build_rollout_commands(settings: Settings, *, source: str) -> RolloutCommand
 def build_rollouts(
     settings: Settings,
     *,
+    registry: MlflowRest,
     champion: ChampionWatcher,
     metrics: Metrics,
     topic: str = ROLLOUTS,
@@ -157,7 +173,7 @@ def build_rollouts(
     """Make the follower of rollouts; the caller starts it after the champion, and stops it."""
     return RolloutFollower(
         settings.kafka_bootstrap,
-        MlflowRest(settings.mlflow_tracking_uri, timeout_s=TIMEOUT_S),
+        registry,
         champion=champion,
         model_name=settings.model_name,
         metrics=metrics,

@@ -87,8 +87,11 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
     metrics = build_api_metrics(registry)
     metrics.workers.set(1)
     scoring_metrics = build_metrics(registry)
-    models = wiring.build_models(settings, metrics=scoring_metrics)
-    rollouts = wiring.build_rollouts(settings, champion=models, metrics=scoring_metrics)
+    versions = wiring.build_registry(settings)
+    models = wiring.build_models(settings, registry=versions, metrics=scoring_metrics)
+    rollouts = wiring.build_rollouts(
+        settings, registry=versions, champion=models, metrics=scoring_metrics
+    )
     reader = connect_reader(
         redis_url=settings.redis_url,
         project=settings.feast_project,
@@ -112,7 +115,9 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
             deadline_ms=settings.api_deadline_ms,
             read_timeout_ms=settings.redis_timeout_ms,
             rollouts=rollouts,
-            rollout_commands=wiring.build_rollout_commands(settings, source=SOURCE),
+            rollout_commands=wiring.build_rollout_commands(
+                settings, source=SOURCE, registry=versions
+            ),
             rollout_reading=RolloutStateLog(settings.kafka_bootstrap).reading,
             gate=_gate(settings) if settings.api_keys_required else None,
         )

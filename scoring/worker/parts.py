@@ -25,7 +25,8 @@ class WorkerParts:
     ) -> None:
         """Build the parts; they connect later, so building does not wait for a service."""
         metrics = build_metrics(registry)
-        self.models = wiring.build_models(settings, metrics=metrics)
+        versions = wiring.build_registry(settings)
+        self.models = wiring.build_models(settings, registry=versions, metrics=metrics)
         self.producer = KafkaProducer(
             bootstrap=settings.kafka_bootstrap, compression=settings.topic_compression
         )
@@ -42,7 +43,11 @@ class WorkerParts:
         self.log = wiring.build_feature_log(settings, topic=channels.features)
         self.batch_reader = wiring.build_batch_reader(settings, metrics=metrics)
         self.rollouts = wiring.build_rollouts(
-            settings, champion=self.models, metrics=metrics, topic=channels.rollouts
+            settings,
+            registry=versions,
+            champion=self.models,
+            metrics=metrics,
+            topic=channels.rollouts,
         )
         self.shadow = ShadowScorer(
             policy=wiring.build_policy(settings),

@@ -299,7 +299,11 @@ def two_watchers(models: Models) -> tuple[ChampionWatcher, ChampionWatcher]:
     """The watchers of a scorer and of an API, built as their processes build them."""
 
     def one() -> ChampionWatcher:
-        return wiring.build_models(models.settings, metrics=build_metrics(CollectorRegistry()))
+        return wiring.build_models(
+            models.settings,
+            registry=wiring.build_registry(models.settings),
+            metrics=build_metrics(CollectorRegistry()),
+        )
 
     return one(), one()
 
