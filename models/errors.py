@@ -7,7 +7,9 @@
     │   ├── SignatureMismatchError       its files do not fit each other, or this code
     │   ├── GoldenRowsMismatchError      it does not score as when it was registered
     │   └── DefinitionMismatchError      it was trained on other feature definitions
-    └── CompiledModelMismatchError       the compiled trees do not score as the estimator does
+    ├── CompiledModelMismatchError       the compiled trees do not score as the estimator does
+    ├── ModelDefinitionError             a definition of a model cannot be used
+    └── UnknownModelError                no definition has this name
 """
 
 from __future__ import annotations
@@ -36,3 +38,11 @@ class DefinitionMismatchError(ModelRefusedError):
 
 class CompiledModelMismatchError(WeirError):
     """The compiled trees do not score as the forest does. Nothing was registered."""
+
+
+class ModelDefinitionError(WeirError):
+    """A definition of a model cannot be imported or served. Correct it, or WEIR_MODELS."""
+
+
+class UnknownModelError(WeirError):
+    """No definition of the deployment has this name. The text names those that there are."""

@@ -185,6 +185,16 @@ class Settings(BaseSettings):
     model_name: Name = Field(
         default="weir-fraud", description="Name of the registered model in MLflow."
     )
+    models: Annotated[
+        str,
+        StringConstraints(
+            pattern=r"^([A-Za-z0-9_.]+:[A-Za-z0-9_]+(,[A-Za-z0-9_.]+:[A-Za-z0-9_]+)*)?$"
+        ),
+    ] = Field(
+        default="",
+        description="Further models that are served: module:NAME[,…] of their definitions, such as "
+        "examples.churn.model:CHURN.",
+    )
     champion_alias: Name = Field(
         default="champion", description="Alias of the model version that decides."
     )

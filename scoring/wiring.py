@@ -14,9 +14,12 @@ import redis
 
 from clients.circuit import CircuitBreaker
 from clients.mlflow_rest import MlflowRest
+from models.definition import ModelDefinition
+from models.no_champion import NoChampion
 from models.policy import Policy
 from schemas.settings import Settings
 from schemas.topics import DECISIONS, FEATURES, ROLLOUTS
+from scoring.core.served_model import ServedModel
 from scoring.metrics import Metrics
 from scoring.stores.batch_reader import RedisBatchReader, connect_batch_reader
 from scoring.stores.champion import TIMEOUT_S, ChampionWatcher
@@ -24,6 +27,7 @@ from scoring.stores.decision_rebuild import DecisionRebuild, VectorSpecs
 from scoring.stores.decision_store import RedisDecisionStore, connect_decision_store
 from scoring.stores.feature_log import KafkaFeatureLog
 from scoring.stores.first_decisions import FirstDecisions
+from scoring.stores.kept_models import KeptModels
 from scoring.stores.lost_decisions import LostDecisions
 from scoring.stores.rollout_commands import RolloutCommands
 from scoring.stores.rollout_log import RolloutLog
@@ -74,7 +78,29 @@ def build_models(settings: Settings, *, registry: MlflowRest, metrics: Metrics) 
         alias=settings.champion_alias,
         poll_ms=settings.model_poll_ms,
         metrics=metrics,
+        kept=_kept_models(settings),
+        clock_ms=steady_clock_ms,
     )
+
+
+def _kept_models(settings: Settings) -> KeptModels:
+    return KeptModels(settings.data_dir, model_name=settings.model_name)
+
+
+def build_served_model(
+    settings: Settings, definition: ModelDefinition, *, metrics: Metrics
+) -> tuple[ServedModel, ChampionWatcher]:
+    """Make a model of users and the watcher of its champion; the caller starts and stops that."""
+    watcher = ChampionWatcher(
+        MlflowRest(settings.mlflow_tracking_uri, timeout_s=TIMEOUT_S),
+        model_name=definition.name,
+        alias=settings.champion_alias,
+        poll_ms=settings.model_poll_ms,
+        metrics=metrics,
+        columns=definition.columns,
+        without=NoChampion(definition.name),
+    )
+    return ServedModel(definition, source=watcher, refused=watcher.refused), watcher
 
 
 def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisionStore:
@@ -178,6 +204,7 @@ def build_rollouts(
         model_name=settings.model_name,
         metrics=metrics,
         clock_ms=steady_clock_ms,
+        kept=_kept_models(settings),
         on_completed=champion.poll,
         topic=topic,
     )

@@ -8,19 +8,26 @@ new model with the champion.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cached_property
 
 import numpy as np
 import onnxruntime
 
 from features.definitions import DEFINITION_DIGEST
-from features.engine.rows import ReadRows, matrix_form
+from features.engine.rows import MatrixForm, ReadRows, matrix_form
 from models.artifact.files import ModelFiles
 from models.artifact.golden import GoldenRows
 from models.artifact.signature import Signature
 from models.artifact.trees import Trees
 from models.encoding.row import encode_row
-from models.encoding.vector import MISSING_CODE, UNKNOWN_CODE, VectorSpec, vector_digest
+from models.encoding.vector import (
+    COLUMNS,
+    MISSING_CODE,
+    UNKNOWN_CODE,
+    VectorSpec,
+    vector_digest,
+)
 from models.errors import GoldenRowsMismatchError, SignatureMismatchError
 from models.model import ReadRowsModel, ReadScores, Scores
 from schemas.decision import ModelRef
@@ -46,7 +53,12 @@ class LoadedModel:
         self.ref = ref
         self.batch_columns = spec.batch_columns
         self._batch_at = [spec.columns.index(column) for column in spec.batch_columns]
-        self._form = matrix_form(
+
+    @cached_property
+    def _form(self) -> MatrixForm:
+        # Only of models of transactions: rows of the feature log have no other columns.
+        spec = self.spec
+        return matrix_form(
             spec.columns,
             spec.categories,
             empty=spec.batch_columns,
@@ -85,7 +97,14 @@ class LoadedModel:
         )
 
 
-def load_model(files: ModelFiles, *, name: str, version: str, trees_digest: str) -> LoadedModel:
+def load_model(
+    files: ModelFiles,
+    *,
+    name: str,
+    version: str,
+    trees_digest: str,
+    columns: Collection[str] | None = COLUMNS,
+) -> LoadedModel:
     """Load a version from its files, or refuse it.
 
     Args:
@@ -93,6 +112,7 @@ def load_model(files: ModelFiles, *, name: str, version: str, trees_digest: str)
         name: of the registered model.
         version: its number.
         trees_digest: the digest of the trees on record in the registry.
+        columns: those that the caller can fill; None: any.
 
     Raises:
         SignatureMismatchError: a file cannot be read, or the files do not belong together.
@@ -108,7 +128,7 @@ def load_model(files: ModelFiles, *, name: str, version: str, trees_digest: str)
             f"{of}: trees.onnx has digest {digest}, the registry says {trees_digest!r:.80}; "
             "the file was changed after it was registered"
         )
-    spec = signature.vector_spec()
+    spec = signature.vector_spec(columns=columns)
     trees = _read_trees(files.trees, of=of)
     if trees.columns != len(spec.columns):
         raise SignatureMismatchError(

@@ -7,12 +7,12 @@ trained on, and the library versions that wrote it, which are informational only
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 from features.definitions import DEFINITION_DIGEST
-from models.encoding.vector import VectorSpec
+from models.encoding.vector import COLUMNS, VectorSpec
 from models.errors import DefinitionMismatchError, SignatureMismatchError
 
 TOLERANCE: Final = 1e-6
@@ -69,14 +69,20 @@ class Signature:
                 f"computes {DEFINITION_DIGEST}; train again, or run the code it was trained with"
             )
 
-    def vector_spec(self) -> VectorSpec:
+    def vector_spec(self, *, columns: Collection[str] | None = COLUMNS) -> VectorSpec:
         """Give the specification of the vectors that the trees take.
 
+        Args:
+            columns: those that can be filled; None: any, the caller checks them.
+
         Raises:
-            SignatureMismatchError: there is none, or this code cannot read it.
+            SignatureMismatchError: there is none, or this code cannot read it or fill its columns.
         """
         try:
-            return VectorSpec.from_json(json.dumps(self._fields["vector"]))
+            spec = VectorSpec.from_json(json.dumps(self._fields["vector"]))
+            if columns is not None:
+                spec.check_columns(columns)
+            return spec
         except (KeyError, TypeError, ValueError) as error:
             raise SignatureMismatchError(
                 f"{self._of}: signature.json holds no vector specification that this code can "

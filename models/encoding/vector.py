@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from features.batch import BATCH_NAMES
+from features.batch import BATCH_NAMES, BATCH_VIEWS
 from features.definitions import FEATURE_NAMES
 
 AMOUNT_COLUMN = "amount_minor"
@@ -23,7 +23,10 @@ STREAM_COLUMNS = (AMOUNT_COLUMN, *FEATURE_NAMES, *CATEGORY_COLUMNS)
 """The columns whose values come from an event and its feature row, in the order of the vector."""
 
 COLUMNS = (*STREAM_COLUMNS, *BATCH_NAMES)
-"""All possible columns, in the order of the vector; the batch features come last."""
+"""All columns that a model of transactions may take, in the order of the vector; the batch features
+come last. Models of users take those of their definition (`models.definition`)."""
+
+_ALL_BATCH_NAMES = frozenset(name for view in BATCH_VIEWS for name in view.names)
 
 UNKNOWN_CODE = -1.0
 """The code of a text that is not among the categories of the specification."""
@@ -37,14 +40,14 @@ class VectorSpec:
     """The columns of a vector, and for each text column the list of its known texts.
 
     Attributes:
-        columns: names, each one of ``COLUMNS``, in the order of the vector.
+        columns: names, in the order of the vector.
         categories: the known texts of each text column; the position of a text is its code.
         codes: the code of each known text by text column; None is the key of an absent text.
             Derived from ``categories``.
 
     Raises:
-        ValueError: a column is unknown or given twice, a text is given twice, or the categories
-            do not belong to the text columns in use.
+        ValueError: a column is given twice, a text is given twice, or the categories do not belong
+            to the text columns in use.
 
     Examples:
         >>> spec = VectorSpec(("amount_minor", "ip_country"), {"ip_country": ("AT", "DE")})
@@ -58,8 +61,6 @@ class VectorSpec:
 
     def __post_init__(self) -> None:
         """Refuse a specification that no event could be encoded by; number the texts."""
-        if unknown := sorted(set(self.columns) - set(COLUMNS)):
-            raise ValueError(f"columns {unknown} cannot be filled; known are {list(COLUMNS)}")
         for name, texts in (("columns", self.columns), *self.categories.items()):
             if len(set(texts)) != len(texts):
                 raise ValueError(f"{name} {list(texts)} has an entry twice")
@@ -78,7 +79,19 @@ class VectorSpec:
     @property
     def batch_columns(self) -> tuple[str, ...]:
         """The batch features among the columns; a feature row of the log does not carry them."""
-        return tuple(column for column in self.columns if column in BATCH_NAMES)
+        return tuple(column for column in self.columns if column in _ALL_BATCH_NAMES)
+
+    def check_columns(self, known: Collection[str]) -> None:
+        """Return if every column can be filled.
+
+        Args:
+            known: the columns that can be.
+
+        Raises:
+            ValueError: names the others.
+        """
+        if unknown := sorted(set(self.columns) - set(known)):
+            raise ValueError(f"columns {unknown} cannot be filled; known are {list(known)}")
 
     @cached_property
     def digest(self) -> str:

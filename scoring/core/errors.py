@@ -6,6 +6,8 @@
     ├── NoSuchRolloutError                no rollout has this id
     ├── RolloutConflictError              another change of a rollout came first
     └── RetryableError
+        ├── NoChampionError               a model of users has no version that may score
+        ├── FeaturesNotMaterializedError  the inputs of a model of users are not in Redis
         ├── OnlineStoreUnavailableError   Redis did not answer completely in time
         └── DeliveryError                 the broker did not acknowledge a record in time
 """
@@ -31,6 +33,17 @@ class OnlineStoreUnavailableError(RetryableError):
 
     The text names what was read, the limit and the cause. The API answers without stored features
     (``degraded``) or with 503.
+    """
+
+
+class NoChampionError(RetryableError):
+    """A model of users has no champion, or it was refused. Train one, or look at the log."""
+
+
+class FeaturesNotMaterializedError(RetryableError):
+    """The inputs of a model of users are not in Redis, too old, or of other definitions.
+
+    The text says which view of Feast, and what writes it.
     """
 
 

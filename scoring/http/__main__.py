@@ -13,10 +13,12 @@ from typing import Any
 
 import uvicorn
 
+from models.errors import ModelDefinitionError
 from schemas.settings import Settings
-from scoring.http.app import create_app
+from scoring.http.app import create_app_of
 from scoring.http.exposure import UnguardedApiError, check_exposure
-from scoring.http.parts import metrics_directory, open_api_parts
+from scoring.http.model_routes import load_routes
+from scoring.http.parts import metrics_directory
 from scoring.http.worker import freeze_imports, start_log
 from scoring.http.worker_metrics import start_directory
 
@@ -38,7 +40,9 @@ def main() -> None:
     settings = Settings()
     try:
         check_exposure(settings)
-    except UnguardedApiError as error:
+        # Also where each worker loads them for itself: it would end, and be started again.
+        load_routes(settings)
+    except (UnguardedApiError, ModelDefinitionError) as error:
         log.error("%s", error)  # noqa: TRY400
         sys.exit(1)
     if settings.api_workers > 1:
@@ -51,7 +55,7 @@ def main() -> None:
         )
     else:
         freeze_imports()
-        uvicorn.run(create_app(lambda: open_api_parts(settings)), **_options(settings))
+        uvicorn.run(create_app_of(settings), **_options(settings))
 
 
 def _options(settings: Settings) -> dict[str, Any]:

@@ -6,28 +6,35 @@ build them from fakes. Served by `scoring.http.__main__`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from schemas.settings import Settings
 from scoring.http.metrics import CountRequests
+from scoring.http.model_routes import load_routes
 from scoring.http.openapi import DESCRIPTION
-from scoring.http.parts import ApiParts
+from scoring.http.parts import ApiParts, open_api_parts
 from scoring.http.problems import install_problems
 from scoring.http.routes import ROUTERS
 from scoring.http.scoped_route import SECURITY_SCHEMES
 from scoring.http.trace_context import TraceContext
 
 
-def create_app(open_parts: Callable[[], AbstractAsyncContextManager[ApiParts]]) -> FastAPI:
+def create_app(
+    open_parts: Callable[[], AbstractAsyncContextManager[ApiParts]],
+    *,
+    model_routers: Sequence[APIRouter] = (),
+) -> FastAPI:
     """Make the application; its parts live from start-up to shutdown.
 
     Args:
         open_parts: gives the parts for the lifetime of the application. Must not wait for
             Redis or MLflow: without them the service answers, degraded.
+        model_routers: routes that models of the deployment bring.
     """
 
     @asynccontextmanager
@@ -59,10 +66,21 @@ def create_app(open_parts: Callable[[], AbstractAsyncContextManager[ApiParts]]) 
     app.add_middleware(CountRequests)
     app.add_middleware(TraceContext)
     install_problems(app)
-    for router in ROUTERS:
+    # First: `/models/{name}` would match their paths, too.
+    for router in (*model_routers, *ROUTERS):
         app.include_router(router)
     _describe_keys(app)
     return app
+
+
+def create_app_of(settings: Settings) -> FastAPI:
+    """Make the application of a deployment.
+
+    Raises:
+        ModelDefinitionError: a definition of a model or its routes cannot be imported.
+    """
+    routers = [routes.router for _, routes in load_routes(settings)]
+    return create_app(lambda: open_api_parts(settings), model_routers=routers)
 
 
 def _describe_keys(app: FastAPI) -> None:

@@ -8,27 +8,32 @@ The smallest start has `scoring.embedded.aws_handler`. Set the function's handle
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from typing import Any
 
+from fastapi import APIRouter
 from mangum import Mangum
 
 from schemas.settings import Settings
 from scoring.http.app import create_app
+from scoring.http.model_routes import load_routes
 from scoring.http.parts import ApiParts, open_api_parts
 
 
 def make_lambda_handler(
     open_parts: Callable[[], AbstractAsyncContextManager[ApiParts]],
+    *,
+    model_routers: Sequence[APIRouter] = (),
 ) -> Mangum:
     """Make the function that Lambda calls, and start the application.
 
     Args:
         open_parts: as for `scoring.http.app.create_app`.
+        model_routers: as for `scoring.http.app.create_app`.
     """
-    app = create_app(open_parts)
+    app = create_app(open_parts, model_routers=model_routers)
     # Mangum itself would start the application at every call, or never. What is opened here ends
     # with the environment of the function.
     loop = asyncio.new_event_loop()
@@ -40,7 +45,8 @@ def make_lambda_handler(
 @cache
 def _default_handler() -> Mangum:
     settings = Settings()
-    return make_lambda_handler(lambda: open_api_parts(settings))
+    routers = [routes.router for _, routes in load_routes(settings)]
+    return make_lambda_handler(lambda: open_api_parts(settings), model_routers=routers)
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:

@@ -22,6 +22,11 @@ def parts_of(request: Request) -> ApiParts:
     return parts
 
 
+def opened_of(request: Request, name: str) -> object:
+    """Give what the routes of a model have opened (`scoring.http.model_routes`)."""
+    return parts_of(request).opened[name]
+
+
 async def _parts(request: Request) -> ApiParts:
     return parts_of(request)
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
+from models.catalogue import load_models
+from models.definition import ModelDefinition
 from models.policy import Policy
 from schemas.rollout_state import RolloutReading
 from schemas.settings import Settings
@@ -22,12 +24,15 @@ from schemas.transaction import Limits
 from scoring import wiring
 from scoring.core.ports import FeatureReader, ModelSource
 from scoring.core.rollouts import RolloutSource
+from scoring.core.served_model import ServedModel
 from scoring.http.keys.gate import Gate
 from scoring.http.keys.key_file import KeyFile, key_file
 from scoring.http.metrics import ApiMetrics, build_api_metrics
+from scoring.http.model_routes import RoutesContext, load_routes
 from scoring.http.worker_metrics import WorkerMetrics, is_process
-from scoring.metrics import build_metrics
+from scoring.metrics import Metrics, build_metrics
 from scoring.stores.champion import ChampionWatcher
+from scoring.stores.guarded_reads import GuardedReads, connect_reads
 from scoring.stores.online_reader import connect_reader
 from scoring.stores.rollout_commands import RolloutCommands
 from scoring.stores.rollout_state import RolloutStateLog
@@ -51,6 +56,9 @@ class ApiParts:
         deadline_ms: time for one request, ms.
         read_timeout_ms: limit of a read of Redis for one request, ms.
         gate: checks API keys; None if none are required.
+        definitions: the models of the deployment by name, that of transactions first.
+        served_models: the models of users by name.
+        opened: what the routes of models of their own have opened, by name of the model.
         rollouts: which rollout splits the traffic.
         rollout_commands: starts and changes rollouts.
         rollout_reading: gives what the controller has counted of a rollout, None before that.
@@ -71,6 +79,9 @@ class ApiParts:
     rollout_commands: RolloutCommands
     rollout_reading: Callable[[str], RolloutReading | None] = lambda _: None
     gate: Gate | None = None
+    definitions: Mapping[str, ModelDefinition] = field(default_factory=dict)
+    served_models: Mapping[str, ServedModel] = field(default_factory=dict)
+    opened: Mapping[str, object] = field(default_factory=dict)
 
 
 MODEL_WAIT_MS = 2_000
@@ -100,8 +111,22 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
         clock_ms=wiring.steady_clock_ms,
         on_failure=metrics.redis_failures.inc,
     )
-    await _start_in_background(models, rollouts)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(reader.close)
+        definitions = load_models(settings)
+        served, watchers = _served_models(settings, definitions, scoring_metrics)
+        store = connect_reads(
+            redis_url=settings.redis_url,
+            timeout_ms=settings.redis_timeout_ms,
+            clock_ms=wiring.steady_clock_ms,
+            on_failure=metrics.redis_failures.inc,
+        )
+        stack.push_async_callback(store.close)
+        followers: list[ChampionWatcher | RolloutFollower] = [models, rollouts, *watchers]
+        for follower in followers:
+            stack.push_async_callback(asyncio.to_thread, follower.stop)
+        await _start_in_background(followers)
+        opened = await _open_routes(settings, served, store, stack)
         yield ApiParts(
             reader=reader,
             models=models,
@@ -120,11 +145,36 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
             ),
             rollout_reading=RolloutStateLog(settings.kafka_bootstrap).reading,
             gate=_gate(settings) if settings.api_keys_required else None,
+            definitions=definitions,
+            served_models=served,
+            opened=opened,
         )
-    finally:
-        await reader.close()
-        await asyncio.to_thread(rollouts.stop)
-        await asyncio.to_thread(models.stop)
+
+
+def _served_models(
+    settings: Settings, definitions: Mapping[str, ModelDefinition], metrics: Metrics
+) -> tuple[dict[str, ServedModel], list[ChampionWatcher]]:
+    built = {
+        name: wiring.build_served_model(settings, definition, metrics=metrics)
+        for name, definition in definitions.items()
+        if definition.entity == "user"
+    }
+    served = {name: model for name, (model, _) in built.items()}
+    return served, [watcher for _, watcher in built.values()]
+
+
+async def _open_routes(
+    settings: Settings,
+    served: Mapping[str, ServedModel],
+    store: GuardedReads,
+    stack: AsyncExitStack,
+) -> dict[str, object]:
+    return {
+        name: await stack.enter_async_context(
+            routes.open(RoutesContext(settings, served[name], store, wiring.wall_clock_ms))
+        )
+        for name, routes in load_routes(settings)
+    }
 
 
 def metrics_directory(settings: Settings) -> Path:
@@ -148,10 +198,10 @@ def _gate(settings: Settings) -> Gate:
     )
 
 
-async def _start_in_background(models: ChampionWatcher, rollouts: RolloutFollower) -> None:
+async def _start_in_background(followers: Sequence[ChampionWatcher | RolloutFollower]) -> None:
     def start() -> None:
-        models.start()
-        rollouts.start()
+        for follower in followers:
+            follower.start()
 
     # A daemon thread: at its end the event loop would wait for a thread of its own pool.
     starting = threading.Thread(target=start, name="first-look", daemon=True)

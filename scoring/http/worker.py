@@ -16,8 +16,7 @@ import time
 from fastapi import FastAPI
 
 from schemas.settings import Settings
-from scoring.http.app import create_app
-from scoring.http.parts import open_api_parts
+from scoring.http.app import create_app_of
 from scoring.http.trace_context import TraceInLog
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s%(trace)s"
@@ -47,7 +46,7 @@ def create_worker() -> FastAPI:
     settings = Settings()
     freeze_imports()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    return create_app(lambda: open_api_parts(settings))
+    return create_app_of(settings)
 
 
 def _end_with_parent(parent: int) -> None:

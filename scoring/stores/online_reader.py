@@ -1,6 +1,6 @@
 """The Redis adapter of `scoring.core.ports.FeatureReader`: one pipelined round trip a read.
 
-Owns the connection pool. `clients.redis_guard` limits the waiting: after some failed reads in a
+`clients.redis_guard` limits the waiting: after some failed reads in a
 row, Redis is not asked for a second. `features.online.layout` knows keys, fields and decoding.
 Called by the API; the worker reads batch features with `scoring.stores.batch_reader`, and no state.
 """
@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 
 from clients.errors import RedisUnavailableError
 from clients.redis_guard import RedisGuard
@@ -21,13 +19,9 @@ from features.online import layout as online_store
 from scoring.core.errors import OnlineStoreUnavailableError
 from scoring.core.ports import EntityPair, EntityPairIds, StoredBatch, StoredFields
 from scoring.stores.first_decisions import FirstDecisions
+from scoring.stores.guarded_reads import FAILURES_MAX, pooled_client
 
 _T = TypeVar("_T")
-
-# At 300 requests/s and the default limit of 50 ms, a Redis that hangs holds 15 connections.
-CONNECTIONS_MAX = 32
-FAILURES_MAX = 5
-"""How many reads must fail in a row until Redis is not asked for a second."""
 
 
 class RedisFeatureReader:
@@ -170,24 +164,10 @@ def connect_reader(
         clock_ms: a clock that never goes back, ms.
         on_failure: called once for each read that failed.
     """
-    pool = BlockingConnectionPool.from_url(
-        redis_url,
-        max_connections=CONNECTIONS_MAX,
-        # The reader has one limit around all of these; their limits would add up.
-        timeout=None,
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        # The client's default is three retries with seconds of backoff. One, without delay, is
-        # for a pooled connection that died with a restarted Redis.
-        retry=Retry(NoBackoff(), 1),
-        # Without these a new connection asks for two or three things before the first read.
-        protocol=2,
-        driver_info=None,
-    )
     guard = RedisGuard(
         timeout_ms=timeout_ms, clock_ms=clock_ms, on_failure=on_failure, failures_max=FAILURES_MAX
     )
-    client = Redis.from_pool(pool)
+    client = pooled_client(redis_url)
     return RedisFeatureReader(client, guard=guard, project=project, decisions=decisions)
 
 

@@ -40,7 +40,6 @@ def test_the_digest_tells_orders_apart() -> None:
 @pytest.mark.parametrize(
     ("columns", "categories", "message"),
     [
-        (("amount",), {}, "cannot be filled"),
         (("amount_minor", "amount_minor"), {}, "twice"),
         (("ip_country",), {"ip_country": ("AT", "AT")}, "twice"),
         (("ip_country",), {}, "needed for"),
@@ -52,6 +51,13 @@ def test_a_spec_that_could_not_be_filled_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         VectorSpec(columns, categories)
+
+
+def test_columns_that_nobody_fills_are_named() -> None:
+    spec = VectorSpec(("amount", "amount_minor"), {})
+    with pytest.raises(ValueError, match=r"\['amount'\] cannot be filled"):
+        spec.check_columns(COLUMNS)
+    spec.check_columns(spec.columns)
 
 
 @pytest.mark.parametrize(

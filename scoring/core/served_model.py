@@ -1,0 +1,42 @@
+"""A model of users as the API serves it: its definition, and the champion of the moment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from models.artifact.load import LoadedModel
+from models.definition import ModelDefinition
+from scoring.core.errors import NoChampionError
+from scoring.core.ports import ModelSource
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model of users.
+
+    Attributes:
+        definition: what it takes and decides.
+        source: gives the version that scores at present.
+        refused: gives the versions that were refused, each with its reason.
+    """
+
+    definition: ModelDefinition
+    source: ModelSource
+    refused: Callable[[], Mapping[str, str]]
+
+    def champion(self) -> LoadedModel:
+        """Give the version to score with; a request asks once. Never blocks.
+
+        Raises:
+            NoChampionError: there is none.
+        """
+        model = self.source.current()
+        if isinstance(model, LoadedModel):
+            return model
+        name = self.definition.name
+        reasons = [f"version {version}: {why}" for version, why in self.refused().items()]
+        why = f" (refused: {'; '.join(reasons):.300})" if reasons else ""
+        raise NoChampionError(
+            f"model {name} has no champion{why}; `weir train --model {name}` makes one"
+        )
