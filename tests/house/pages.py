@@ -16,7 +16,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 ROOMS = (
     *("schemas", "features", "models", "clients", "streams", "scoring", "training"),
-    *("operations", "infra"),
+    *("operations", "infra", "examples"),
 )
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
