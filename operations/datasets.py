@@ -11,6 +11,7 @@ from schemas.settings import Settings
 from training.archive.version import ArchiveVersion
 from training.datasets.build import build_dataset
 from training.datasets.dataset import Dataset
+from training.datasets.split import SplitKind
 from training.registry.dataset_log import LoggedDataset, log_dataset
 from training.registry.mlflow_runs import check_reachable
 
@@ -22,6 +23,7 @@ def build_and_log(
     end_ms: int,
     as_of_ms: int,
     same_archive_as: str | None,
+    split: SplitKind | None,
     is_logged: bool,
     on_built: Callable[[Dataset], None],
 ) -> LoggedDataset | None:
@@ -34,6 +36,7 @@ def build_and_log(
         as_of_ms: the clock, or an earlier time, ms since 1970 UTC.
         same_archive_as: text of an earlier data set's report; no more of the archive is read than
             that one did. None: all of it.
+        split: how to divide it into train, validation and test rows; None: it is one table.
         is_logged: whether it goes to MLflow.
         on_built: told of the data set before it is logged.
 
@@ -53,7 +56,12 @@ def build_and_log(
     else:
         archive = ArchiveVersion.from_json(json.loads(same_archive_as)["version"]["archive"])
     dataset = build_dataset(
-        settings, first_ms=first_ms, end_ms=end_ms, as_of_ms=as_of_ms, archive=archive
+        settings,
+        first_ms=first_ms,
+        end_ms=end_ms,
+        as_of_ms=as_of_ms,
+        archive=archive,
+        split=split,
     )
     on_built(dataset)
     return log_dataset(settings, dataset) if is_logged else None

@@ -6,6 +6,7 @@
     ├── TrainingDataError                 a model cannot be trained on these rows
     │   ├── NoFeatureRowsError            there are no rows to learn from
     │   ├── DatasetReportError            an earlier data set cannot be rebuilt from its report
+    │   ├── DuplicateRowsError            a transaction is in two parts of a data set
     │   ├── EmptyRangeError               the range of a data set ends before it begins
     │   ├── FutureFeaturesError           a row's event time is after the observation of its label
     │   ├── NullShareError                a column has too many nulls
@@ -59,6 +60,10 @@ class OtherDefinitionsVersionError(PromotionError):
 
 class DatasetReportError(TrainingDataError):
     """An earlier data set cannot be rebuilt from its report; the text says why."""
+
+
+class DuplicateRowsError(TrainingDataError):
+    """A transaction, or its exact copy under another id, is in two parts of a data set."""
 
 
 class EmptyRangeError(TrainingDataError):

@@ -12,6 +12,7 @@ from infra.cli.times import DAY_FORMATS, AsOf, as_of_ms, day_ms
 from infra.simulation.clock import WallClock
 from operations.datasets import build_and_log
 from training.datasets.dataset import Dataset
+from training.datasets.split import SplitKind
 
 
 def build(
@@ -24,7 +25,20 @@ def build(
         typer.Option("--until", formats=DAY_FORMATS, help="First day no longer included, UTC."),
     ],
     as_of: AsOf = None,
-    out: Annotated[Path | None, typer.Option(help="Write the rows here, as Parquet.")] = None,
+    split: Annotated[
+        SplitKind | None,
+        typer.Option(
+            help="Divide it 70/15/15 into train, validation and test rows: by time, or at random "
+            "with the same share of fraud in each part."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the rows to this file, as Parquet; with --split, all files to this "
+            "directory."
+        ),
+    ] = None,
     version_of: Annotated[
         Path | None,
         typer.Option(
@@ -41,7 +55,7 @@ def build(
     def on_built(dataset: Dataset) -> None:
         typer.echo(dataset.report())
         if out is not None:
-            out.write_bytes(dataset.parquet())
+            write(dataset, out)
             say(f"wrote {out}")
 
     logged = build_and_log(
@@ -50,8 +64,19 @@ def build(
         end_ms=day_ms(until_day),
         as_of_ms=as_of_ms(as_of, now_ms=WallClock().now_ms()),
         same_archive_as=None if version_of is None else version_of.read_text(encoding="utf-8"),
+        split=split,
         is_logged=log,
         on_built=on_built,
     )
     if logged is not None:
         say(f"{'logged' if logged.is_new else 'known'} as run {logged.run_id}")
+
+
+def write(dataset: Dataset, out: Path) -> None:
+    """Write the rows of a data set to a file; with a split, all of its files to a directory."""
+    if dataset.split is None:
+        out.write_bytes(dataset.parquet())
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in {**dataset.row_files(), **dataset.describing_files()}.items():
+        (out / name).write_bytes(content)

@@ -20,11 +20,11 @@ from operations.training_run.request import Plan, Rows, Source
 from operations.training_run.rows import make_dataset, read_labelled_rows
 from schemas.settings import Settings
 from training.datasets.dataset import Dataset
-from training.datasets.split import split_by_time
+from training.datasets.split import SplitKind, split_by_time
 from training.fitting.baseline import Baseline, NoBaseline, judge_candidate, load_baseline
 from training.fitting.candidate import fit_candidate
 from training.fitting.figures import Thresholds
-from training.fitting.verdict import Verdict
+from training.fitting.verdict import Verdict, not_by_time
 from training.registry.dataset_log import LoggedDataset
 from training.registry.gate import PassedGate
 from training.registry.mlflow_runs import check_reachable
@@ -110,7 +110,8 @@ def train_on(
         settings: as for `train`.
         plan: how to train.
         about: further parameters of the run, about the rows.
-        dataset: that the table is of; logged with the version, which names it.
+        dataset: that the table is of; logged with the version, which names it. If it has a split,
+            that one is used; a version of a stratified one is never promoted here.
 
     Raises:
         ModelRegistryUnreachableError: MLflow does not answer.
@@ -120,8 +121,9 @@ def train_on(
     versions = ModelVersions.from_settings(settings)
     thresholds = Thresholds(review=settings.review_threshold, block=settings.block_threshold)
     baseline = _read_baseline(versions, model_name=settings.model_name)
+    split = dataset.split if dataset is not None else None
     candidate = fit_candidate(
-        split_by_time(table),
+        split or split_by_time(table),
         parameters=plan.parameters,
         thresholds=thresholds,
         seed=plan.seed,
@@ -131,6 +133,8 @@ def train_on(
     verdict, comparison = judge_candidate(
         candidate, baseline, thresholds=thresholds, seed=plan.seed
     )
+    if dataset is not None and dataset.version.split == SplitKind.STRATIFIED:
+        verdict = not_by_time(verdict)
     gate = ask_gate(settings) if verdict.promotes else None
     if isinstance(gate, ClosedGate):
         if plan.is_tried_again and gate.cause is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +29,8 @@ from training.archive.version import ArchiveVersion
 from training.datasets.build import build_dataset
 from training.datasets.dataset import COLUMNS, Dataset
 from training.datasets.labelled_rows import MATURITY_MS, join_labels
-from training.datasets.selection import newest_dataset
+from training.datasets.selection import newest_dataset, rebuild_dataset
+from training.datasets.split import SplitKind
 from training.errors import (
     EmptyRangeError,
     FutureFeaturesError,
@@ -118,6 +120,44 @@ def test_batch_features_are_those_of_the_midnight_before(settings: Settings) -> 
 
 def test_the_same_days_give_the_same_bytes(settings: Settings) -> None:
     assert build(settings).parquet() == build(settings).parquet()
+
+
+@pytest.mark.parametrize("kind", list(SplitKind))
+def test_a_split_gives_the_same_files_each_time_with_every_row_in_one_of_them(
+    settings: Settings, kind: SplitKind
+) -> None:
+    dataset = build(settings, split=kind)
+    again = rebuild_dataset(settings, dataset.report())
+    assert dict(again.row_files()) == dict(dataset.row_files())
+    assert again.describing_files() == dataset.describing_files()
+    names = ("train", "validation", "test")
+    parts = [pd.read_parquet(BytesIO(dataset.row_files()[f"{name}.parquet"])) for name in names]
+    assert [len(part) for part in parts] == [42, 9, 9]
+    rows = pd.concat(parts).sort_values("event_time_ms").reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, dataset.table)
+    metadata = pq.read_schema(BytesIO(dataset.row_files()["test.parquet"])).metadata
+    assert metadata[b"weir.dataset"].decode() == dataset.version.to_json()
+    assert metadata[b"weir.part"] == b"test"
+    report = json.loads(dataset.report())
+    assert report["version"]["split"] == kind
+    assert {name: report["parts"][name]["rows"] for name in names} == dict(
+        zip(names, (42, 9, 9), strict=True)
+    )
+    statistics = pd.read_csv(BytesIO(dataset.describing_files()["statistics-test.csv"]))
+    assert set(statistics["rows"]) == {9}
+    # The rows are those of the data set without a split, the version is another one.
+    whole = build(settings)
+    assert dataset.rows_digest == whole.rows_digest
+    assert dataset.version.digest != whole.version.digest
+    assert set(whole.row_files()) == {"rows.parquet"}
+    assert "split" not in json.loads(whole.version.to_json())
+
+
+@pytest.mark.parametrize("kind", list(SplitKind))
+def test_a_part_without_fraud_is_refused(settings: Settings, kind: SplitKind) -> None:
+    # One fraud, which is in one part.
+    with pytest.raises(OneClassError, match="rows are fraud, each part needs both kinds"):
+        build(settings, end_ms=START_MS + DAY_MS, split=kind)
 
 
 def test_the_same_version_gives_the_same_bytes_whatever_came_later(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 import pytest
 
 from clients.mlflow_rest import ModelVersion
@@ -32,6 +33,7 @@ from tests.train_command import (
     settings_of,
     train,
     versions_of,
+    weir,
 )
 from training.registry.dataset_log import REPORT_FILE, STATISTICS_FILE, TABLE_FILE
 from training.registry.mlflow_runs import TAG_UNFINISHED, UNFINISHED_MS_MAX
@@ -140,6 +142,34 @@ def test_of_the_newest_days_those_that_are_old_enough_and_what_was_chosen_is_in_
     assert json.loads(version.tags["parameters"])["depth_max"] == best["depth_max"]
 
 
+def test_a_stratified_data_set_is_trained_as_it_is_split_and_its_version_not_promoted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    days = ("--from", FROM, "--until", UNTIL)
+    built = weir(
+        settings, "dataset", "build", *days, "--split", "stratified", "--out", str(tmp_path)
+    )
+    assert built.exit_code == 0, built.output
+    parts = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("train", "test")}
+    done = train(settings, "--dataset", str(tmp_path / "report.json"))
+    assert done.exit_code == 0, done.output
+    assert "a challenger, not the champion" in done.output
+    (version,) = versions_of(settings)
+    assert "stratified split" in version.tags["reason"]
+    # The newest row of a random part is not the newest of those before the test rows.
+    assert int(version.tags["fitted_until_ms"]) > parts["test"]["event_time_ms"].min()
+    report = json.loads(
+        ModelVersions.from_settings(settings).artifact(version, "evaluation/report.json") or b""
+    )
+    assert report["evaluation"]["rows"] == len(parts["test"])
+    client = mlflow.MlflowClient(settings.mlflow_tracking_uri)
+    run_id = version.tags["dataset_run_id"]
+    logged = {Path(entry.path).name for entry in client.list_artifacts(run_id, "dataset")}
+    assert logged == {path.name for path in tmp_path.iterdir()}
+    kept = client.download_artifacts(run_id, "dataset/train.parquet", str(tmp_path / "logged"))
+    pd.testing.assert_frame_equal(pd.read_parquet(kept), parts["train"])
+
+
 def test_a_report_that_this_archive_does_not_bear_out_is_refused_and_leaves_nothing(
     settings: Settings, trained: Trained, tmp_path: Path
 ) -> None:
@@ -150,6 +180,7 @@ def test_a_report_that_this_archive_does_not_bear_out_is_refused_and_leaves_noth
         ({"rows_digest": "0" * 16}, "came out with other rows"),
         ({"version": {**report["version"], "definition_digest": "0" * 16}}, "this code computes"),
         ({"version": {"first_ms": 3}}, "is not the report of a data set"),
+        ({"version": {**report["version"], "split": "odd"}}, "is not the report of a data set"),
         ({"version": None}, "is not the report of a data set"),
     ):
         path.write_text(json.dumps({**report, **changes}))

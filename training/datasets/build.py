@@ -22,6 +22,8 @@ from training.datasets.labelled_rows import (
     join_labels,
 )
 from training.datasets.lineage import code_version
+from training.datasets.split import SplitKind
+from training.datasets.split_checks import check_split
 from training.datasets.version import DatasetVersion
 from training.errors import EmptyRangeError
 
@@ -34,6 +36,7 @@ def build_dataset(
     as_of_ms: int,
     archive: ArchiveVersion | None = None,
     maturity_ms: int = MATURITY_MS,
+    split: SplitKind | None = None,
 ) -> Dataset:
     """Build the data set of a range of event time.
 
@@ -49,15 +52,17 @@ def build_dataset(
             later is not known.
         archive: how much of the archive to read; None: all of it.
         maturity_ms: age, ms, from which on a row is included.
+        split: how to divide it into train, validation and test rows; None: it is one table.
 
     Raises:
         EmptyRangeError: the end is not after the beginning.
         NoArchiveError: feature rows or labels have not been archived.
         ArchiveUnreachableError: the storage failed.
         NoFeatureRowsError: the range has no rows, or no mature ones.
-        OneClassError: all rows have the same label.
-        NullShareError: a column has too many nulls.
+        OneClassError: all rows have the same label, or all rows of a part.
+        NullShareError: a column has too many nulls, or a column of a part.
         FutureFeaturesError: a row's event time is after the observation of its label.
+        DuplicateRowsError: two parts have rows in common.
     """
     if end_ms <= first_ms:
         raise EmptyRangeError(
@@ -77,7 +82,7 @@ def build_dataset(
     table = join_batch_features(table, snapshots)
     # A user without history has no mean; a null is an error only for users with history.
     check_null_share(table[table[BATCH_NAMES[0]] > 0])
-    return Dataset(
+    dataset = Dataset(
         table=table[list(COLUMNS)],
         version=DatasetVersion(
             archive=archive.to_json(),
@@ -87,7 +92,11 @@ def build_dataset(
             maturity_ms=maturity_ms,
             definition_digest=DEFINITION_DIGEST,
             code_version=code_version(),
+            split=split,
         ),
         repeats=repeats,
         immature=len(rows) - len(table),
     )
+    if split is not None and dataset.split is not None:
+        check_split(dataset.split, split)
+    return dataset

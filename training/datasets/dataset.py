@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -20,6 +21,8 @@ from features.batch import BATCH_NAMES
 from features.definitions import FEATURE_NAMES
 from training.archive.tables import TRANSACTION_COLUMNS
 from training.datasets.lineage import table_digest
+from training.datasets.split import Split, SplitKind, split_table
+from training.datasets.split_checks import parts_report
 from training.datasets.version import DatasetVersion
 
 COLUMNS: Final = (
@@ -55,13 +58,43 @@ class Dataset:
         """16 hexadecimal digits over the rows, see `training.datasets.lineage.table_digest`."""
         return table_digest(self.table)
 
+    @cached_property
+    def split(self) -> Split | None:
+        """Its train, validation and test rows, as its version says; None if it has no split."""
+        kind = self.version.split
+        return None if kind is None else split_table(self.table, SplitKind(kind))
+
+    def row_files(self) -> Mapping[str, bytes]:
+        """Give the rows as Parquet files, by name, with the version in their metadata.
+
+        Returns:
+            ``rows.parquet``; with a split, ``train.parquet``, ``validation.parquet`` and
+            ``test.parquet`` instead. Equal versions give equal bytes.
+        """
+        if self.split is None:
+            return {"rows.parquet": self.parquet()}
+        return {
+            f"{name}.parquet": self._parquet(part, {"weir.part": name})
+            for name, part in self.split.parts().items()
+        }
+
     def parquet(self) -> bytes:
-        """Give the table as a Parquet file, with the version in its metadata."""
-        table = pa.Table.from_pandas(self.table, preserve_index=False)
-        table = table.replace_schema_metadata({"weir.dataset": self.version.to_json()})
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd")
-        return buffer.getvalue()
+        """Give the whole table as a Parquet file, with the version in its metadata."""
+        return self._parquet(self.table, {})
+
+    def describing_files(self) -> Mapping[str, bytes]:
+        """Give the files that describe the data set, by name, without its rows.
+
+        Returns:
+            ``report.json`` and ``statistics.csv``; with a split, also the statistics of each part,
+            ``statistics-train.csv`` and so on.
+        """
+        parts = {} if self.split is None else self.split.parts()
+        return {
+            "report.json": self.report().encode(),
+            "statistics.csv": self.statistics_csv(),
+            **{f"statistics-{name}.csv": _statistics_csv(part) for name, part in parts.items()},
+        }
 
     def report(self) -> str:
         """Give counts, digests and the version as JSON."""
@@ -76,11 +109,20 @@ class Dataset:
             "immature": self.immature,
             "version": json.loads(self.version.to_json()),
         }
+        if self.split is not None:
+            figures["parts"] = parts_report(self.split)
         return json.dumps(figures, indent=1)
 
     def statistics_csv(self) -> bytes:
         """Give the `statistics` of the table as a CSV file."""
-        return bytes(statistics(self.table).to_csv(index_label="column").encode())
+        return _statistics_csv(self.table)
+
+    def _parquet(self, rows: pd.DataFrame, about: Mapping[str, str]) -> bytes:
+        table = pa.Table.from_pandas(rows, preserve_index=False)
+        table = table.replace_schema_metadata({"weir.dataset": self.version.to_json(), **about})
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd")
+        return buffer.getvalue()
 
 
 def statistics(table: pd.DataFrame) -> pd.DataFrame:
@@ -105,3 +147,7 @@ def statistics(table: pd.DataFrame) -> pd.DataFrame:
             "mean_legitimate": numbers[~is_fraud].mean(),
         }
     )
+
+
+def _statistics_csv(table: pd.DataFrame) -> bytes:
+    return bytes(statistics(table).to_csv(index_label="column").encode())

@@ -13,6 +13,7 @@ from training.archive.version import ArchiveVersion, archive_version
 from training.datasets.build import build_dataset
 from training.datasets.dataset import Dataset
 from training.datasets.labelled_rows import MATURITY_MS
+from training.datasets.split import SplitKind
 from training.datasets.version import DatasetVersion
 from training.errors import DatasetReportError
 
@@ -52,7 +53,7 @@ def newest_dataset(
 
 
 def rebuild_dataset(settings: Settings, report: str) -> Dataset:
-    """Build an earlier data set again, with the same rows.
+    """Build an earlier data set again, with the same rows and the same split.
 
     The versions may differ in the version of the code.
 
@@ -80,6 +81,7 @@ def rebuild_dataset(settings: Settings, report: str) -> Dataset:
         as_of_ms=version.as_of_ms,
         archive=ArchiveVersion.from_json(version.archive),
         maturity_ms=version.maturity_ms,
+        split=None if version.split is None else SplitKind(version.split),
     )
     if again.rows_digest != rows_digest:
         raise DatasetReportError(
@@ -95,6 +97,8 @@ def _read_report(report: str) -> tuple[DatasetVersion, str]:
     try:
         found = json.loads(report)
         version = DatasetVersion(**found["version"])
+        if version.split is not None:
+            SplitKind(version.split)
         ArchiveVersion.from_json(version.archive)
         return version, str(found["rows_digest"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -6,7 +6,9 @@ The random split overstates the quality of a fraud model; publications compare m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -16,6 +18,13 @@ SHARES: Final = (0.70, 0.15)
 """Shares of the train and validation rows; the rest are test rows."""
 SPLIT_SEED: Final = 42
 """The seed of the stratified split."""
+
+
+class SplitKind(StrEnum):
+    """How a table is split."""
+
+    TIME = "time"
+    STRATIFIED = "stratified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,15 @@ class Split:
     def fitted(self) -> pd.DataFrame:
         """The rows that a model may be fitted on: train, then validation."""
         return pd.concat([self.train, self.validation])
+
+    def parts(self) -> Mapping[str, pd.DataFrame]:
+        """Give the parts by name, in the order in which they are used."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def split_table(table: pd.DataFrame, kind: SplitKind) -> Split:
+    """Split a labelled table, as `split_by_time` or `split_stratified` does."""
+    return split_by_time(table) if kind is SplitKind.TIME else split_stratified(table)
 
 
 def split_by_time(table: pd.DataFrame) -> Split:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class DatasetVersion:
         maturity_ms: age, ms, from which on a row is included.
         definition_digest: of the feature definitions.
         code_version: of the code that built it.
+        split: how it is divided into train, validation and test rows: a `SplitKind`. None: it is
+            one table, which a training splits by time.
     """
 
     archive: str
@@ -31,6 +34,7 @@ class DatasetVersion:
     maturity_ms: int
     definition_digest: str
     code_version: str
+    split: str | None = None
 
     @property
     def digest(self) -> str:
@@ -39,4 +43,12 @@ class DatasetVersion:
 
     def to_json(self) -> str:
         """Give the version as JSON; equal versions give equal text."""
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(self.as_fields(), indent=1)
+
+    def as_fields(self) -> dict[str, Any]:
+        """Give the fields by name; without ``split`` if there is none."""
+        fields = asdict(self)
+        # Data sets that were built before there were splits keep their digests.
+        if self.split is None:
+            del fields["split"]
+        return fields

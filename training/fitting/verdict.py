@@ -99,6 +99,16 @@ def not_comparable(champion: str, *, absent: Sequence[str]) -> Verdict:
     )
 
 
+def not_by_time(verdict: Verdict) -> Verdict:
+    """Refuse a version that was fitted on rows which are newer than those that judge it."""
+    return Verdict(
+        promotes=False,
+        reason="fitted on a stratified split, whose figures overstate a model: rows of one user "
+        "are in several parts; train on a data set without --split, or with --split time; "
+        f"{verdict.reason}",
+    )
+
+
 def shown(figure: Interval) -> str:
     """Format a figure with its interval.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,11 @@ from training.registry.mlflow_runs import (
     whole_run,
 )
 
-TABLE_FILE: Final = "dataset/rows.parquet"
-REPORT_FILE: Final = "dataset/report.json"
-STATISTICS_FILE: Final = "dataset/statistics.csv"
+DIRECTORY: Final = "dataset"
+"""The directory of a run's artifacts that has the files of a data set."""
+TABLE_FILE: Final = f"{DIRECTORY}/rows.parquet"
+REPORT_FILE: Final = f"{DIRECTORY}/report.json"
+STATISTICS_FILE: Final = f"{DIRECTORY}/statistics.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +120,11 @@ def dataset_input(settings: Settings, dataset: Dataset) -> DatasetInput:
 
 def dataset_files(dataset: Dataset) -> dict[str, bytes]:
     """Give the files that describe a data set, by path, without the rows."""
-    return {
-        REPORT_FILE: dataset.report().encode(),
-        STATISTICS_FILE: dataset.statistics_csv(),
-    }
+    return _placed(dataset.describing_files())
+
+
+def _placed(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {f"{DIRECTORY}/{name}": content for name, content in files.items()}
 
 
 def _known_run(client: mlflow.MlflowClient, experiment: str, digests: dict[str, str]) -> str | None:
@@ -135,7 +138,8 @@ def _known_run(client: mlflow.MlflowClient, experiment: str, digests: dict[str, 
 
 
 def _log(client: mlflow.MlflowClient, run_id: str, dataset: Dataset) -> None:
-    files = {TABLE_FILE: dataset.parquet(), **dataset_files(dataset)}
+    rows = _placed(dataset.row_files())
+    files = {**rows, **dataset_files(dataset)}
     version = dataset.version
     params = {
         "first_ms": version.first_ms,
@@ -144,6 +148,7 @@ def _log(client: mlflow.MlflowClient, run_id: str, dataset: Dataset) -> None:
         "maturity_ms": version.maturity_ms,
         "definition_digest": version.definition_digest,
         "code_version": version.code_version,
+        "split": version.split or "none",
         "archive": version.archive,
         "digest": version.digest,
         "rows_digest": dataset.rows_digest,
@@ -164,7 +169,8 @@ def _log(client: mlflow.MlflowClient, run_id: str, dataset: Dataset) -> None:
             (Path(scratch) / path).write_bytes(content)
         client.log_artifacts(run_id, scratch)
     with tempfile.TemporaryDirectory(prefix="weir-dataset-check-") as scratch:
-        kept = Path(client.download_artifacts(run_id, TABLE_FILE, scratch)).read_bytes()
-        if kept != files[TABLE_FILE]:
-            raise MlflowException(f"{TABLE_FILE} reads back with other bytes than were written")
+        for path, content in rows.items():
+            kept = Path(client.download_artifacts(run_id, path, scratch)).read_bytes()
+            if kept != content:
+                raise MlflowException(f"{path} reads back with other bytes than were written")
     client.set_terminated(run_id)

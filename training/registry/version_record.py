@@ -53,7 +53,7 @@ def dataset_lineage(dataset: Dataset, logged: LoggedDataset) -> dict[str, str]:
     range, the time of the labels, the definitions and the code.
     """
     return {
-        "dataset_version": json.dumps(asdict(dataset.version), separators=(",", ":")),
+        "dataset_version": json.dumps(dataset.version.as_fields(), separators=(",", ":")),
         "dataset_version_digest": dataset.version.digest,
         "dataset_run_id": logged.run_id,
     }

@@ -1,7 +1,7 @@
 import pytest
 
 from training.fitting.evaluate import Comparison, Evaluation, Interval
-from training.fitting.verdict import judge_challenger, judge_without_baseline
+from training.fitting.verdict import judge_challenger, judge_without_baseline, not_by_time
 
 EDGE = 0.0
 
@@ -49,3 +49,10 @@ def test_a_challenger_that_cannot_be_compared_waits() -> None:
     verdict = judge_challenger(None, champion="3", frauds=9)
     assert not verdict.promotes
     assert "only 9 frauds" in verdict.reason
+
+
+def test_a_version_of_a_stratified_split_is_refused_whatever_its_figures_are() -> None:
+    verdict = not_by_time(judge_challenger(comparison(0.001), champion="3", frauds=20))
+    assert not verdict.promotes
+    assert "better by more than noise" in verdict.reason
+    assert "--split time" in verdict.reason
