@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from features.definitions import DAY_MS, Aggregate, Quantity, ValueType, duration_name
@@ -91,12 +92,17 @@ class BatchView:
     @property
     def no_history(self) -> Mapping[str, int | float | None]:
         """The values without transactions in the window: counts, sums, rates 0, means null."""
-        return {
-            feature.name: None
-            if feature.aggregate == "mean"
-            else (0.0 if feature.value_type == "double" else 0)
-            for feature in self.features
-        }
+        return _no_history(self.features)
+
+
+@cache
+def _no_history(features: tuple[BatchFeature, ...]) -> Mapping[str, int | float | None]:
+    return {
+        feature.name: None
+        if feature.aggregate == "mean"
+        else (0.0 if feature.value_type == "double" else 0)
+        for feature in features
+    }
 
 
 STATISTICS: Final = BatchView(

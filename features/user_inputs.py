@@ -37,4 +37,5 @@ def days_idle(event_time_ms: int, as_of_ms: int) -> int:
         >>> days_idle(DAY_MS - 1, DAY_MS), days_idle(DAY_MS, 2 * DAY_MS - 1)
         (1, 0)
     """
-    return as_of_ms // DAY_MS - event_time_ms // DAY_MS
+    # A transaction may be a little ahead of the clock.
+    return max(as_of_ms // DAY_MS - event_time_ms // DAY_MS, 0)

@@ -14,6 +14,7 @@ import redis
 
 from clients.circuit import CircuitBreaker
 from clients.mlflow_rest import MlflowRest
+from features.online.user_inputs import UserInputLayout
 from models.definition import ModelDefinition
 from models.no_champion import NoChampion
 from models.policy import Policy
@@ -100,7 +101,8 @@ def build_served_model(
         columns=definition.columns,
         without=NoChampion(definition.name),
     )
-    return ServedModel(definition, source=watcher, refused=watcher.refused), watcher
+    layout = UserInputLayout(definition.columns, definition.batch_view, settings.feast_project)
+    return ServedModel(definition, layout, source=watcher, refused=watcher.refused), watcher
 
 
 def build_decision_store(settings: Settings, *, metrics: Metrics) -> RedisDecisionStore:

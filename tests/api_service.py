@@ -17,12 +17,14 @@ from features.definitions import DEFINITION_DIGEST, Entity
 from features.engine.state import MerchantState, UserState
 from features.online import feast_values
 from features.online import layout as online_store
+from models.definition import ModelDefinition
 from models.encoding.vector import VectorSpec
 from models.model import Model, ReadRowsModel, Scores
 from models.policy import Policy
 from schemas.decision import ModelRef
 from schemas.rollout_state import RolloutReading
 from scoring.core.rollouts import RolloutInUse
+from scoring.core.served_model import ServedModel
 from scoring.http.answers.predict import PredictAnswer
 from scoring.http.answers.problem import Problem
 from scoring.http.app import create_app
@@ -34,6 +36,7 @@ from tests.asgi_client import AsgiClient
 from tests.builders import LIMITS, NOW_MS, transaction_object
 from tests.feature_reader_fake import FakeFeatureReader
 from tests.rollout_fakes import MemoryRolloutLog, rollout_commands
+from tests.stored_users import StoredUsers
 
 
 class FixedModel:
@@ -87,6 +90,9 @@ class Service:
         self.rollouts = FixedRollouts()
         self.rollout_log = MemoryRolloutLog()
         self.rollout_readings: dict[str, RolloutReading] = {}
+        self.definitions: dict[str, ModelDefinition] = {}
+        self.served_models: dict[str, ServedModel] = {}
+        self.user_inputs = StoredUsers()
         self.client = AsgiClient(create_app(self._parts))
 
     @asynccontextmanager
@@ -107,6 +113,9 @@ class Service:
             rollout_commands=rollout_commands(self.rollout_log),
             rollout_reading=self.rollout_readings.get,
             gate=self.gate,
+            definitions=self.definitions,
+            served_models=self.served_models,
+            user_inputs=self.user_inputs,
         )
 
     def predict(self, **changes: Any) -> dict[str, Any]:

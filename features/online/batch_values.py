@@ -8,10 +8,10 @@ Called by the scorer and the API, which read the bytes from Redis.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
+from features.batch import BATCH_AGE_MS_MAX, STATISTICS, BatchView
 from features.engine.values import FeatureValue
 from features.online.feast_values import read_number, read_timestamp
 
@@ -34,7 +34,7 @@ class BatchValues(NamedTuple):
     """The batch features of a user as of an event.
 
     Attributes:
-        features: value by name, all of `BATCH_NAMES`; all null if they are not known.
+        features: value by name, all of the view; all null if they are not known.
         as_of_ms: time of their snapshot, ms since 1970 UTC; None if they are not known.
         degraded: one of `REASONS`; None if they are known.
     """
@@ -44,13 +44,10 @@ class BatchValues(NamedTuple):
     degraded: str | None
 
 
-_NULLS: Final[Mapping[str, FeatureValue]] = dict.fromkeys(BATCH_NAMES)
-_UNKNOWN: Final = {reason: BatchValues(_NULLS, None, reason) for reason in REASONS}
-
-
-def unknown(reason: str) -> BatchValues:
+@cache
+def unknown(reason: str, view: BatchView = STATISTICS) -> BatchValues:
     """Give null values, for one of the reasons in `REASONS`."""
-    return _UNKNOWN[reason]
+    return BatchValues(dict.fromkeys(view.names), None, reason)
 
 
 class StoredBatchFeatures(NamedTuple):
@@ -61,14 +58,16 @@ class StoredBatchFeatures(NamedTuple):
         snapshot_ms: time of the user's newest snapshot, ms since 1970 UTC; None if there is none.
         complete_ms: time of the newest snapshot that was written for all users; None if there is
             none.
-        is_readable: False if the bytes could not be decoded; the other attributes then mean
+        is_readable: False if the bytes could not be decoded; the times and values then mean
             nothing.
+        view: whose features they are.
     """
 
     features: Mapping[str, FeatureValue]
     snapshot_ms: int | None
     complete_ms: int | None
     is_readable: bool = True
+    view: BatchView = STATISTICS
 
     def as_of(self, event_time_ms: int) -> BatchValues:
         """Give the values that an event may use.
@@ -80,14 +79,14 @@ class StoredBatchFeatures(NamedTuple):
                          event - BATCH_AGE_MS_MAX             event
 
         If a complete snapshot is usable and the user is not in it, the user has no history, and
-        the values are those of `NO_HISTORY`. The store keeps only the newest snapshot of a user:
+        the values are those of no history. The store keeps only the newest snapshot of a user:
         one that is later than the event has replaced the one that the event could have used.
 
         Args:
             event_time_ms: of the event, ms since 1970 UTC.
         """
         if not self.is_readable:
-            return _UNKNOWN[UNREADABLE]
+            return unknown(UNREADABLE, self.view)
         oldest_ms = event_time_ms - BATCH_AGE_MS_MAX
         own, complete = self.snapshot_ms, self.complete_ms
         is_complete = complete is not None and oldest_ms <= complete <= event_time_ms
@@ -95,18 +94,19 @@ class StoredBatchFeatures(NamedTuple):
             as_of_ms = max(own, complete) if is_complete and complete is not None else own
             return BatchValues(self.features, as_of_ms, None)
         if is_complete and (own is None or own < oldest_ms):
-            return BatchValues(NO_HISTORY, complete, None)
-        return _UNKNOWN[MISSING if own is None and complete is None else STALE]
+            return BatchValues(self.view.no_history, complete, None)
+        return unknown(MISSING if own is None and complete is None else STALE, self.view)
 
 
 def decode_batch_features(
-    fields: Sequence[bytes | None], complete: bytes | None
+    fields: Sequence[bytes | None], complete: bytes | None, view: BatchView = STATISTICS
 ) -> StoredBatchFeatures:
     """Decode what the online store holds of a user; raises nothing, whatever the bytes are.
 
     Args:
         fields: the answer to an HMGET of `features.online.layout.batch_fields`.
         complete: the value of `features.online.layout.complete_key`; None if there is none.
+        view: whose fields they are.
 
     Examples:
         >>> decode_batch_features([None] * 5, None).as_of(0).degraded
@@ -115,14 +115,14 @@ def decode_batch_features(
     try:
         complete_ms = None if complete is None else int(complete)
         if not any(field is not None for field in fields):
-            return StoredBatchFeatures({}, None, complete_ms)
+            return StoredBatchFeatures({}, None, complete_ms, view=view)
         present = [field for field in fields if field is not None]
-        if len(present) != 1 + len(BATCH_NAMES) or len(fields) != len(present):
+        if len(present) != 1 + len(view.names) or len(fields) != len(present):
             raise ValueError("a field is missing")
-        features = dict(zip(BATCH_NAMES, map(read_number, present[1:]), strict=True))
-        return StoredBatchFeatures(features, _time_ms(present[0]), complete_ms)
+        features = dict(zip(view.names, map(read_number, present[1:]), strict=True))
+        return StoredBatchFeatures(features, _time_ms(present[0]), complete_ms, view=view)
     except (ValueError, IndexError):
-        return StoredBatchFeatures({}, None, None, is_readable=False)
+        return StoredBatchFeatures({}, None, None, is_readable=False, view=view)
 
 
 @lru_cache(maxsize=64)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import mmh3
 
-from features.batch import BATCH_NAMES, BATCH_VIEW
+from features.batch import STATISTICS, BatchView
 from features.definitions import (
     DEFINITION_DIGEST,
     MERCHANT_FEATURES,
@@ -246,19 +246,19 @@ def state_fields(entity: Entity) -> list[bytes]:
 
 
 @cache
-def batch_fields() -> tuple[bytes, ...]:
+def batch_fields(view: BatchView = STATISTICS) -> tuple[bytes, ...]:
     """Give the fields of a user's batch features: their snapshot's time, then each value.
 
     They are in the same hash as the user's state and are written by Feast's materialisation.
     """
     return (
-        timestamp_field(BATCH_VIEW),
-        *(field_name(BATCH_VIEW, feature) for feature in BATCH_NAMES),
+        timestamp_field(view.name),
+        *(field_name(view.name, feature) for feature in view.names),
     )
 
 
 @cache
-def complete_key(project: str) -> bytes:
+def complete_key(project: str, view: BatchView = STATISTICS) -> bytes:
     """Give the key of the last snapshot that is completely in Redis. Not part of Feast's layout.
 
     Its value is the snapshot's time in ms since 1970 UTC, in decimal digits. It is written after
@@ -268,7 +268,7 @@ def complete_key(project: str) -> bytes:
         >>> complete_key("weir")
         b'weir:complete:user_statistics:weir'
     """
-    return f"weir:complete:{BATCH_VIEW}:{project}".encode()
+    return f"weir:complete:{view.name}:{project}".encode()
 
 
 def decode_values(entity: Entity, values: Sequence[bytes | None]) -> OnlineEntity | None:

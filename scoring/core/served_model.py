@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from features.online.user_inputs import UserInputLayout
 from models.artifact.load import LoadedModel
 from models.definition import ModelDefinition
 from scoring.core.errors import NoChampionError
@@ -17,11 +18,13 @@ class ServedModel:
 
     Attributes:
         definition: what it takes and decides.
+        layout: where its inputs are in the online store.
         source: gives the version that scores at present.
         refused: gives the versions that were refused, each with its reason.
     """
 
     definition: ModelDefinition
+    layout: UserInputLayout
     source: ModelSource
     refused: Callable[[], Mapping[str, str]]
 

@@ -40,6 +40,7 @@ UserId = Annotated[
     AfterValidator(partial(codec.check_id, field="user_id")),
     Path(description="the user's id, 1 to 128 characters"),
 ]
+ModelName = Annotated[str, Path(description="the name of a model, see GET /models")]
 TransactionId = Annotated[
     str,
     AfterValidator(partial(codec.check_id, field="transaction_id")),

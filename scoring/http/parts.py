@@ -25,6 +25,7 @@ from scoring import wiring
 from scoring.core.ports import FeatureReader, ModelSource
 from scoring.core.rollouts import RolloutSource
 from scoring.core.served_model import ServedModel
+from scoring.core.user_scores import UserInputReader
 from scoring.http.keys.gate import Gate
 from scoring.http.keys.key_file import KeyFile, key_file
 from scoring.http.metrics import ApiMetrics, build_api_metrics
@@ -37,6 +38,7 @@ from scoring.stores.online_reader import connect_reader
 from scoring.stores.rollout_commands import RolloutCommands
 from scoring.stores.rollout_state import RolloutStateLog
 from scoring.stores.rollouts import RolloutFollower
+from scoring.stores.user_inputs import RedisUserInputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class ApiParts:
         gate: checks API keys; None if none are required.
         definitions: the models of the deployment by name, that of transactions first.
         served_models: the models of users by name.
+        user_inputs: reads the inputs of models of users; None if there is none.
         opened: what the routes of models of their own have opened, by name of the model.
         rollouts: which rollout splits the traffic.
         rollout_commands: starts and changes rollouts.
@@ -81,6 +84,7 @@ class ApiParts:
     gate: Gate | None = None
     definitions: Mapping[str, ModelDefinition] = field(default_factory=dict)
     served_models: Mapping[str, ServedModel] = field(default_factory=dict)
+    user_inputs: UserInputReader | None = None
     opened: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -147,6 +151,7 @@ async def open_api_parts(settings: Settings) -> AsyncIterator[ApiParts]:
             gate=_gate(settings) if settings.api_keys_required else None,
             definitions=definitions,
             served_models=served,
+            user_inputs=RedisUserInputs(store),
             opened=opened,
         )
 

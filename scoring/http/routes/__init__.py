@@ -6,11 +6,13 @@ A route checks nothing and builds nothing itself: dependencies give it valid inp
 
 from __future__ import annotations
 
-from scoring.http.routes import decisions, features, health, pages, predict, rollouts
+from scoring.http.routes import decisions, features, health, models, pages, predict, rollouts
 
 # Not one router that includes these: each level of nesting costs every request a search.
 ROUTERS = (
     predict.router,
+    models.read_router,
+    models.router,
     features.router,
     decisions.router,
     rollouts.read_router,

@@ -22,6 +22,9 @@ SCOPED = {"401", "403", "429"}
 ROUTES = {
     ("post", "/predict"): {"200", "408", "413", "422"} | SCOPED,
     ("post", "/predict/batch"): {"200", "408", "413", "422"} | SCOPED,
+    ("get", "/models"): {"200"} | SCOPED,
+    ("post", "/models/{name}/predict"): {"200", "404", "408", "413", "422", "503"} | SCOPED,
+    ("post", "/models/{name}/predict/batch"): {"200", "404", "408", "413", "422", "503"} | SCOPED,
     ("get", "/features/{user_id}"): {"200", "404", "422", "503"} | SCOPED,
     ("get", "/decisions/{transaction_id}"): {"200", "404", "422", "503"} | SCOPED,
     ("get", "/rollouts"): {"200", "503"} | SCOPED,
@@ -142,6 +145,9 @@ def test_routes_with_a_scope_say_so_and_the_scheme_is_described(document: dict[s
     assert scopes == {
         "/predict": [{"apiKey": ["predict"]}],
         "/predict/batch": [{"apiKey": ["predict"]}],
+        "/models": [{"apiKey": ["read"]}],
+        "/models/{name}/predict": [{"apiKey": ["predict"]}],
+        "/models/{name}/predict/batch": [{"apiKey": ["predict"]}],
         "/features/{user_id}": [{"apiKey": ["read"]}],
         "/decisions/{transaction_id}": [{"apiKey": ["read"]}],
         "/rollouts": [{"apiKey": ["operate"]}],
