@@ -57,7 +57,8 @@ METRICS = {
         "scoring_degraded",
         "counter",
         "Decisions made without an input, by what was missing.",
-        "no_model: register a champion. decision_store_unavailable: look at Redis. "
+        "no_model: register a champion. champion_unavailable: look at MLflow, or train again if "
+        "the log says that the champion is refused. decision_store_unavailable: look at Redis. "
         "definition_digest_mismatch: train on the present definitions. batch_features_missing, "
         "batch_features_stale: look at the materializer. batch_features_unavailable, "
         "batch_features_unreadable: look at Redis. arm_unavailable: `weir rollout status`.",

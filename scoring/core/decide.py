@@ -19,6 +19,7 @@ from models.model import Model
 from models.policy import Policy
 from schemas.decision import Decision, ModelRef, Offset, inputs_of
 from schemas.feature_row import FeatureRow
+from scoring.core.last_good import words_of
 
 DEGRADED_NO_MODEL = "no_model"
 """There is no champion: the heuristic decided."""
@@ -168,7 +169,8 @@ def _score(
 ) -> list[_ScoredRow]:
     """Score each row by the model if it has the model's definitions, else by the heuristic."""
     fits = [model.definition_digest in (None, row.definition_digest) for row in rows]
-    degraded = (DEGRADED_NO_MODEL,) if model.ref.name == HEURISTIC_NAME else ()
+    is_heuristic = model.ref.name == HEURISTIC_NAME
+    degraded = (DEGRADED_NO_MODEL,) if is_heuristic else words_of(model)
     values = known_or_null(model, batch, count=len(rows))
     if all(fits):
         return _score_by(model, rows, values, degraded=degraded)

@@ -23,6 +23,7 @@ from schemas.decision import ModelRef, Offset, Outcome, PolicyRef
 from schemas.output_codec import ROLLOUT_FIELDS
 from scoring.core.decide import MATCHED_RULES_MAX, model_reasons
 from scoring.core.first_decision import FirstDecision, KeptBatch
+from scoring.core.last_good import words_of
 
 _RULE_LIMITS: Final = feature_limits({rule.feature: rule.low for rule in RULES})
 _NO_NAMES: Final = b"[]"
@@ -102,6 +103,7 @@ def decide_read(
     scored = reader.score_read(rows, at, batch=vectors)
     no_batch = [_NO_BATCH] * len(texts)
     above = rows.above(at, _RULE_LIMITS)
+    words = words_of(model)
     decisions = []
     for text, place, score, digest, values, of_batch in zip(
         texts,
@@ -123,7 +125,7 @@ def decide_read(
                 orjson.dumps(matched) if matched else _NO_NAMES,
                 of_batch.text,
                 digest,
-                of_batch.degraded,
+                words + of_batch.degraded,
                 of_batch.kept,
             )
         )

@@ -15,6 +15,7 @@ class TimedModel(Model):
     """Scores as another model does.
 
     Attributes:
+        model: that model.
         took_ms: how long all calls have taken, ms.
     """
 
@@ -25,39 +26,39 @@ class TimedModel(Model):
             model: scores.
             clock_ms: a clock that never goes back, ms.
         """
-        self._model = model
+        self.model = model
         self._clock_ms = clock_ms
         self.took_ms = 0.0
 
     @property
     def ref(self) -> ModelRef:
         """See `models.model.Model`."""
-        return self._model.ref
+        return self.model.ref
 
     @property
     def definition_digest(self) -> str | None:
         """See `models.model.Model`."""
-        return self._model.definition_digest
+        return self.model.definition_digest
 
     @property
     def batch_columns(self) -> tuple[str, ...]:
         """See `models.model.Model`."""
-        return self._model.batch_columns
+        return self.model.batch_columns
 
     @property
     def spec(self) -> VectorSpec | None:
         """See `models.model.Model`."""
-        return self._model.spec
+        return self.model.spec
 
     @property
     def reader(self) -> ReadRowsModel | None:
         """See `models.model.Model`."""
-        return None if self._model.reader is None else self
+        return None if self.model.reader is None else self
 
     def score(self, rows: Sequence[FeatureRow]) -> Scores:
         """Score, and measure."""
         begin_ms = self._clock_ms()
-        scores = self._model.score(rows)
+        scores = self.model.score(rows)
         self.took_ms += self._clock_ms() - begin_ms
         return scores
 
@@ -65,7 +66,7 @@ class TimedModel(Model):
         self, rows: ReadRows, at: Sequence[int], *, batch: Sequence[Sequence[float]] | None
     ) -> ReadScores:
         """Score rows that the engine has read, and measure."""
-        reader = self._model.reader
+        reader = self.model.reader
         assert reader is not None
         begin_ms = self._clock_ms()
         scores = reader.score_read(rows, at, batch=batch)

@@ -41,6 +41,8 @@ API_METRICS = {
         "counter",
         "Ad-hoc scores given without something, by what was missing.",
         "online_store_unavailable: look at Redis. no_model: register a champion. "
+        "champion_unavailable: look at MLflow, or train again if the log says that the champion is "
+        "refused. "
         "online_state_unreadable: the velocity job writes other definitions than this code reads. "
         "history_dropped, batch_features_dropped: the machine is busy, or clients set short "
         "deadlines. model_failed: the log has the error; roll back.",

@@ -13,12 +13,15 @@ from typing import Final
 
 from clients.errors import ModelRegistryUnreachableError
 from clients.mlflow_rest import MlflowRest
+from models.artifact.files import ModelFiles
 from models.artifact.load import load_model
 from models.errors import ModelRefusedError
 from models.model import Model
 from schemas.rollout import Rollout
+from scoring.core.last_good import without_words
 from scoring.core.ports import ModelSource
 from scoring.stores.champion import fetch_files
+from scoring.stores.kept_models import KeptModels, KeptVersion
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class ArmModels:
         champion: ModelSource,
         model_name: str,
         clock_ms: Callable[[], float],
+        kept: KeptModels | None = None,
     ) -> None:
         """Start with nothing loaded.
 
@@ -53,11 +57,14 @@ class ArmModels:
             champion: its model is used for an arm of the same version.
             model_name: the registered model.
             clock_ms: a clock that never goes back, ms.
+            kept: the files of versions on the disk, used while the registry is away; None to keep
+                none.
         """
         self._registry = registry
         self._champion = champion
         self._model_name = model_name
         self._clock_ms = clock_ms
+        self._kept = kept
         self._waits_for: str | None = None
         self._waits_since_ms = 0.0
         self._loaded: dict[str, Model] = {}
@@ -131,13 +138,15 @@ class ArmModels:
         return [arm.version for arm in rollout.arms if arm.version not in known]
 
     def _load(self, version: str) -> None:
-        champion = self._champion.current()
+        champion = without_words(self._champion.current())
         if (champion.ref.name, champion.ref.version) == (self._model_name, version):
             self._loaded[version] = champion
             return
         try:
             self._loaded[version] = self._fetched(version)
         except ModelRegistryUnreachableError as error:
+            if self._is_loaded_from_disk(version):
+                return
             logger.warning("rollouts: version %s is not loaded yet: %s", version, error)
         except ModelRefusedError as error:
             self.refused[version] = f"{type(error).__name__}: {error}"
@@ -147,9 +156,24 @@ class ArmModels:
         found = self._registry.get_version(model=self._model_name, version=version)
         if found is None:
             raise ModelRefusedError(f"model {self._model_name} has no version {version}")
-        return load_model(
-            fetch_files(self._registry, found),
-            name=found.name,
-            version=found.version,
-            trees_digest=found.trees_digest,
-        )
+        files = fetch_files(self._registry, found)
+        model = self._checked(version, found.trees_digest, files)
+        if self._kept is not None:
+            kept = KeptVersion(version, found.run_id, found.trees_digest, files)
+            self._kept.keep(kept, is_in_use=False)
+        return model
+
+    def _is_loaded_from_disk(self, version: str) -> bool:
+        kept = None if self._kept is None else self._kept.of(version)
+        if kept is None:
+            return False
+        try:
+            self._loaded[version] = self._checked(version, kept.trees_digest, kept.files)
+        except ModelRefusedError as error:
+            logger.warning("rollouts: version %s on the disk is refused: %s", version, error)
+            return False
+        logger.info("rollouts: version %s comes from the disk: the registry is away", version)
+        return True
+
+    def _checked(self, version: str, trees_digest: str, files: ModelFiles) -> Model:
+        return load_model(files, name=self._model_name, version=version, trees_digest=trees_digest)

@@ -26,6 +26,7 @@ from scoring.core.rollout_history import RolloutHistory
 from scoring.core.rollouts import RolloutInUse
 from scoring.metrics import Metrics
 from scoring.stores.arm_models import ArmModels
+from scoring.stores.kept_models import KeptModels
 from scoring.stores.rollout_log import PARTITION, apply_record
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class RolloutFollower:
         model_name: str,
         metrics: Metrics,
         clock_ms: Callable[[], float],
+        kept: KeptModels | None = None,
         on_completed: Callable[[], None] = lambda: None,
         topic: str = ROLLOUTS,
     ) -> None:
@@ -74,13 +76,14 @@ class RolloutFollower:
             model_name: the registered model whose rollout is followed.
             metrics: where shares and ignored records are shown.
             clock_ms: a clock that never goes back, ms.
+            kept: the files of versions on the disk; None to keep none.
             on_completed: called before a completed rollout is no longer used. Its version is the
                 champion by then, so the champion is looked up first.
             topic: the log.
         """
         self._bootstrap = bootstrap
         self._arms = ArmModels(
-            registry, champion=champion, model_name=model_name, clock_ms=clock_ms
+            registry, champion=champion, model_name=model_name, clock_ms=clock_ms, kept=kept
         )
         self._model_name = model_name
         self._metrics = metrics

@@ -27,6 +27,7 @@ from scoring.core.arms import ArmOfRows
 from scoring.core.assignment import LetThrough
 from scoring.core.first_decision import DecisionContext, FirstDecision, decide_again
 from scoring.core.kept_again import KeptAgain
+from scoring.core.last_good import LastGoodModel
 from scoring.worker.arm_use import ArmUse
 from scoring.worker.decided_batch import DecidedBatch
 from scoring.worker.feature_log import Record, read_batch
@@ -167,6 +168,16 @@ def test_the_engine_and_the_decoder_lead_to_the_same_bytes(
         assert read.encode(at) == plain.encode(at), row
         assert read.outcome(at) == plain.outcome(at)
         assert read.degraded(at) == plain.degraded(at)
+
+
+def test_the_word_of_the_last_good_model_is_in_the_same_place_of_both(model: LoadedModel) -> None:
+    rows = random_rows(60, seed=4)
+    read = decided(LastGoodModel(model), rows)
+    plain = decided(LastGoodModel(DecodedOnly(model)), rows)
+    for at in range(len(rows)):
+        assert read.encode(at) == plain.encode(at)
+    words = {decode_decision(read.encode(at)).degraded[0] for at in range(len(rows))}
+    assert words == {"champion_unavailable", "definition_digest_mismatch"}
 
 
 @ARMS
