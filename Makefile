@@ -164,6 +164,13 @@ chaos: setup ## kill -9 under load: nothing is lost, repeats are identical
 end-to-end: setup ## run e2e, chaos and the replay of a month on one stack (CI)
 	$(PYTEST) tests/e2e tests/chaos tests/replay
 
+## ---- examples ----
+
+.PHONY: example-recommendation
+example-recommendation: $(VENV) ## recommend products on a running stack, from a seeded world to the recall; USERS=20000
+	@$(BIN)/python -m examples.recommendation $(if $(USERS),--users $(USERS)) \
+		$(if $(PRODUCTS),--products $(PRODUCTS))
+
 ## ---- measuring ----
 
 # SCENARIO, RATE, RUNS and others select what is measured; see docs/benchmarks/README.md.
@@ -173,7 +180,7 @@ bench: setup $(if $(filter rivals,$(SCENARIO)),$(RIVALS_VENVS)) ## measure laten
 		$(if $(RUNS),--runs $(RUNS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH)) \
 		$(if $(EVENTS),--events $(EVENTS)) $(if $(KEYS),--keys $(KEYS)) \
 		$(if $(OUTAGE_S),--outage $(OUTAGE_S)) $(if $(ROLLOUTS),--rollouts $(ROLLOUTS)) \
-		$(if $(ROWS),--rows $(ROWS)) \
+		$(if $(ROWS),--rows $(ROWS)) $(if $(PRICE),--core-hour-price $(PRICE)) \
 		$(if $(ONLY),--only $(ONLY))
 
 ## ---- setting up ----

@@ -67,6 +67,25 @@ def ask_gate(settings: Settings) -> Gate:
     return PassedGate(rows=report.feature_log.rows, values_checked=report.checked)
 
 
+def gate_of_comparison(*, rows: int, values_checked: int, different: int, first: str) -> Gate:
+    """Say whether a version may become the champion whose features are not those of the logs.
+
+    Its owner compares what its online store holds with what the version was fitted on. A version of
+    features of the logs asks `ask_gate`.
+
+    Args:
+        rows: how many were compared.
+        values_checked: of all rows together.
+        different: how many values differ, or are missing.
+        first: the first of them, for people.
+    """
+    if different:
+        return ClosedGate(f"{different} of {values_checked} stored values differ, first {first}")
+    if rows < 1 or values_checked < 1:
+        return ClosedGate("no stored values could be compared")
+    return PassedGate(rows=rows, values_checked=values_checked)
+
+
 def promote_version(
     settings: Settings, version: str, *, gate: PassedGate, reason: str
 ) -> ModelVersion | None:
@@ -103,12 +122,15 @@ class Promoted:
     before: ModelVersion | None
 
 
-def promote_by_hand(settings: Settings, version: str) -> Promoted | ClosedGate:
+def promote_by_hand(
+    settings: Settings, version: str, *, deployment: Settings | None = None
+) -> Promoted | ClosedGate:
     """Ask the gate, then make a version the champion; its figures are not compared.
 
     Args:
         settings: as for `promote_version`.
         version: its number; looked up before the gate is asked.
+        deployment: whose parity is the gate, if `settings` are those of a model of users.
 
     Raises:
         NoSuchVersionError: there is none of this number.
@@ -117,7 +139,7 @@ def promote_by_hand(settings: Settings, version: str) -> Promoted | ClosedGate:
         ModelRegistryUnreachableError: MLflow does not answer.
     """
     ModelVersions.from_settings(settings).get(version)
-    gate = ask_gate(settings)
+    gate = ask_gate(deployment or settings)
     if isinstance(gate, ClosedGate):
         return gate
     return Promoted(version, promote_version(settings, version, gate=gate, reason=BY_HAND))

@@ -114,7 +114,7 @@ def container_engine_answers() -> bool:
 
 @contextmanager
 def local_services(
-    *, keep_logs: Callable[[], bool], flink_parallelism: int = 1
+    *, keep_logs: Callable[[], bool], flink_parallelism: int = 1, models: str = ""
 ) -> Iterator[Services]:
     """A local stack with its own directory and ports, nothing started yet.
 
@@ -123,6 +123,7 @@ def local_services(
     Args:
         keep_logs: called at the end; if true the logs are kept and their path is printed.
         flink_parallelism: of the velocity job.
+        models: definitions of further models, as the setting names them.
     """
     data_dir = Path(tempfile.mkdtemp(prefix="weir-test-", dir="/tmp"))  # a socket's path is short
     kafka, redis, mlflow, rest, rpc, api, metrics, postgres = free_ports(8)
@@ -137,6 +138,7 @@ def local_services(
         worker_metrics_port=metrics,
         postgres_port=postgres,
         flink_parallelism=flink_parallelism,
+        models=models,
     )
     stack = Stack(settings, tied=True)
     try:

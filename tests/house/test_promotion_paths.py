@@ -24,6 +24,8 @@ RULES = "training/registry/versions.py"
 CLIENT = "clients/mlflow_rest.py"
 
 TRIED_IN = "tests/integration/test_promotion_gate.py"
+EXAMPLES_TRIED_IN = "tests/integration/test_recommendation.py"
+"""For ways whose features are not those of the logs."""
 WAYS_TO_THE_CHAMPION = {
     "weir train": ("infra/cli/training.py", "test_weir_train", "test_weir_train_every"),
     "weir models promote": ("infra/cli/promote.py", "test_weir_models_promote"),
@@ -37,11 +39,16 @@ WAYS_TO_THE_CHAMPION = {
         "infra/airflow/weir_training.py",
         "test_the_dag_for_airflow",
     ),
+    "examples/recommendation/__main__.py": (
+        "examples/recommendation/training.py",
+        "test_the_recommendation_example",
+    ),
     "tests/bench/__main__.py": ("tests/bench/bench_stack.py", "test_the_bench"),
 }
 """Program or command to the module that reaches the promotion, and the tests that try it."""
 
 PROGRAMS = {
+    "examples/recommendation/__main__.py": "makes candidates and a ranker, and evaluates them",
     "infra/cli/main.py": "the command `weir`; its commands are listed one by one",
     "infra/local/class_archives.py": "saves the classes of a JVM",
     "infra/local/launch.py": "starts a program of the stack",
@@ -240,7 +247,7 @@ def test_every_way_that_reaches_the_promotion_is_tried() -> None:
 def test_a_way_has_its_tests(way: str) -> None:
     module, *tests = WAYS_TO_THE_CHAMPION[way]
     assert module in modules()
-    tried = texts.read(TRIED_IN)
+    tried = texts.read(TRIED_IN) + texts.read(EXAMPLES_TRIED_IN)
     assert all(f"def {test}(" in tried for test in tests)
 
 

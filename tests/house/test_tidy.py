@@ -31,6 +31,7 @@ TEXT_SUFFIXES = {
 
 # Modules that may ask a clock; all others get the time as an argument.
 MAY_ASK_A_CLOCK = {
+    "examples/recommendation/__main__.py": "an entry point: when a night begins",
     "infra/simulation/clock.py": "is the clock that the generator is handed",
     "infra/simulation/run_watch.py": "measures when a decision arrived at the command line",
     "scoring/embedded/scorer.py": "an entry point: the clock of the user's process",
