@@ -20,6 +20,7 @@ _url = Settings().archive_url
     user_velocity,
     merchant_risk,
     user_statistics,
+    user_activity,
     transaction_labels,
     event_calendar,
 ) = feature_objects(_url if "://" in _url else str(Path(_url).absolute()))

@@ -24,7 +24,7 @@ from feast import (
 from feast.data_format import DeltaFormat
 from feast.types import Bool, Float64, Int64
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_FEATURES, BATCH_VIEW, LABEL_VIEW
+from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEWS, LABEL_VIEW
 from features.definitions import MERCHANT_FEATURES, ON_DEMAND_FEATURES, USER_FEATURES
 from features.on_demand import on_demand_features
 from features.online import layout as online_store
@@ -63,14 +63,17 @@ def feature_objects(archive_url: str) -> list[Any]:
             online=False,
             description="Transactions and fraud at a merchant, delayed, as of an event.",
         ),
-        FeatureView(
-            name=BATCH_VIEW,
-            entities=[user],
-            schema=_schema(BATCH_FEATURES),
-            source=_source(archive_url, BATCH_VIEW, "event_time"),
-            ttl=timedelta(milliseconds=BATCH_AGE_MS_MAX),
-            online=True,
-            description="A user's average transaction and fraud history, up to midnight UTC.",
+        *(
+            FeatureView(
+                name=view.name,
+                entities=[user],
+                schema=_schema(view.features),
+                source=_source(archive_url, view.name, "event_time"),
+                ttl=timedelta(milliseconds=BATCH_AGE_MS_MAX),
+                online=True,
+                description=view.description,
+            )
+            for view in BATCH_VIEWS
         ),
         FeatureView(
             name=LABEL_VIEW,

@@ -10,6 +10,7 @@ import typer
 from features.definitions import DAY_MS
 from infra.cli.failures import UsageError
 from infra.cli.times import DAY_FORMATS, day_ms
+from models.catalogue import find_model_definition
 from operations.batch_scoring.request import (
     DayRange,
     EntitiesAsOf,
@@ -57,7 +58,7 @@ Entity = Annotated[
     typer.Option(help="Column that names the entity; transaction_id with --from, else user_id."),
 ]
 Model = Annotated[
-    str | None, typer.Option(help="The registered model; WEIR_MODEL_NAME by default.")
+    str | None, typer.Option(help="A model of the deployment; WEIR_MODEL_NAME by default.")
 ]
 Version = Annotated[
     str | None, typer.Option(help="A version's number or an alias; the champion by default.")
@@ -116,16 +117,15 @@ class BatchOptions:
 
         Raises:
             UsageError: the options contradict each other.
+            UnknownModelError, ModelDefinitionError: there is no such model.
         """
         return Request(
             rows=self._rows(now_ms),
             sink=self.to or settings.predictions_url,
             table=self.table,
-            model_name=self.model or settings.model_name,
+            definition=find_model_definition(settings, self.model or settings.model_name),
             model_version=self.version or settings.champion_alias,
             entity_column=self.entity or ("user_id" if self.days is None else "transaction_id"),
-            review_threshold=settings.review_threshold,
-            block_threshold=settings.block_threshold,
             rows_a_part=self.part_rows,
         )
 

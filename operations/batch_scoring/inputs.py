@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, BATCH_VIEW
+from features.batch import BATCH_AGE_MS_MAX, BatchView
 from models.encoding.vector import VectorSpec
 from operations.batch_scoring.errors import FeatureTableError, NoRowsToScoreError
 from operations.batch_scoring.request import DayRange, EntitiesAsOf, FeatureTable, Request
@@ -115,7 +115,8 @@ def find_inputs(url: str, request: Request, *, spec: VectorSpec, scratch: Path) 
             f"{shown_time(end_ms)}; see how far it reaches with `weir archive status`, and name "
             "other days"
         )
-    features = _write_batch_features(url, first_ms, end_ms, scratch) if spec.batch_columns else ""
+    view = request.definition.batch_view if spec.batch_columns else None
+    features = "" if view is None else _write_batch_features(url, view, first_ms, end_ms, scratch)
     return Inputs(cuts, _digest(archive.reach), archive.reach, lookup_ms, left_out, features)
 
 
@@ -229,13 +230,15 @@ def _cut(day: str, paths: Iterable[str], rows_a_part: int) -> Iterator[Cut]:
         yield Cut(day, rows, tuple(groups))
 
 
-def _write_batch_features(url: str, first_ms: int, end_ms: int, scratch: Path) -> str:
+def _write_batch_features(
+    url: str, view: BatchView, first_ms: int, end_ms: int, scratch: Path
+) -> str:
     """Write the snapshots that events of a range may see; a missing table has none."""
     out = scratch / "batch-features.parquet"
-    place = f"{url.rstrip('/')}/{BATCH_VIEW}"
+    place = f"{url.rstrip('/')}/{view.name}"
     time_ms = pc.field("event_time").cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
     wanted = (time_ms >= first_ms - BATCH_AGE_MS_MAX) & (time_ms < end_ms)
-    columns = {name: pc.field(name).cast(pa.float64()) for name in BATCH_NAMES}
+    columns = {name: pc.field(name).cast(pa.float64()) for name in view.names}
     try:
         with delta_errors(place), file_errors(place):
             dataset = DeltaTable(place).to_pyarrow_dataset()
@@ -244,7 +247,7 @@ def _write_batch_features(url: str, first_ms: int, end_ms: int, scratch: Path) -
                 filter=wanted,
             )
     except NoArchiveError:
-        numbers = [(name, pa.float64()) for name in BATCH_NAMES]
+        numbers = [(name, pa.float64()) for name in view.names]
         empty = pa.schema([("user_id", pa.string()), ("snapshot_ms", pa.int64()), *numbers])
         rows = empty.empty_table()
     pq.write_table(rows, out)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from models.definition import ModelDefinition
+
 ROWS_A_PART: Final = 250_000
 """Rows that a part has at least. It is what a lost TaskManager costs; each part is one commit."""
 ROWS_AT_ONCE: Final = 8_192
@@ -65,11 +67,9 @@ class Request:
         sink: where the predictions go: ``postgresql://...``, ``delta:DIRECTORY`` or
             ``duckdb:FILE``.
         table: name of the table of predictions.
-        model_name: of the registered model.
+        definition: of the model: its registered name, its columns, its decisions.
         model_version: a number, or an alias of the registered model.
         entity_column: the column whose value names the entity of a prediction.
-        review_threshold: a score above it is REVIEW.
-        block_threshold: a score above it is BLOCK.
         rows_a_part: rows that a part has at least.
         rows_at_once: rows that are encoded and scored in one call.
         parallelism: most tasks that score at the same time.
@@ -78,11 +78,14 @@ class Request:
     rows: Rows
     sink: str
     table: str
-    model_name: str
+    definition: ModelDefinition
     model_version: str
     entity_column: str
-    review_threshold: float
-    block_threshold: float
     rows_a_part: int = ROWS_A_PART
     rows_at_once: int = ROWS_AT_ONCE
     parallelism: int = PARALLELISM_MAX
+
+    @property
+    def model_name(self) -> str:
+        """The name of the registered model."""
+        return self.definition.name

@@ -132,7 +132,7 @@ def score_batch(
 def _prepare(settings: Settings, request: Request, sink: Sink, directory: Path) -> _Prepared:
     found = find_model(
         settings.mlflow_tracking_uri,
-        request.model_name,
+        request.definition,
         request.model_version,
         directory=directory,
     )
@@ -170,8 +170,8 @@ def _plan(request: Request, sink: Sink, run: Run, found: FoundModel, inputs: Inp
         definition_digest=DEFINITION_DIGEST,
         left_out=inputs.left_out,
         batch_features=inputs.batch_features,
-        review_threshold=request.review_threshold,
-        block_threshold=request.block_threshold,
+        outcomes=request.definition.policy.outcomes,
+        thresholds=request.definition.policy.thresholds,
         rows_at_once=request.rows_at_once,
         sink=sink.address,
     )

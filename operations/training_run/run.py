@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from models.catalogue import settings_of
+from models.definition import ModelDefinition
+from models.encoding.vector import COLUMNS
 from operations.promotion import ClosedGate, ask_gate, promote_version
 from operations.training_run.leftovers import clear_unfinished
 from operations.training_run.registration import Judged, register
 from operations.training_run.request import Plan, Rows, Source
-from operations.training_run.rows import make_dataset, read_labelled_rows
+from operations.training_run.rows import make_dataset, make_user_dataset, read_labelled_rows
 from schemas.settings import Settings
 from training.datasets.dataset import Dataset
-from training.datasets.split import SplitKind, split_by_time
+from training.datasets.split import Split, SplitKind, split_by_time, split_with_gap
 from training.fitting.baseline import Baseline, NoBaseline, judge_candidate, load_baseline
 from training.fitting.candidate import fit_candidate
 from training.fitting.figures import Thresholds
@@ -92,6 +95,47 @@ def train(
     return train_on(table, settings, plan=plan, about=about)
 
 
+def train_model_of_users(
+    settings: Settings,
+    definition: ModelDefinition,
+    rows: Rows,
+    *,
+    now_ms: int,
+    plan: Plan | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> TrainingOutcome:
+    """Train a model of users on its data set, register it, and promote it if it is better.
+
+    Args:
+        settings: of the deployment.
+        definition: of the model; it has a label.
+        rows: of midnights; the source is a data set.
+        now_ms: the clock, ms since 1970 UTC.
+        plan: how to train; None for the defaults.
+        say: takes a sentence about what happens besides.
+
+    Raises:
+        ModelDefinitionError: the model has no label, or its SQL is wrong.
+        WeirError: as `train`.
+    """
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    check_reachable(settings.mlflow_tracking_uri)
+    named = settings_of(settings, definition)
+    for run_id in clear_unfinished(named, now_ms=now_ms):
+        say(f"deleted run {run_id} of a training that was not finished")
+    dataset = make_user_dataset(settings, definition, rows, now_ms=now_ms)
+    horizon_ms = dataset.version.maturity_ms
+    return train_on(
+        dataset.table,
+        named,
+        plan=plan or Plan(),
+        about={"maturity_ms": horizon_ms, "model_digest": definition.data_digest},
+        dataset=dataset,
+        split=split_with_gap(dataset.table, horizon_ms=horizon_ms, columns=definition.columns),
+        deployment=settings,
+    )
+
+
 def train_on(
     table: pd.DataFrame,
     settings: Settings,
@@ -99,6 +143,8 @@ def train_on(
     plan: Plan,
     about: Mapping[str, object],
     dataset: Dataset | None = None,
+    split: Split | None = None,
+    deployment: Settings | None = None,
 ) -> TrainingOutcome:
     """Train on a labelled table, register the result, and promote it if it is better.
 
@@ -112,6 +158,8 @@ def train_on(
         about: further parameters of the run, about the rows.
         dataset: that the table is of; logged with the version, which names it. If it has a split,
             that one is used; a version of a stratified one is never promoted here.
+        split: of the table; None: that of the data set, or by time.
+        deployment: whose parity is the gate; None: that of `settings`.
 
     Raises:
         ModelRegistryUnreachableError: MLflow does not answer.
@@ -120,8 +168,10 @@ def train_on(
     """
     versions = ModelVersions.from_settings(settings)
     thresholds = Thresholds(review=settings.review_threshold, block=settings.block_threshold)
-    baseline = _read_baseline(versions, model_name=settings.model_name)
-    split = dataset.split if dataset is not None else None
+    if split is None and dataset is not None:
+        split = dataset.split
+    columns = COLUMNS if split is None or split.columns is None else split.columns
+    baseline = _read_baseline(versions, model_name=settings.model_name, columns=columns)
     candidate = fit_candidate(
         split or split_by_time(table),
         parameters=plan.parameters,
@@ -135,7 +185,7 @@ def train_on(
     )
     if dataset is not None and dataset.version.split == SplitKind.STRATIFIED:
         verdict = not_by_time(verdict)
-    gate = ask_gate(settings) if verdict.promotes else None
+    gate = ask_gate(deployment or settings) if verdict.promotes else None
     if isinstance(gate, ClosedGate):
         if plan.is_tried_again and gate.cause is not None:
             raise gate.cause
@@ -149,7 +199,9 @@ def train_on(
     return TrainingOutcome(version, verdict, blocked=isinstance(gate, ClosedGate), dataset=logged)
 
 
-def _read_baseline(versions: ModelVersions, *, model_name: str) -> Baseline | NoBaseline:
+def _read_baseline(
+    versions: ModelVersions, *, model_name: str, columns: Collection[str]
+) -> Baseline | NoBaseline:
     champion = versions.champion()
     if champion is None:
         return NoBaseline("there is no champion yet")
@@ -158,4 +210,5 @@ def _read_baseline(versions: ModelVersions, *, model_name: str) -> Baseline | No
         name=model_name,
         version=champion.version,
         tags=champion.tags,
+        columns=columns,
     )

@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
+from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEWS
 from streams.batch_scoring.plan import Part, RowGroups
 
 _KEPT_COLUMNS = ("is_readable", "definition_digest", "repeat")
 _PLACE_COLUMNS = ("log_partition", "log_offset")
+_SNAPSHOT_COLUMNS = ("user_id", "snapshot_ms")
+_NO_HISTORY = {name: value for view in BATCH_VIEWS for name, value in view.no_history.items()}
 _FALSE = pa.scalar(value=False)
 _OFFSETS_A_PARTITION_MAX = 1 << 40
 """More than any log has; an offset and its partition fit into one integer."""
@@ -40,6 +42,7 @@ class BatchFeatures:
     def __init__(self, path: Path) -> None:
         """Read the file of a plan."""
         table = pq.read_table(path)
+        self._names = [name for name in table.column_names if name not in _SNAPSHOT_COLUMNS]
         self._snapshots: list[tuple[int, pa.Array, pa.Table]] = []
         for snapshot_ms in sorted(table["snapshot_ms"].unique().to_pylist(), reverse=True):
             rows = table.filter(pc.equal(table["snapshot_ms"], snapshot_ms)).combine_chunks()
@@ -47,13 +50,13 @@ class BatchFeatures:
             self._snapshots.append((snapshot_ms, users, rows))
 
     def join(self, rows: pa.RecordBatch, lookup_ms: NDArray[np.int64]) -> pa.RecordBatch:
-        """Add the columns `BATCH_NAMES`.
+        """Add the columns of the batch features.
 
         Args:
             rows: with ``user_id``.
             lookup_ms: for each row, as of when, ms since 1970 UTC.
         """
-        values = {name: np.full(len(rows), _no_history(name)) for name in BATCH_NAMES}
+        values = {name: np.full(len(rows), _no_history(name)) for name in self._names}
         is_open = np.ones(len(rows), dtype=bool)
         for snapshot_ms, users, known in self._snapshots:
             is_usable = (lookup_ms >= snapshot_ms) & (lookup_ms - snapshot_ms <= BATCH_AGE_MS_MAX)
@@ -170,5 +173,5 @@ def _joined_places(rows: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
 
 
 def _no_history(name: str) -> float:
-    value = NO_HISTORY[name]
+    value = _NO_HISTORY[name]
     return np.nan if value is None else float(value)

@@ -88,9 +88,9 @@ class ScoringPlan:
         left_out: Parquet file of ``log_partition`` and ``log_offset``: rows that are left out; ""
             for none.
         batch_features: Parquet file of ``user_id``, ``snapshot_ms`` and batch features; "" if the
-            model takes none.
-        review_threshold: a score above it is REVIEW.
-        block_threshold: a score above it is BLOCK.
+            model takes none, or the rows have them.
+        outcomes: the decisions, for the lowest scores first.
+        thresholds: one between two outcomes, in order; a score must be above.
         rows_at_once: rows that are encoded and scored in one call.
         sink: ``postgresql://...``, or "" if each part becomes a Parquet file.
     """
@@ -105,8 +105,8 @@ class ScoringPlan:
     definition_digest: str
     left_out: str
     batch_features: str
-    review_threshold: float
-    block_threshold: float
+    outcomes: tuple[str, ...]
+    thresholds: tuple[float, ...]
     rows_at_once: int
     sink: str
 
@@ -120,7 +120,9 @@ class ScoringPlan:
     @classmethod
     def read(cls, directory: Path) -> "ScoringPlan":
         """Read the plan that :meth:`write` wrote."""
-        return cls(**json.loads((directory / PLAN_FILE).read_text(encoding="utf-8")))
+        fields = json.loads((directory / PLAN_FILE).read_text(encoding="utf-8"))
+        lists = {name: tuple(fields[name]) for name in ("outcomes", "thresholds")}
+        return cls(**{**fields, **lists})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ the interpreter's lock, so several stages of one process use several cores. Know
 import logging
 import os
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.definitions import DAY_MS
+from features.user_inputs import DAYS_IDLE
 from models.artifact.files import read_files
 from models.artifact.load import LoadedModel, load_model
 from models.encoding.columns import encode_columns
@@ -35,8 +38,6 @@ from streams.batch_scoring.plan import (
 )
 from streams.batch_scoring.tally import Tally
 
-OUTCOMES: Final = ("APPROVE", "REVIEW", "BLOCK")
-_OUTCOME_TEXTS: Final = pa.array(OUTCOMES, pa.string())
 _EVENT_TIME: Final = "event_time_ms"
 _USER: Final = "user_id"
 _PAUSES_S: Final = (1, 5, 15)
@@ -57,6 +58,7 @@ class ScoringStage:
         self._plan = ScoringPlan.read(directory)
         self._model = _model(directory)
         self._left_out = _left_out(self._plan.left_out)
+        self._outcomes = pa.array(self._plan.outcomes, pa.string())
 
     def process(self, part: bytes) -> bytes:
         """Score one part; gives its result.
@@ -93,7 +95,7 @@ class ScoringStage:
         return self._score(part)
 
     def _score(self, part: Part) -> PartResult:
-        tally = Tally(self._model.spec.columns, OUTCOMES)
+        tally = Tally(self._model.spec.columns, self._plan.outcomes)
         batches = part_batches(
             part,
             self._columns(),
@@ -120,22 +122,32 @@ class ScoringStage:
             if plan.batch_features:
                 features = _batch_features(plan.batch_features)
                 rows = features.join(rows, self._lookup_ms(rows))
+            if self._derives_idle_days:
+                rows = _with_days_idle(rows, self._lookup_ms(rows))
             vectors = encode_columns(rows, model.spec)
         with tally.timed("score"):
             scores = model.trees.scores(vectors)
         with tally.timed("decide"):
-            codes = outcome_codes(scores, review=plan.review_threshold, block=plan.block_threshold)
+            codes = outcome_codes(scores, plan.thresholds)
             tally.count(scores, codes, vectors)
         with tally.timed("write"):
-            decisions = pa.DictionaryArray.from_arrays(pa.array(codes), _OUTCOME_TEXTS)
+            decisions = pa.DictionaryArray.from_arrays(pa.array(codes), self._outcomes)
             entities = rows.column(plan.entity_column).cast(pa.string())
             target.write(entities, scores, decisions)
 
+    @property
+    def _derives_idle_days(self) -> bool:
+        """Whether days idle follow from the rows of the archive; a table of features has them."""
+        return self._plan.lookup_ms is not None and DAYS_IDLE in self._model.spec.columns
+
     def _columns(self) -> tuple[str, ...]:
         spec = self._model.spec
-        joined = (_USER, _EVENT_TIME) if self._plan.batch_features else ()
+        joins = bool(self._plan.batch_features)
+        joined = (_USER, _EVENT_TIME) if joins or self._derives_idle_days else ()
         # A plan without batch features has them in its rows, if the model takes any.
-        given = spec.batch_columns if self._plan.batch_features else ()
+        given = set(spec.batch_columns) if joins else set()
+        if self._derives_idle_days:
+            given.add(DAYS_IDLE)
         own = tuple(column for column in spec.columns if column not in given)
         return (self._plan.entity_column, *own, *joined)
 
@@ -159,15 +171,24 @@ class ScoringStage:
         return postgres_table(plan.sink, part.target, constants=constants)
 
 
-def outcome_codes(scores: NDArray[np.float64], *, review: float, block: float) -> NDArray[np.int8]:
-    """Give the position in `OUTCOMES` of each score's outcome, as `models.policy` gives it.
+def outcome_codes(scores: NDArray[np.float64], thresholds: Sequence[float]) -> NDArray[np.int8]:
+    """Give the position of each score's outcome, as `models.policy.DecisionPolicy` gives it.
 
     Raises:
         ValueError: a score is not a number from 0 to 1.
     """
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError("a score is not within 0 to 1; the model is faulty")
-    return (scores > review).astype(np.int8) + (scores > block)
+    return np.searchsorted(np.asarray(thresholds), scores, side="left").astype(np.int8)
+
+
+def _with_days_idle(rows: pa.RecordBatch, lookup_ms: NDArray[np.int64]) -> pa.RecordBatch:
+    """Add `DAYS_IDLE`, as `features.user_inputs.days_idle` gives it."""
+    events_ms = np.asarray(rows.column(_EVENT_TIME).to_numpy(), dtype=np.int64)
+    idle = np.maximum(lookup_ms // DAY_MS - events_ms // DAY_MS, 0)
+    return pa.RecordBatch.from_arrays(
+        [*rows.columns, pa.array(idle)], [*rows.schema.names, DAYS_IDLE]
+    )
 
 
 # Loaded once for all stages of a process; a run has a directory of its own.
@@ -185,6 +206,7 @@ def _model(directory: Path) -> LoadedModel:
         name=plan.model_name,
         version=plan.model_version,
         trees_digest=plan.trees_digest,
+        columns=None,  # The command has checked them.
     )
 
 

@@ -28,6 +28,7 @@ from infra.local.flink_client import flink_client
 from infra.local.layout import REPO
 from infra.local.stack import Stack
 from models.artifact.compile_forest import compile_forest
+from models.catalogue import transaction_model
 from models.encoding.table import encode_table, vector_spec
 from operations.batch_scoring.report import ScoringReport
 from operations.batch_scoring.request import DayRange, Request
@@ -217,11 +218,9 @@ def _request(settings: Settings, rows: DayRange, version: str) -> Request:
         rows=rows,
         sink=settings.predictions_url,
         table="predictions",
-        model_name=settings.model_name,
+        definition=transaction_model(settings),
         model_version=version,
         entity_column="transaction_id",
-        review_threshold=settings.review_threshold,
-        block_threshold=settings.block_threshold,
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 import redis
 from deltalake import write_deltalake
 
-from features.batch import BATCH_NAMES, BATCH_VIEW, LABEL_VIEW, NO_HISTORY
+from features.batch import BATCH_NAMES, BATCH_VIEW, BATCH_VIEWS, LABEL_VIEW, NO_HISTORY, STATISTICS
 from features.definitions import DAY_MS, ON_DEMAND_FEATURES, Entity
 from features.engine.state import MerchantState, UserState
 from features.feast_repo.views import ON_DEMAND_VIEW
@@ -33,7 +33,7 @@ from tests.scoring_fakes import feature_row
 from tests.services import Services
 from training.archive.labels import latest_as_of, with_intervals
 from training.datasets.batch_join import join_batch_features
-from training.datasets.batch_tables import STATISTICS_SCHEMA, transaction_labels
+from training.datasets.batch_tables import snapshot_schema, transaction_labels
 from training.datasets.feature_store import open_store
 from training.datasets.materialization import materialize
 from training.errors import OnlineStoreUnreachableError
@@ -212,7 +212,7 @@ def test_a_data_set_joins_the_batch_features_that_feast_joins(settings: Settings
             }
             for at, (day, user_id) in enumerate(keys)
         ],
-        schema=STATISTICS_SCHEMA,
+        schema=snapshot_schema(STATISTICS),
     )
     write_deltalake(f"{settings.archive_url}/{BATCH_VIEW}", snapshots)
     times_ms = sorted(
@@ -271,7 +271,7 @@ def test_feasts_own_command_line_finds_the_same_objects(
     found = parse_repo(repository)
     assert {view.name for view in found.feature_views} == {
         *online_store.VIEWS.values(),
-        BATCH_VIEW,
+        *(view.name for view in BATCH_VIEWS),
         LABEL_VIEW,
     }
     assert [view.name for view in found.on_demand_feature_views] == [ON_DEMAND_VIEW]

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from features.batch import BATCH_NAMES
+from features.batch import BATCH_VIEWS
 from features.definitions import FEATURE_NAMES
 from operations.rollouts.controller.metrics import CONTROLLER_METRICS
 from schemas.settings import Settings
@@ -196,7 +196,7 @@ def _python_words(content: str, *, with_strings: bool) -> Iterator[str]:
 
 
 def _derived_names() -> Iterator[str]:
-    yield from (*FEATURE_NAMES, *BATCH_NAMES)
+    yield from (*FEATURE_NAMES, *(name for view in BATCH_VIEWS for name in view.names))
     yield from (f"WEIR_{name.upper()}" for name in Settings.model_fields)
     # Prometheus shows a counter with this ending.
     specs = (*METRICS.values(), *API_METRICS.values(), *CONTROLLER_METRICS.values())

@@ -22,6 +22,7 @@ from clients.mlflow_rest import MlflowRest
 from features.definitions import DAY_MS, DEFINITION_DIGEST
 from infra.local.flink_client import flink_client
 from models.artifact.trees import Trees
+from models.catalogue import transaction_model
 from models.encoding.table import encode_table
 from models.errors import DefinitionMismatchError
 from operations.batch_scoring.errors import (
@@ -101,11 +102,9 @@ def scoring(
         rows=DayRange(FIRST_DAY_MS, FIRST_DAY_MS + DAYS * DAY_MS),
         sink=settings.predictions_url,
         table="predictions",
-        model_name=settings.model_name,
+        definition=transaction_model(settings),
         model_version=settings.champion_alias,
         entity_column="transaction_id",
-        review_threshold=settings.review_threshold,
-        block_threshold=settings.block_threshold,
         rows_a_part=ROWS // PARTS,
     )
     PostgresSink(request.sink, request.table).create()

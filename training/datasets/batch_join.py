@@ -6,17 +6,15 @@ contract test compares; online, `features.online.batch_values` applies the same 
 
 from __future__ import annotations
 
-from typing import Final
-
 import pandas as pd
 import pyarrow as pa
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
-
-_NO_HISTORY: Final = {name: value for name, value in NO_HISTORY.items() if value is not None}
+from features.batch import BATCH_AGE_MS_MAX, STATISTICS, BatchView
 
 
-def join_batch_features(rows: pd.DataFrame, snapshots: pa.Table) -> pd.DataFrame:
+def join_batch_features(
+    rows: pd.DataFrame, snapshots: pa.Table, *, view: BatchView = STATISTICS
+) -> pd.DataFrame:
     """Add the batch features that each row may see.
 
     ::
@@ -27,12 +25,13 @@ def join_batch_features(rows: pd.DataFrame, snapshots: pa.Table) -> pd.DataFrame
 
     Args:
         rows: ``user_id`` and ``event_time_ms``, ordered by event time.
-        snapshots: as `training.datasets.batch_tables.user_statistics` gives them, ordered by
+        snapshots: as `training.datasets.batch_tables.user_snapshots` gives them, ordered by
             snapshot.
+        view: whose features they are.
 
     Returns:
-        The rows, with `BATCH_NAMES` as float64. A user without a usable snapshot has the values
-        `NO_HISTORY`.
+        The rows, with the view's features as float64. A user without a usable snapshot has the
+        values of no history.
     """
     asked = rows[["user_id", "event_time_ms"]]
     midnights = snapshots["event_time"].cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
@@ -45,5 +44,6 @@ def join_batch_features(rows: pd.DataFrame, snapshots: pa.Table) -> pd.DataFrame
         by="user_id",
         tolerance=BATCH_AGE_MS_MAX,
     )
-    values = found[list(BATCH_NAMES)].astype("float64").fillna(_NO_HISTORY)
-    return rows.assign(**{name: values[name].to_numpy() for name in BATCH_NAMES})
+    none = {name: value for name, value in view.no_history.items() if value is not None}
+    values = found[list(view.names)].astype("float64").fillna(none)
+    return rows.assign(**{name: values[name].to_numpy() for name in view.names})

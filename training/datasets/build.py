@@ -14,7 +14,7 @@ from training.archive.feature_rows import archived_transactions, read_range
 from training.archive.labels import archived_observations, latest_as_of
 from training.archive.version import ArchiveVersion, archive_version
 from training.datasets.batch_join import join_batch_features
-from training.datasets.batch_tables import user_statistics
+from training.datasets.batch_tables import user_snapshots
 from training.datasets.dataset import COLUMNS, Dataset
 from training.datasets.labelled_rows import (
     MATURITY_MS,
@@ -78,7 +78,7 @@ def build_dataset(
     labels = latest_as_of(observations, as_of_ms)
     table = join_labels(rows, labels, maturity_ms=maturity_ms, as_of_ms=as_of_ms)
     days = range(first_ms // DAY_MS, (end_ms - 1) // DAY_MS + 1)
-    snapshots = user_statistics(transactions, observations, snapshots=days)
+    snapshots = user_snapshots(transactions, observations, snapshots=days)
     table = join_batch_features(table, snapshots)
     # A user without history has no mean; a null is an error only for users with history.
     check_null_share(table[table[BATCH_NAMES[0]] > 0])

@@ -19,14 +19,14 @@ from deltalake.exceptions import TableNotFoundError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEW, LABEL_VIEW
+from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEWS, LABEL_VIEW
 from features.definitions import DAY_MS
 from features.online.layout import complete_key
 from schemas.settings import Settings
 from training.archive.delta_errors import delta_errors
 from training.archive.feature_rows import archived_transactions
 from training.archive.labels import archived_observations
-from training.datasets.batch_tables import transaction_labels, user_statistics
+from training.datasets.batch_tables import transaction_labels, user_snapshots
 from training.datasets.feature_store import open_store
 from training.errors import OnlineStoreUnreachableError
 
@@ -41,8 +41,9 @@ class Materialized:
 
     Attributes:
         snapshot_ms: of the newest values in Redis, ms since 1970 UTC.
-        users: how many users this snapshot has.
-        snapshots: how many snapshots were missing in the archive and were computed.
+        users: how many users this snapshot has of the view `STATISTICS`.
+        snapshots: how many snapshots were missing in the archive and were computed, of each view
+            at most.
     """
 
     snapshot_ms: int
@@ -71,26 +72,30 @@ def materialize(settings: Settings, *, now_ms: int) -> Materialized:
     transactions = archived_transactions(url)
     observations = archived_observations(url)
     last = now_ms // DAY_MS
-    missing = _missing_snapshots(url, transactions, last)
-    for start in range(0, len(missing), SNAPSHOTS_AT_ONCE):
-        some = missing[start : start + SNAPSHOTS_AT_ONCE]
-        rows = user_statistics(transactions, observations, snapshots=some)
-        _append(f"{url}/{BATCH_VIEW}", rows, last_snapshot=some[-1])
+    snapshots = 0
+    for view in BATCH_VIEWS:
+        missing = _missing_snapshots(f"{url}/{view.name}", transactions, last)
+        for start in range(0, len(missing), SNAPSHOTS_AT_ONCE):
+            some = missing[start : start + SNAPSHOTS_AT_ONCE]
+            rows = user_snapshots(transactions, observations, snapshots=some, view=view)
+            _append(f"{url}/{view.name}", rows, last_snapshot=some[-1])
+        snapshots = max(snapshots, len(missing))
     with delta_errors(url):
         write_deltalake(f"{url}/{LABEL_VIEW}", transaction_labels(observations), mode="overwrite")
     store = open_store(
         settings, archive_url=url, registry=settings.data_dir / "feast" / "registry.db"
     )
     midnight = datetime.fromtimestamp(last * DAY_MS / 1_000, UTC)
-    users = _count_users(url, midnight)
+    users = [_count_users(f"{url}/{view.name}", midnight) for view in BATCH_VIEWS]
     with _redis_errors(settings.redis_url), redirect_stdout(None):
-        if users is not None:
+        filled = [v.name for v, count in zip(BATCH_VIEWS, users, strict=True) if count is not None]
+        if filled:
             # All snapshots that are not too old, because a data set joins them, too: a user who
             # is not in the last one keeps the values of the one before.
             oldest = midnight - timedelta(milliseconds=BATCH_AGE_MS_MAX)
-            store.materialize(oldest, midnight, feature_views=[BATCH_VIEW])
+            store.materialize(oldest, midnight, feature_views=filled)
         _mark_complete(settings, last * DAY_MS)
-    return Materialized(snapshot_ms=last * DAY_MS, users=users or 0, snapshots=len(missing))
+    return Materialized(snapshot_ms=last * DAY_MS, users=users[0] or 0, snapshots=snapshots)
 
 
 def _missing_snapshots(url: str, transactions: pa.Table, last: int) -> list[int]:
@@ -99,7 +104,7 @@ def _missing_snapshots(url: str, transactions: pa.Table, last: int) -> list[int]
         return []
     first = pc.min(transactions["event_time_ms"]).as_py() // DAY_MS + 1
     try:
-        known = DeltaTable(f"{url}/{BATCH_VIEW}").transaction_version(_APPLICATION)
+        known = DeltaTable(url).transaction_version(_APPLICATION)
     except TableNotFoundError:
         known = None
     return list(range(first if known is None else known + 1, last + 1))
@@ -121,7 +126,7 @@ def _append(url: str, rows: pa.Table, *, last_snapshot: int) -> None:
 def _count_users(url: str, midnight: datetime) -> int | None:
     """Count the users of a snapshot; None if there is no table, so no snapshot had a user."""
     try:
-        table = DeltaTable(f"{url}/{BATCH_VIEW}").to_pyarrow_dataset()
+        table = DeltaTable(url).to_pyarrow_dataset()
     except TableNotFoundError:
         return None
     return int(table.count_rows(filter=pc.field("event_time") == pa.scalar(midnight)))
@@ -129,7 +134,8 @@ def _count_users(url: str, midnight: datetime) -> int | None:
 
 def _mark_complete(settings: Settings, snapshot_ms: int) -> None:
     with Redis.from_url(settings.redis_url) as client:
-        client.set(complete_key(settings.feast_project), snapshot_ms)
+        for view in BATCH_VIEWS:
+            client.set(complete_key(settings.feast_project, view), snapshot_ms)
 
 
 @contextmanager

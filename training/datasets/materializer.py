@@ -18,6 +18,7 @@ import redis
 from redis.exceptions import RedisError
 
 from clients.program import LOG_FORMAT, run_until_stopped
+from features.batch import BATCH_VIEWS
 from features.definitions import DAY_MS
 from features.online.layout import complete_key
 from schemas.errors import RetryableError
@@ -65,7 +66,7 @@ def due_snapshot_ms(*, now_ms: int, newest_event_ms: int, delay_ms: int) -> int:
 
 
 def completed_ms(settings: Settings) -> int | None:
-    """Ask Redis for the newest snapshot of which it has all values, ms since 1970 UTC.
+    """Ask Redis for the newest snapshot of which it has all values of all views, ms since 1970 UTC.
 
     Blocks: at most `REDIS_S_MAX`.
 
@@ -78,8 +79,10 @@ def completed_ms(settings: Settings) -> int | None:
     with redis.Redis.from_url(
         settings.redis_url, socket_timeout=REDIS_S_MAX, socket_connect_timeout=REDIS_S_MAX
     ) as client:
-        mark = client.get(complete_key(settings.feast_project))
-    return int(mark) if isinstance(mark, bytes) and mark.isdigit() else None
+        keys = [complete_key(settings.feast_project, view) for view in BATCH_VIEWS]
+        marks = client.mget(keys)
+    found = [int(mark) for mark in marks if isinstance(mark, bytes) and mark.isdigit()]
+    return min(found) if len(found) == len(keys) else None
 
 
 def may_be_due(settings: Settings, *, now_ms: int) -> bool:

@@ -14,6 +14,12 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from features.definitions import DAY_MS
+from models.encoding.table import vector_spec
+from models.encoding.vector import VectorSpec
+from schemas.errors import shown_time
+from training.errors import NoFeatureRowsError
+
 SHARES: Final = (0.70, 0.15)
 """Shares of the train and validation rows; the rest are test rows."""
 SPLIT_SEED: Final = 42
@@ -36,11 +42,17 @@ class Split:
         validation: rows to choose parameters by. Once they are chosen, or if nothing is to be
             chosen, the model is fitted on these rows, too.
         test: rows to judge the model by; used for nothing else.
+        columns: of the vectors, numbers only; None: those of a model of transactions.
     """
 
     train: pd.DataFrame
     validation: pd.DataFrame
     test: pd.DataFrame
+    columns: tuple[str, ...] | None = None
+
+    def vector_spec(self, rows: pd.DataFrame) -> VectorSpec:
+        """Give the specification of the vectors of a model that is fitted on some of the rows."""
+        return vector_spec(rows) if self.columns is None else VectorSpec(self.columns, {})
 
     @property
     def fitted(self) -> pd.DataFrame:
@@ -79,6 +91,40 @@ def split_by_time(table: pd.DataFrame) -> Split:
     )
     part = np.searchsorted(borders_ms, times_ms.to_numpy(), side="right")
     return Split(*(table[part == number] for number in range(3)))
+
+
+def split_with_gap(table: pd.DataFrame, *, horizon_ms: int, columns: tuple[str, ...]) -> Split:
+    """Split rows of users at times, so that no fitted label depends on the judged time.
+
+    ::
+
+        event time   ------------------]<------- horizon ------->[--------->
+                       train             left out                  test
+
+    The newest 15 % of the times are test rows. The label of a row is decided within the horizon
+    after it, so rows less than a horizon older than the test rows are left out. There are no
+    validation rows.
+
+    Args:
+        table: at least one row, ordered by event time.
+        horizon_ms: how long after a row its label is decided, ms.
+        columns: of the vectors.
+
+    Raises:
+        NoFeatureRowsError: all times are within one horizon of the test rows.
+    """
+    times_ms = np.unique(table["event_time_ms"].to_numpy())
+    first_ms = int(times_ms[int(len(times_ms) * sum(SHARES))])
+    train = table[table["event_time_ms"] <= first_ms - horizon_ms]
+    if train.empty:
+        raise NoFeatureRowsError(
+            f"the rows reach from {shown_time(int(times_ms[0]))} to "
+            f"{shown_time(int(times_ms[-1]))}, and a model is judged on rows that are "
+            f"{horizon_ms / DAY_MS:g} days (the horizon of its label) newer than those it is "
+            "fitted on; name an earlier first day, or wait until there are more days"
+        )
+    test = table[table["event_time_ms"] >= first_ms]
+    return Split(train, table.iloc[:0], test, columns)
 
 
 def split_stratified(table: pd.DataFrame, *, seed: int = SPLIT_SEED) -> Split:

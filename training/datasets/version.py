@@ -25,6 +25,8 @@ class DatasetVersion:
         code_version: of the code that built it.
         split: how it is divided into train, validation and test rows: a `SplitKind`. None: it is
             one table, which a training splits by time.
+        model_digest: of the definition of a model of users: columns and label. None: the rows are
+            transactions.
     """
 
     archive: str
@@ -35,6 +37,7 @@ class DatasetVersion:
     definition_digest: str
     code_version: str
     split: str | None = None
+    model_digest: str | None = None
 
     @property
     def digest(self) -> str:
@@ -46,9 +49,10 @@ class DatasetVersion:
         return json.dumps(self.as_fields(), indent=1)
 
     def as_fields(self) -> dict[str, Any]:
-        """Give the fields by name; without ``split`` if there is none."""
+        """Give the fields by name; without ``split`` and ``model_digest`` if there is none."""
         fields = asdict(self)
-        # Data sets that were built before there were splits keep their digests.
-        if self.split is None:
-            del fields["split"]
+        # Data sets that were built before there were these fields keep their digests.
+        for name in ("split", "model_digest"):
+            if fields[name] is None:
+                del fields[name]
         return fields

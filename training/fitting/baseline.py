@@ -7,7 +7,7 @@ files. Called by the training run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from features.definitions import DEFINITION_DIGEST
@@ -15,7 +15,7 @@ from models.artifact.files import read_files
 from models.artifact.load import load_model
 from models.artifact.trees import Trees
 from models.encoding.table import encode_table
-from models.encoding.vector import VectorSpec
+from models.encoding.vector import COLUMNS, VectorSpec
 from models.errors import ModelRefusedError
 from training.fitting.candidate import Candidate
 from training.fitting.evaluate import Comparison, compare
@@ -59,7 +59,12 @@ class NoBaseline:
 
 
 def load_baseline(
-    read: Callable[[str], bytes | None], *, name: str, version: str, tags: Mapping[str, str]
+    read: Callable[[str], bytes | None],
+    *,
+    name: str,
+    version: str,
+    tags: Mapping[str, str],
+    columns: Collection[str] = COLUMNS,
 ) -> Baseline | NoBaseline:
     """Load the champion as the scorer does, or say why the scorer refuses it.
 
@@ -68,6 +73,7 @@ def load_baseline(
         name: of the registered model.
         version: number of the champion.
         tags: of the version. Without ``fitted_until_ms`` all rows count as new to it.
+        columns: that can be filled.
     """
     if tags.get("definition_digest") != DEFINITION_DIGEST:
         return NoBaseline(f"champion version {version} follows other feature definitions")
@@ -77,6 +83,7 @@ def load_baseline(
             name=name,
             version=version,
             trees_digest=tags.get("trees_digest", ""),
+            columns=columns,
         )
         fitted_until_ms = int(tags.get("fitted_until_ms", "-1"))
     except (ModelRefusedError, ValueError) as error:

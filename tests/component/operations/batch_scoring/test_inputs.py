@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.definitions import DAY_MS
+from models.catalogue import transaction_model
 from models.encoding.vector import VectorSpec
 from operations.batch_scoring.errors import FeatureTableError, NoRowsToScoreError
 from operations.batch_scoring.inputs import Inputs, find_inputs
 from operations.batch_scoring.request import DayRange, FeatureTable, Request, Rows
+from schemas.settings import Settings
 from tests.scored_archive import FIRST_DAY_MS, write_archive
 
 SPEC = VectorSpec(("amount_minor", "user_amount_sum_1h"), {})
@@ -25,11 +27,9 @@ def found(url: Path, scratch: Path, rows: Rows, **changes: Any) -> Inputs:
         rows=rows,
         sink="delta:out",
         table="predictions",
-        model_name="m",
+        definition=transaction_model(Settings()),
         model_version="1",
         entity_column="shop",
-        review_threshold=0.5,
-        block_threshold=0.9,
         rows_a_part=50,
     )
     return find_inputs(str(url), replace(request, **changes), spec=SPEC, scratch=scratch)

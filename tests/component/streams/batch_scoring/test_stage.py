@@ -25,7 +25,7 @@ from streams.batch_scoring.plan import (
     ScoringPlan,
     result_file,
 )
-from streams.batch_scoring.stage import OUTCOMES, ScoringStage, outcome_codes
+from streams.batch_scoring.stage import ScoringStage, outcome_codes
 from tests.archives import append_values
 from tests.builders import NOW_MS, transaction
 from tests.model_files import trained
@@ -33,6 +33,7 @@ from tests.scoring_fakes import feature_row
 from training.archive.tables import SCHEMAS
 
 ROWS = 300
+POLICY = Policy(review_threshold=0.5, block_threshold=0.9).of_any_model
 PLAN = ScoringPlan(
     run_id="0" * 16,
     model_name="m",
@@ -44,8 +45,8 @@ PLAN = ScoringPlan(
     definition_digest=DEFINITION_DIGEST,
     left_out="",
     batch_features="",
-    review_threshold=0.5,
-    block_threshold=0.9,
+    outcomes=POLICY.outcomes,
+    thresholds=POLICY.thresholds,
     rows_at_once=64,
     sink="",
 )
@@ -100,8 +101,7 @@ def test_each_row_of_the_log_gets_the_streams_score_and_decision(
     found = pq.read_table(target)
     assert found["entity"].to_pylist() == [f"t-{number}" for number in range(ROWS)]
     assert found["score"].to_numpy().tobytes() == of_stream.tobytes()
-    policy = Policy(review_threshold=0.5, block_threshold=0.9)
-    assert found["decision"].to_pylist() == [policy.outcome(score) for score in of_stream]
+    assert found["decision"].to_pylist() == [POLICY.outcome(score) for score in of_stream]
     assert len(set(of_stream)) > ROWS / 4
     assert (result.rows, sum(result.histogram)) == (ROWS, ROWS)
 
@@ -117,13 +117,13 @@ def test_a_part_that_has_a_result_is_not_scored_again(tmp_path: Path) -> None:
 
 
 def test_each_outcome_is_that_of_the_policy_also_at_a_threshold() -> None:
-    policy = Policy(review_threshold=0.5, block_threshold=0.9)
     scores = np.array([0.0, 0.5, np.nextafter(0.5, 1), 0.9, np.nextafter(0.9, 1), 1.0])
-    codes = outcome_codes(scores, review=0.5, block=0.9)
-    assert [OUTCOMES[code] for code in codes] == [policy.outcome(score) for score in scores]
+    codes = outcome_codes(scores, POLICY.thresholds)
+    assert [POLICY.outcomes[code] for code in codes] == [POLICY.outcome(score) for score in scores]
+    assert (codes >= 1).tolist() == [score > 0.5 for score in scores]
 
 
 @pytest.mark.parametrize("score", [np.nan, -0.1, 1.1])
 def test_a_score_that_is_no_probability_is_refused(score: float) -> None:
     with pytest.raises(ValueError, match="the model is faulty"):
-        outcome_codes(np.array([0.5, score]), review=0.5, block=0.9)
+        outcome_codes(np.array([0.5, score]), POLICY.thresholds)

@@ -9,10 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY
+from features.batch import BATCH_AGE_MS_MAX, BATCH_NAMES, NO_HISTORY, STATISTICS
 from features.definitions import DAY_MS
 from training.datasets.batch_join import join_batch_features
-from training.datasets.batch_tables import STATISTICS_SCHEMA
+from training.datasets.batch_tables import snapshot_schema
 
 TODAY = 20_000
 MIDNIGHT_MS = TODAY * DAY_MS
@@ -30,7 +30,7 @@ def snapshots(*rows: tuple[str, int, int]) -> pa.Table:
             }
             for user_id, day, count in sorted(rows, key=lambda row: row[1])
         ],
-        schema=STATISTICS_SCHEMA,
+        schema=snapshot_schema(STATISTICS),
     )
 
 

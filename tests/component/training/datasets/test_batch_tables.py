@@ -13,7 +13,7 @@ import pytest
 from features.batch import BATCH_FEATURES, BATCH_NAMES
 from features.definitions import DAY_MS
 from training.archive.labels import with_intervals
-from training.datasets.batch_tables import transaction_labels, user_statistics
+from training.datasets.batch_tables import transaction_labels, user_snapshots
 
 WINDOW_MS = BATCH_FEATURES[0].window_ms
 TODAY = 20_000
@@ -51,14 +51,14 @@ def only(rows: pa.Table) -> dict[str, Any]:
 )
 def test_the_window_ends_before_midnight(event_time_ms: int, *, counts: bool) -> None:
     made = transactions(("t", "u", 100, event_time_ms))
-    assert len(user_statistics(made, observations(), snapshots=[TODAY])) == counts
+    assert len(user_snapshots(made, observations(), snapshots=[TODAY])) == counts
 
 
 @pytest.mark.parametrize(("late_ms", "frauds"), [(-1, 1), (0, 0), (1, 0)])
 def test_a_report_counts_if_it_was_known_before_midnight(late_ms: int, frauds: int) -> None:
     made = transactions(("t", "u", 100, MIDNIGHT_MS - 10))
     known = observations(("t", MIDNIGHT_MS + late_ms, True))
-    assert only(user_statistics(made, known, snapshots=[TODAY]))[BATCH_NAMES[2]] == frauds
+    assert only(user_snapshots(made, known, snapshots=[TODAY]))[BATCH_NAMES[2]] == frauds
 
 
 def test_a_withdrawn_report_counts_until_it_was_withdrawn() -> None:
@@ -67,7 +67,7 @@ def test_a_withdrawn_report_counts_until_it_was_withdrawn() -> None:
         ("t", MIDNIGHT_MS - 2 * DAY_MS - 1, True), ("t", MIDNIGHT_MS - DAY_MS, False)
     )
     days = [TODAY - 2, TODAY - 1, TODAY]
-    rows = user_statistics(made, known, snapshots=days).to_pylist()
+    rows = user_snapshots(made, known, snapshots=days).to_pylist()
     assert [row["event_time"] for row in rows] == [
         datetime.fromtimestamp(day * DAY_MS / 1_000, UTC) for day in days
     ]
@@ -93,7 +93,7 @@ def test_every_snapshot_is_what_a_recount_gives() -> None:
         observed_ms = time_ms + rng.randrange(20) * DAY_MS
         known[transaction_id, observed_ms] = rng.random() < 0.7
     days = [TODAY - 15, TODAY - 1, TODAY]
-    found = user_statistics(
+    found = user_snapshots(
         transactions(*rows),
         observations(*((one, at_ms, fraud) for (one, at_ms), fraud in known.items())),
         snapshots=days,
@@ -130,7 +130,7 @@ def recounted(
 
 def test_without_labels_nobody_has_frauds() -> None:
     row = only(
-        user_statistics(
+        user_snapshots(
             transactions(("t", "u", 7, MIDNIGHT_MS - 1)), observations(), snapshots=[TODAY]
         )
     )
