@@ -86,9 +86,13 @@ class LoggedSystem:
     twin: VelocityTwin
 
     @classmethod
-    def folded(cls, broken: Broken = lambda row: row) -> LoggedSystem:
-        """Fold the transactions and labels in the order of their times."""
-        transactions, labels = transactions_and_labels()
+    def folded(
+        cls,
+        broken: Broken = lambda row: row,
+        world: Callable[[], tuple[list[Transaction], list[Label]]] = transactions_and_labels,
+    ) -> LoggedSystem:
+        """Fold the transactions and labels of a world in the order of their times."""
+        transactions, labels = world()
         twin = VelocityTwin(broken=broken)
         waiting = iter(labels)
         label = next(waiting, None)

@@ -11,6 +11,7 @@ import typer
 from rich.table import Column, Table
 
 from clients.mlflow_rest import ModelVersion
+from infra.cli.model_option import ModelName, settings_for
 from infra.cli.output import out, say
 from models.champion_log import NO_CHAMPION, Entry
 from schemas.settings import Settings
@@ -21,12 +22,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a li
 _WHY = Column("why", overflow="fold")
 
 
-def list_models(*, as_json: AsJson = False) -> None:
+def list_models(*, model: ModelName = None, as_json: AsJson = False) -> None:
     """List the versions of the model, newest first.
 
     The status is the alias of a version, or its tag `status` if it has none.
     """
-    versions = ModelVersions.from_settings(Settings())
+    versions = ModelVersions.from_settings(settings_for(Settings(), model))
     newest = versions.history().newest
     found = versions.all()
     if as_json:
@@ -42,18 +43,19 @@ def list_models(*, as_json: AsJson = False) -> None:
         table.add_row(entry.version, status, precision, _minute(entry.created_ms), why)
     _print(table)
     if newest is None or newest.version == NO_CHAMPION:
-        say("no version is the champion: the heuristic decides")
+        instead = "the heuristic decides" if model is None else "it scores nothing"
+        say(f"no version is the champion: {instead}")
     else:
         say(f"version {newest.version} is the champion, {newest.how} {_minute(newest.at_ms)} UTC")
 
 
-def history(*, as_json: AsJson = False) -> None:
+def history(*, model: ModelName = None, as_json: AsJson = False) -> None:
     """Show which version was champion when, newest first.
 
     The column `rollback` numbers the champions that rollbacks would return to, one after the other,
     unless they cannot return: `weir models rollback` names those it skips.
     """
-    log = ModelVersions.from_settings(Settings()).history()
+    log = ModelVersions.from_settings(settings_for(Settings(), model)).history()
     turns = {entry.number: turn for turn, entry in enumerate(log.earlier(), start=1)}
     if as_json:
         for entry in reversed(log.entries):
@@ -69,14 +71,14 @@ def history(*, as_json: AsJson = False) -> None:
         say("there never was a champion")
 
 
-def rollback() -> None:
+def rollback(*, model: ModelName = None) -> None:
     """Make the version champion again that was champion before the present one.
 
     The scorer follows within seconds. Skips versions that cannot return, and says which. Does not
     ask for parity: the version passed it when it was promoted, and a rollback is the way out when
     something is wrong.
     """
-    done = ModelVersions.from_settings(Settings()).roll_back()
+    done = ModelVersions.from_settings(settings_for(Settings(), model)).roll_back()
     for skipped in done.skipped:
         say(f"skipped: {skipped}")
     left = "before, there was none" if done.left is None else f"version {done.left} is rolled back"

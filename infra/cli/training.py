@@ -8,14 +8,16 @@ import typer
 
 from infra.cli.deployment import deployment_settings
 from infra.cli.failures import EXIT_DIFFERENT
+from infra.cli.model_option import ModelName
 from infra.cli.output import out, say
 from infra.cli.times import DAY_FORMATS, AsOf, as_of_ms, day_ms, parse_duration_ms
 from infra.cli.training_options import TrainingOptions
 from infra.simulation.clock import WallClock
 from infra.simulation.interrupt import clock_until_interrupted
+from models.catalogue import find_model_definition, settings_of
 from operations.schedule import run_every
 from operations.training_run.request import DAYS, Plan, Rows, Source
-from operations.training_run.run import TrainingOutcome
+from operations.training_run.run import TrainingOutcome, train_model_of_users
 from operations.training_run.run import train as run_training
 from schemas.settings import Settings
 from training.fitting.choose import GRID
@@ -63,6 +65,7 @@ def train(
         bool, typer.Option("--choose", help="Choose the forest's parameters first: nine fits more.")
     ] = False,
     keep_immature: KeepImmature = False,
+    model: ModelName = None,
     every: Annotated[
         str | None,
         typer.Option(help="Train now and then again and again: 30m, 6h, 1d. Ctrl-C ends it."),
@@ -90,19 +93,26 @@ def train(
     if every_ms is not None:
         with clock_until_interrupted() as clock:
             run_every(
-                lambda: _train(settings, rows, plan),
+                lambda: _train(settings, rows, plan, model),
                 every_ms=every_ms,
                 clock=clock,
                 report=say,
             )
-    elif _train(settings, rows, plan).blocked:
+    elif _train(settings, rows, plan, model).blocked:
         raise typer.Exit(EXIT_DIFFERENT)
 
 
-def _train(settings: Settings, rows: Rows, plan: Plan) -> TrainingOutcome:
-    with out.status(f"training a model on the {rows.source}"):
-        outcome = run_training(settings, rows, plan=plan, now_ms=WallClock().now_ms(), say=say)
-    say_outcome(settings, outcome)
+def _train(settings: Settings, rows: Rows, plan: Plan, model: str | None) -> TrainingOutcome:
+    definition = find_model_definition(settings, model or settings.model_name)
+    now_ms = WallClock().now_ms()
+    with out.status(f"training model {definition.name} on the {rows.source}"):
+        if definition.entity == "user":
+            outcome = train_model_of_users(
+                settings, definition, rows, plan=plan, now_ms=now_ms, say=say
+            )
+        else:
+            outcome = run_training(settings, rows, plan=plan, now_ms=now_ms, say=say)
+    say_outcome(settings_of(settings, definition), outcome)
     return outcome
 
 

@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 from models.artifact.compile_forest import compile_forest
 from models.artifact.files import ModelFiles
 from models.artifact.trees import Trees
-from models.encoding.table import encode_table, vector_spec
+from models.encoding.table import encode_table
 from models.encoding.vector import VectorSpec
 from training.datasets.split import Split
 from training.fitting.choose import Choice, choose_parameters
@@ -96,7 +96,7 @@ def fit_candidate(
             "the older %d rows are of one class; fitting all rows, evaluating none", len(fitted)
         )
         fitted, test = pd.concat([fitted, test]), test.iloc[:0]
-    spec = vector_spec(fitted)
+    spec = split.vector_spec(fitted)
     forest = fit_forest(fitted, spec, parameters=choice.parameters, seed=seed, jobs=jobs)
     files = compile_forest(forest, spec, encode_table(fitted, spec), seed=seed)
     scores = Trees(files.trees).scores(encode_table(test, spec))

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sklearn.metrics import average_precision_score
 
-from models.encoding.table import encode_table, vector_spec
+from models.encoding.table import encode_table
 from training.datasets.split import Split
 from training.fitting.fit import ForestParameters, fit_forest
 from training.fitting.verdict import FRAUDS_MIN
@@ -72,7 +72,7 @@ def choose_parameters(
     if is_fraud.sum() < FRAUDS_MIN or is_fraud.all() or split.train["is_fraud"].nunique() < 2:
         logger.warning("too few frauds to choose parameters by; taking %s", default)
         return Choice(default)
-    spec = vector_spec(split.train)
+    spec = split.vector_spec(split.train)
     vectors = encode_table(split.validation, spec)
     tried = []
     for parameters in grid:

@@ -1,0 +1,142 @@
+"""Churn from one command on a running stack: ``python -m examples.churn``.
+
+Needs a task slot for batch jobs (``weir up --with batch``). An entry point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from examples.churn.model import CHURN
+from examples.churn.steps import (
+    REFERENCE,
+    ask_online,
+    check_equal,
+    midnight_before,
+    post_to,
+    read_duckdb,
+    score_all,
+    train_twice_checked,
+    write_features,
+)
+from examples.churn.world import World
+from infra.cli.failures import UsageError
+from infra.cli.output import say
+from infra.local.flink_client import flink_client
+from infra.local.stack import Stack
+from infra.simulation.clock import WallClock
+from infra.simulation.system import IN_FLIGHT_MAX, send_replay
+from operations.training_run.request import Rows
+from schemas.errors import WeirError
+from schemas.settings import Settings, environment_of
+
+API_S_MAX: Final = 60.0
+SINGLES: Final = 300
+
+
+def main(arguments: list[str]) -> int:
+    """Run all steps; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m examples.churn", description=__doc__)
+    parser.add_argument("--shoppers", type=int, default=2_000, help="of the world")
+    parser.add_argument("--days", type=int, default=150, help="of history; at least 90")
+    parser.add_argument("--skip-world", action="store_true", help="the world was sent before")
+    chosen = parser.parse_args(arguments)
+    stack = Stack(Settings())
+    models = {*filter(None, stack.settings.models.split(",")), REFERENCE}
+    settings = stack.settings.model_copy(update={"models": ",".join(sorted(models))})
+    try:
+        _run(stack, settings, chosen)
+    except WeirError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(stack: Stack, settings: Settings, chosen: argparse.Namespace) -> None:
+    clock = WallClock()
+    now_ms = clock.now_ms()
+    world = World(chosen.shoppers, chosen.days, midnight_before(now_ms), settings.currency)
+    if not chosen.skip_world:
+        sent = send_replay(
+            settings,
+            world.events(),
+            clock,
+            in_flight_max=IN_FLIGHT_MAX,
+            on_progress=lambda _: None,
+        )
+        say(f"world: {sent.transactions:,} transactions of {chosen.shoppers:,} shoppers")
+    done = write_features(settings, now_ms=now_ms)
+    say(f"features: {done.users:,} users of the snapshot {_day(done.snapshot_ms)} are in Redis")
+    rows = Rows(days=chosen.days)
+    trained = train_twice_checked(settings, rows, now_ms=now_ms, say=say)
+    place = "champion" if trained.verdict.promotes else "not promoted"
+    say(f"model: {CHURN.name} version {trained.version.version}, {place}: {trained.verdict.reason}")
+    file = settings.data_dir / "churn" / "predictions.duckdb"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    report = score_all(
+        settings,
+        flink_client(stack, log="churn"),
+        f"duckdb:{file}",
+        as_of_ms=world.end_ms,
+        now_ms=now_ms,
+        say=say,
+    )
+    outcomes = ", ".join(f"{count:,} {word}" for word, count in report.outcomes.items())
+    say(f"batch: {report.rows:,} users in {file}: {outcomes}")
+    batch = read_duckdb(file, prediction_date=_day(world.end_ms))
+    # Shoppers of this world alone: other users of the stack may have bought since midnight.
+    ours = {u: found for u, found in batch.items() if u.startswith(f"churn-{world.seed}-")}
+    with _api(settings) as port:
+        online = ask_online(post_to(settings.api_host, port), list(ours), singles=SINGLES)
+    compared = check_equal(ours, online)
+    say(f"online: {compared:,} users have the score of the batch, to the last bit")
+    say(f"online: 95 % of {len(online.latencies_ms)} requests took at most {online.p95_ms:.1f} ms")
+
+
+@contextmanager
+def _api(settings: Settings) -> Iterator[int]:
+    """Run an API that serves the model, whatever the stack's own serves; gives its port."""
+    with socket.socket() as probe:
+        probe.bind((settings.api_host, 0))
+        port = int(probe.getsockname()[1])
+    # For the time of the example, on an address of this machine: no keys, no limit of the rate.
+    own = {"api_port": port, "api_workers": 1, "api_keys_required": False}
+    environment = os.environ | environment_of(settings.model_copy(update=own))
+    process = subprocess.Popen([sys.executable, "-m", "scoring.http"], env=environment)
+    try:
+        _wait_until_ready(f"http://{settings.api_host}:{port}/models", process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    end_s = time.monotonic() + API_S_MAX
+    while time.monotonic() < end_s and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url) as reply:  # noqa: S310  # of this machine
+                reply.read()
+                return
+        except urllib.error.URLError:
+            time.sleep(0.2)
+    raise UsageError(f"the API did not answer at {url}; its log is above")
+
+
+def _day(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1_000, UTC).date().isoformat()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""Churn, the second model: from its definition to a champion, predictions in bulk, and answers.
+
+A small world of shoppers, with which parity is 0, in logs, archive and Redis of this module; the
+parts of the batch are scored by a real Flink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.churn.model import CHURN
+from examples.churn.steps import (
+    REFERENCE,
+    ask_online,
+    check_equal,
+    read_duckdb,
+    score_all,
+    train_twice_checked,
+    write_features,
+)
+from examples.churn.world import World
+from features.definitions import DAY_MS, HOUR_MS
+from infra.local.flink_client import flink_client
+from models.catalogue import settings_of
+from operations.batch_scoring.errors import NoModelToScoreWithError, NoRowsToScoreError
+from operations.training_run.request import Rows
+from schemas.label import Label
+from schemas.settings import Settings
+from schemas.transaction import Transaction
+from scoring.http.app import create_app
+from scoring.http.parts import ApiParts, open_api_parts
+from tests.asgi_client import AsgiClient
+from tests.logged_system import END_MS, LoggedSystem, logged_services
+from tests.services import Services
+from tests.train_command import fails, weir
+from training.registry.versions import ModelVersions
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*Any type hint is inferred:UserWarning",
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+)
+
+NOW_MS = END_MS + HOUR_MS
+WORLD = World(shoppers=90, days=100, end_ms=END_MS, currency="EUR")
+LABELLED = 3
+"""The archive has a table of labels once there is one."""
+
+
+@dataclass(frozen=True)
+class Churn:
+    services: Services
+    settings: Settings
+
+    def score(self, sink: str, *, as_of_ms: int = END_MS) -> Any:
+        stack = self.services.stack
+        assert stack is not None
+        client = flink_client(stack, log="churn")
+        return score_all(self.settings, client, sink, as_of_ms=as_of_ms, now_ms=NOW_MS, say=print)
+
+    @property
+    def versions(self) -> ModelVersions:
+        return ModelVersions.from_settings(settings_of(self.settings, CHURN))
+
+    @asynccontextmanager
+    async def parts(self) -> AsyncIterator[ApiParts]:
+        async with open_api_parts(self.settings) as parts:
+            yield replace(parts, now_ms=lambda: NOW_MS, deadline_ms=30_000, read_timeout_ms=30_000)
+
+
+def shoppers() -> tuple[list[Transaction], list[Label]]:
+    transactions = WORLD.transactions()
+    labels = [
+        Label(t.transaction_id, t.merchant_id, t.event_time_ms, t.event_time_ms, is_fraud=False)
+        for t in transactions[:LABELLED]
+    ]
+    return transactions, labels
+
+
+@pytest.fixture(scope="module")
+def churn(local_services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Churn]:
+    stack = local_services.stack
+    assert stack is not None
+    system = LoggedSystem.folded(world=shoppers)
+    archive = str(tmp_path_factory.mktemp("churn") / "archive")
+    system.archive(archive)
+    with logged_services(system) as logs:
+        stack.up(programs=["mlflow", "jobmanager", "batch"])
+        settings = stack.settings.model_copy(
+            update={
+                "archive_url": archive,
+                "models": REFERENCE,
+                "kafka_bootstrap": logs.settings.kafka_bootstrap,
+                "redis_url": logs.settings.redis_url,
+                "feast_project": logs.settings.feast_project,
+                "topic_partitions": 1,
+            }
+        )
+        yield Churn(local_services, settings)
+        for program in ("batch", "jobmanager"):
+            stack.stop(program)
+
+
+def posted(client: AsgiClient, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+    response = client.post(path, json=dict(body))
+    return response.status_code, response.json()
+
+
+def test_a_second_model_is_trained_scored_in_bulk_and_answered_online_alike(
+    churn: Churn, tmp_path: Path
+) -> None:
+    settings = churn.settings
+    sink = tmp_path / "predictions.duckdb"
+    with pytest.raises(NoModelToScoreWithError, match="weir train --model churn"):
+        churn.score(f"duckdb:{sink}")
+    write_features(settings, now_ms=NOW_MS)
+    rows = Rows(days=WORLD.days)
+    first = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
+    assert first.verdict.promotes, first.verdict.reason
+    again = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
+    assert (again.verdict.promotes, again.blocked) == (False, False)
+    assert "not better by more than noise" in again.verdict.reason
+    champion = churn.versions.champion()
+    assert champion is not None
+    assert (champion.name, champion.version) == ("churn", first.version.version)
+
+    report = churn.score(f"duckdb:{sink}")
+    assert set(report.outcomes) == set(CHURN.policy.outcomes)
+    batch = read_duckdb(sink, prediction_date="2026-03-28")
+    assert len(batch) == report.rows > WORLD.shoppers / 3
+    with AsgiClient(create_app(churn.parts)) as client:
+        online = ask_online(lambda path, body: posted(client, path, body), list(batch), singles=5)
+        assert check_equal(batch, online) == len(batch)
+        listed = {one["name"]: one for one in client.get("/models").json()["models"]}
+        assert listed["churn"]["champion"]["version"] == champion.version
+        status, problem = posted(client, "/models/churn/predict", {"user_id": "stranger"})
+        assert (status, problem["detail"]) == (404, "no history for user 'stranger'")
+    assert len({score for score, _ in batch.values()}) > 5
+    with pytest.raises(NoRowsToScoreError, match="name other days"):
+        churn.score(f"duckdb:{sink}", as_of_ms=WORLD.first_ms - DAY_MS)
+    assert read_duckdb(sink, prediction_date="2026-03-28") == batch
+
+
+def test_a_training_that_cannot_be_says_what_to_do(churn: Churn) -> None:
+    settings = churn.settings
+    fails(weir(settings, "train", "--model", "chrun"), "no model 'chrun'", "weir-fraud, churn")
+    fails(
+        weir(
+            settings, "train", "--model", "churn", "--from", "2026-03-20", "--until", "2026-03-25"
+        ),
+        "known 30 days after a row",
+    )
+    fails(weir(settings, "train", "--model", "churn", "--source", "log"), "data set of days")
+    listed = weir(settings, "models", "list", "--model", "churn")
+    assert listed.exit_code == 0, listed.output
