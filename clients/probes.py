@@ -10,7 +10,7 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,15 +79,21 @@ def http_answers(url: str) -> bool:
     return _get(url)[0] == http.client.OK
 
 
-def get_json(url: str) -> Any:
-    """The decoded JSON of ``GET url``; None without an answer, or if its status is not 200."""
+def get_json(url: str, *, statuses: Container[int] = (http.client.OK,)) -> Any:
+    """The decoded JSON of ``GET url``; None without an answer, or if it has another status."""
     status, body = _get(url)
-    if status != http.client.OK:
+    if status not in statuses:
         return None
     try:
         return json.loads(body)
     except ValueError:
         return None
+
+
+def get_text(url: str) -> str | None:
+    """The text of ``GET url``; None without an answer, or if its status is not 200."""
+    status, body = _get(url)
+    return body.decode(errors="replace") if status == http.client.OK else None
 
 
 def flink_has_task_manager(rest_url: str) -> bool:

@@ -158,6 +158,15 @@ METRICS = {
         "`weir rollout status` says why a rollout stands where it stands.",
         labels=("rollout", "arm", "version"),
     ),
+    "rollout_arm_loaded": MetricSpec(
+        "scoring_rollout_arm_loaded",
+        "gauge",
+        "1 if the version of an arm of the newest rollout is loaded, else 0.",
+        "0 for more than seconds: look at MLflow; `GET /ready` and the log say whether the version "
+        "is refused.",
+        labels=("rollout", "arm", "version"),
+        of_workers="livemax",
+    ),
     "rollout_records_ignored": MetricSpec(
         "scoring_rollout_records_ignored",
         "counter",
@@ -233,6 +242,7 @@ class Metrics(NamedTuple):
     model_swaps: Counter
     model_info: Gauge
     rollout_share: Gauge
+    rollout_arm_loaded: Gauge
     rollout_records_ignored: Counter
     rollout_log_failures: Counter
     arm_decisions: Counter

@@ -79,13 +79,9 @@ def build_models(settings: Settings, *, registry: MlflowRest, metrics: Metrics) 
         alias=settings.champion_alias,
         poll_ms=settings.model_poll_ms,
         metrics=metrics,
-        kept=_kept_models(settings),
+        kept=KeptModels(settings.data_dir, model_name=settings.model_name),
         clock_ms=steady_clock_ms,
     )
-
-
-def _kept_models(settings: Settings) -> KeptModels:
-    return KeptModels(settings.data_dir, model_name=settings.model_name)
 
 
 def build_served_model(
@@ -100,6 +96,8 @@ def build_served_model(
         metrics=metrics,
         columns=definition.columns,
         without=NoChampion(definition.name),
+        kept=KeptModels(settings.data_dir, model_name=definition.name),
+        clock_ms=steady_clock_ms,
     )
     layout = UserInputLayout(definition.columns, definition.batch_view, settings.feast_project)
     return ServedModel(definition, layout, source=watcher, refused=watcher.refused), watcher
@@ -206,7 +204,7 @@ def build_rollouts(
         model_name=settings.model_name,
         metrics=metrics,
         clock_ms=steady_clock_ms,
-        kept=_kept_models(settings),
+        kept=KeptModels(settings.data_dir, model_name=settings.model_name),
         on_completed=champion.poll,
         topic=topic,
     )

@@ -23,7 +23,7 @@ from models.model import Model, ReadRowsModel, Scores
 from models.policy import Policy
 from schemas.decision import ModelRef
 from schemas.rollout_state import RolloutReading
-from scoring.core.rollouts import RolloutInUse
+from scoring.core.rollouts import RolloutInUse, RolloutStanding
 from scoring.core.served_model import ServedModel
 from scoring.http.answers.predict import PredictAnswer
 from scoring.http.answers.problem import Problem
@@ -71,9 +71,13 @@ class FixedRollouts:
 
     def __init__(self) -> None:
         self.in_use: RolloutInUse | None = None
+        self.active: RolloutStanding | None = None
 
     def current(self) -> RolloutInUse | None:
         return self.in_use
+
+    def standing(self) -> RolloutStanding | None:
+        return self.active
 
 
 class Service:

@@ -41,7 +41,7 @@ def down() -> None:
 
 
 def status() -> None:
-    """Show what runs and how far it is behind; exit 1 unless everything works."""
+    """Show what runs, how far it is behind and the active rollout; exit 1 unless all works."""
     stack = Stack(Settings())
     programs = stack.status()
     table = Table("program", "state", "ready", "pid", "ports", "")
@@ -58,6 +58,8 @@ def status() -> None:
         _say_lags(stack.settings.kafka_bootstrap)
     if "redis" in ready:
         _say_rewrites(stack.settings)
+    if "api" in ready:
+        _say_rollout(stack.settings)
     if not all(program.ready for program in programs):
         raise typer.Exit(EXIT_DIFFERENT)
 
@@ -110,6 +112,14 @@ def _say_rewrites(settings: Settings) -> None:
             say(sentence)
     except OSError as error:
         say(str(error))
+
+
+def _say_rollout(settings: Settings) -> None:
+    # Imported here, because the client library takes a while to import.
+    from infra.local.rollout_state import read_rollout  # noqa: PLC0415
+
+    for sentence in read_rollout(settings):
+        say(sentence)
 
 
 def _cells(program: ProgramStatus) -> tuple[str, ...]:

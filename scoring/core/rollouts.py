@@ -87,6 +87,23 @@ class RolloutInUse:
         return next((each for each in models if each is not None and each.batch_columns), None)
 
 
+@dataclass(frozen=True, slots=True)
+class RolloutStanding:
+    """The active rollout of the log, as far as this process has it.
+
+    Attributes:
+        rollout: its newest revision.
+        is_in_use: whether the process assigns by it; not before it has the versions of the arms.
+        loaded: for each arm, by name, whether its version is loaded.
+        refused: versions that will never score, with the reasons.
+    """
+
+    rollout: Rollout
+    is_in_use: bool
+    loaded: Mapping[str, bool]
+    refused: Mapping[str, str]
+
+
 class RolloutSource(Protocol):
     """Gives the rollout that splits the traffic at present."""
 
@@ -98,10 +115,18 @@ class RolloutSource(Protocol):
         """
         ...
 
+    def standing(self) -> RolloutStanding | None:
+        """Say how far the process has the active rollout; None if there is none."""
+        ...
+
 
 class NoRollouts:
     """A `RolloutSource` without any rollout."""
 
     def current(self) -> RolloutInUse | None:
+        """Give None."""
+        return None
+
+    def standing(self) -> RolloutStanding | None:
         """Give None."""
         return None

@@ -9,6 +9,7 @@ from features.online.user_inputs import UserInputLayout
 from models.artifact.load import LoadedModel
 from models.definition import ModelDefinition
 from scoring.core.errors import NoChampionError
+from scoring.core.last_good import without_words
 from scoring.core.ports import ModelSource
 
 
@@ -34,7 +35,7 @@ class ServedModel:
         Raises:
             NoChampionError: there is none.
         """
-        model = self.source.current()
+        model = without_words(self.source.current())
         if isinstance(model, LoadedModel):
             return model
         name = self.definition.name

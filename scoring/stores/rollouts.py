@@ -23,7 +23,7 @@ from schemas.rollout import Rollout, RolloutChange
 from schemas.topics import ROLLOUTS
 from scoring.core.ports import ModelSource
 from scoring.core.rollout_history import RolloutHistory
-from scoring.core.rollouts import RolloutInUse
+from scoring.core.rollouts import RolloutInUse, RolloutStanding
 from scoring.metrics import Metrics
 from scoring.stores.arm_models import ArmModels
 from scoring.stores.kept_models import KeptModels
@@ -101,6 +101,19 @@ class RolloutFollower:
     def current(self) -> RolloutInUse | None:
         """Give the rollout in use; see `scoring.core.rollouts.RolloutSource`."""
         return self._current
+
+    def standing(self) -> RolloutStanding | None:
+        """Say how far the process has the active rollout; see the protocol."""
+        wanted, current = self._wanted, self._current
+        if wanted is None:
+            return None
+        rollout = wanted.rollout
+        return RolloutStanding(
+            rollout,
+            is_in_use=current is not None and current.rollout == rollout,
+            loaded={name: model is not None for name, model in self._arms.of(rollout).items()},
+            refused=dict(self._arms.refused),
+        )
 
     def newest(self) -> Mapping[str, RolloutChange]:
         """Give the newest change of every rollout, of all models, by id."""
@@ -204,6 +217,7 @@ class RolloutFollower:
         rollout, before = self._wanted.rollout, self._current
         if self._arms.is_due(rollout):
             self._arms.load(rollout, wait_s=LOAD_WAIT_S)
+        self._show_arms(rollout)
         is_new = before is None or before.rollout.rollout_id != rollout.rollout_id
         if is_new and self._arms.must_wait(rollout):
             return
@@ -229,6 +243,13 @@ class RolloutFollower:
         for labels in self._shown - shown:
             self._metrics.rollout_share.labels(*labels).set(0)
         self._shown |= shown
+
+    def _show_arms(self, rollout: Rollout) -> None:
+        models = self._arms.of(rollout)
+        for arm in rollout.arms:
+            labels = (rollout.rollout_id, arm.name, arm.version)
+            is_loaded = models[arm.name] is not None
+            self._metrics.rollout_arm_loaded.labels(*labels).set(is_loaded)
 
     def _note(self, trouble: str | None) -> None:
         if trouble != self._trouble:

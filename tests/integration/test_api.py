@@ -25,9 +25,8 @@ from features.online import layout as online_store
 from infra.local.ports import free_ports
 from infra.local.topics import create_topics
 from schemas.settings import Settings
-from scoring.core.rollouts import Assigner
 from scoring.http.answers.features import FeaturesAnswer
-from scoring.http.answers.health import ReadyAnswer
+from scoring.http.answers.health import ReadyAnswer, RolloutReadiness
 from scoring.http.answers.predict import PredictAnswer
 from scoring.http.answers.rollout import RolloutAnswer
 from scoring.stores.rollout_log import RolloutLog
@@ -219,24 +218,31 @@ def test_what_is_not_http_or_not_a_transaction_is_refused(
 
 
 def test_rollouts_are_followed_and_changed_over_http(api: ApiProcess) -> None:
-    """Without MLflow, too: arms without a model are named, and the heuristic stands in."""
+    """Without MLflow, too: no arm gets traffic before its version is loaded."""
     name = unique_name("r")
     change = start(name, model_name=api.settings.model_name)
     RolloutLog(api.settings.kafka_bootstrap, source="/test").write(change)
     with httpx.Client(base_url=api.address, timeout=WITHIN_S) as client:
 
-        def arm() -> str | None:
-            answer = PredictAnswer.model_validate_json(client.post("/predict", json=body()).content)
-            assert ("arm_unavailable" in answer.degraded) == (answer.arm is not None)
-            return answer.arm
+        def followed() -> RolloutReadiness | None:
+            found = client.get("/ready").json()["rollout"]
+            return found and RolloutReadiness.model_validate(found)
 
-        wanted = Assigner(change.rollout).assign(user_id="u-1", transaction_id="any")
-        assert wait_until(lambda: arm() == wanted.arm, timeout_s=WITHIN_S)
+        assert wait_until(lambda: followed() is not None, timeout_s=WITHIN_S)
+        waits = followed()
+        assert waits is not None
+        assert (waits.rollout_id, waits.strategy, waits.in_use) == (name, "ab", False)
+        assert {arm.name: arm.loaded for arm in waits.arms} == {
+            "control": False,
+            "challenger": False,
+        }
+        answer = PredictAnswer.model_validate_json(client.post("/predict", json=body()).content)
+        assert (answer.arm, answer.degraded) == (None, ["no_model"])
         shown = RolloutAnswer.model_validate_json(client.get(f"/rollouts/{name}").content)
         assert (shown.status, shown.why) == ("running", "a test. Said by ana.")
         ended = client.post(f"/rollouts/{name}/abort", json={"by": "ben", "reason": "enough"})
         assert ended.json()["why"] == "enough. Said by ben."
-        assert wait_until(lambda: arm() is None, timeout_s=WITHIN_S)
+        assert wait_until(lambda: followed() is None, timeout_s=WITHIN_S)
 
 
 def test_a_client_that_hangs_up_in_its_body_does_not_stop_the_service(api: ApiProcess) -> None:

@@ -117,6 +117,11 @@ def share(of: Followed, arm: str, version: str) -> float | None:
     return of.metrics.get_sample_value("scoring_rollout_share", labels)
 
 
+def loaded(of: Followed, arm: str, version: str) -> float | None:
+    labels = {"rollout": "r-1", "arm": arm, "version": version}
+    return of.metrics.get_sample_value("scoring_rollout_arm_loaded", labels)
+
+
 def test_changes_are_in_use_without_a_restart(followed: Followed) -> None:
     first = start(model_name=followed.model_name)
     more = step(first.rollout, shares_bp={"control": 2_000, "challenger": 8_000})
@@ -188,9 +193,17 @@ def test_an_arm_gets_no_traffic_before_its_version_is_loaded(followed: Followed)
     with followed.follower(mlflow_uri="http://127.0.0.1:1") as follower:
         assert not follower._arms.is_loading(), "the registry was asked before the start ended"
         assert follower.current() is None
+        waits = follower.standing()
+        assert waits is not None
+        assert (waits.is_in_use, waits.loaded) == (False, {"control": False, "challenger": False})
+        assert loaded(followed, "challenger", "2") == 0
         follower._arms._registry = MlflowRest(followed.mlflow_uri)
         soon(lambda: follower.current() is not None)
         assert versions(follower.current()) == {"control": "1", "challenger": "2"}
+        goes = follower.standing()
+        assert goes is not None
+        assert (goes.is_in_use, goes.loaded) == (True, {"control": True, "challenger": True})
+        assert loaded(followed, "challenger", "2") == 1
 
 
 def test_a_registry_that_stays_away_delays_a_rollout_for_a_minute_only(

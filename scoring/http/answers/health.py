@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 from pydantic import Field
 
 from models.heuristic import HEURISTIC_NAME
 from schemas.decision import ModelRef
+from schemas.rollout import SHARES_BP, Arm, Rollout
+from scoring.core.rollouts import RolloutStanding
 from scoring.http.answers import EXAMPLE_MODEL, Answer, ModelAnswer
 
 
@@ -30,6 +32,59 @@ class ModelReadiness(Answer):
     loaded: bool = Field(description="false: no version passed its checks, the heuristic decides")
     model: ModelAnswer
     refused: dict[str, str] = Field(description="versions that are not used, and why")
+    degraded: list[str] = Field(
+        description="what `degraded` says of its decisions: `champion_unavailable` while the "
+        "champion cannot be read and the last good model decides"
+    )
+
+
+class ArmReadiness(Answer):
+    """One arm of the active rollout, in this process."""
+
+    name: str
+    version: str
+    share: float = Field(description="of the traffic, 0 to 1")
+    loaded: bool = Field(description="whether its version is loaded and can score")
+    refused: list[str] = Field(description="why its version will never score; empty otherwise")
+
+
+class RolloutReadiness(Answer):
+    """The active rollout, as far as this process has it."""
+
+    rollout_id: str
+    strategy: str
+    status: str
+    stage: int = Field(description="index of the stage of a canary, from 0; else 0")
+    revision: int
+    in_use: bool = Field(
+        description="false: the process waits for versions, the champion decides without arms"
+    )
+    arms: list[ArmReadiness]
+
+    @classmethod
+    def of(cls, standing: RolloutStanding) -> Self:
+        """Build this part of the answer."""
+        rollout = standing.rollout
+        return cls(
+            rollout_id=rollout.rollout_id,
+            strategy=rollout.strategy,
+            status=rollout.status,
+            stage=rollout.stage,
+            revision=rollout.revision,
+            in_use=standing.is_in_use,
+            arms=[
+                ArmReadiness(
+                    name=arm.name,
+                    version=arm.version,
+                    share=arm.share_bp / SHARES_BP,
+                    loaded=standing.loaded[arm.name],
+                    refused=[standing.refused[arm.version]]
+                    if arm.version in standing.refused
+                    else [],
+                )
+                for arm in rollout.arms
+            ],
+        )
 
 
 class ReadyAnswer(Answer):
@@ -39,6 +94,7 @@ class ReadyAnswer(Answer):
     reasons: list[str] = Field(description="why not; empty when ready")
     redis: RedisReadiness
     model: ModelReadiness
+    rollout: RolloutReadiness | None = Field(description="the active rollout; null without one")
     worker: int = Field(description="process id of the worker that answers, for itself")
 
     @classmethod
@@ -49,6 +105,8 @@ class ReadyAnswer(Answer):
         model: ModelRef,
         refused: Mapping[str, str],
         worker: int,
+        degraded: Sequence[str] = (),
+        rollout: RolloutStanding | None = None,
     ) -> Self:
         """Build the answer.
 
@@ -57,6 +115,8 @@ class ReadyAnswer(Answer):
             model: the model that decides now.
             refused: the versions that were refused, each with its reason.
             worker: the process that answers.
+            degraded: what the decisions of the model say.
+            rollout: the active one, as far as the process has it.
         """
         reasons = [] if redis_failure is None else [redis_failure]
         is_loaded = model.name != HEURISTIC_NAME
@@ -67,17 +127,39 @@ class ReadyAnswer(Answer):
             reasons=reasons,
             redis=RedisReadiness(reachable=redis_failure is None),
             model=ModelReadiness(
-                loaded=is_loaded, model=ModelAnswer.of(model), refused=dict(refused)
+                loaded=is_loaded,
+                model=ModelAnswer.of(model),
+                refused=dict(refused),
+                degraded=list(degraded),
             ),
+            rollout=None if rollout is None else RolloutReadiness.of(rollout),
             worker=worker,
         )
 
 
 HEALTH_EXAMPLE = HealthAnswer(status="live")
-READY_EXAMPLE = ReadyAnswer.of(redis_failure=None, model=EXAMPLE_MODEL, refused={}, worker=4711)
+_CANARY = Rollout(
+    rollout_id="v8",
+    revision=3,
+    model_name="weir-fraud",
+    strategy="canary",
+    status="running",
+    arms=(Arm("control", "7", 8_500), Arm("challenger", "8", 1_500)),
+    salt="s",
+    started_at_ms=0,
+    stage_since_ms=0,
+    stage=1,
+)
+_STANDING = RolloutStanding(
+    _CANARY, is_in_use=True, loaded={"control": True, "challenger": True}, refused={}
+)
+READY_EXAMPLE = ReadyAnswer.of(
+    redis_failure=None, model=EXAMPLE_MODEL, refused={}, worker=4711, rollout=_STANDING
+)
 NOT_READY_EXAMPLE = ReadyAnswer.of(
     redis_failure=None,
     model=ModelRef(name=HEURISTIC_NAME, version="rules-1", digest="0fb15af7c48e9c47"),
     refused={"3": "GoldenRowsMismatchError: golden row 0 scores 0.2, recorded was 0.4"},
     worker=4711,
+    rollout=_STANDING,
 )

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.core.last_good import words_of
 from scoring.core.ports import FeatureReader
 from scoring.http.answers.health import (
     HEALTH_EXAMPLE,
@@ -57,13 +58,18 @@ async def health() -> HealthAnswer:
 async def ready(parts: Parts, response: Response) -> ReadyAnswer:
     """Say whether Redis answers and a model is loaded. Without them answers are degraded.
 
+    Names the active rollout and the versions of its arms, which do not make the process unready.
+
     Of several workers, the one that took this request answers for itself; `worker` says which.
     """
+    model = parts.models.current()
     answer = ReadyAnswer.of(
         redis_failure=await _redis_failure(parts.reader),
-        model=parts.models.current().ref,
+        model=model.ref,
         refused=parts.refused_models(),
         worker=os.getpid(),
+        degraded=words_of(model),
+        rollout=parts.rollouts.standing(),
     )
     if not answer.ready:
         response.status_code = 503
