@@ -166,6 +166,10 @@ end-to-end: setup ## run e2e, chaos and the replay of a month on one stack (CI)
 
 ## ---- examples ----
 
+.PHONY: example-churn
+example-churn: $(VENV) ## score churn by a second model on a running stack, in bulk and online; SHOPPERS=2000 DAYS=150
+	@$(BIN)/python -m examples.churn $(if $(SHOPPERS),--shoppers $(SHOPPERS)) $(if $(DAYS),--days $(DAYS))
+
 .PHONY: example-recommendation
 example-recommendation: $(VENV) ## recommend products on a running stack, from a seeded world to the recall; USERS=20000
 	@$(BIN)/python -m examples.recommendation $(if $(USERS),--users $(USERS)) \
