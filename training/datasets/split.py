@@ -145,4 +145,5 @@ def split_stratified(table: pd.DataFrame, *, seed: int = SPLIT_SEED) -> Split:
         second = first + round(len(at) * SHARES[1])
         for part, chosen in zip(parts, np.split(at, [first, second]), strict=True):
             part.extend(chosen.tolist())
-    return Split(*(table.iloc[sorted(part)] for part in parts))
+    train, validation, test = (table.iloc[sorted(part)] for part in parts)
+    return Split(train, validation, test)

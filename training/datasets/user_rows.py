@@ -168,7 +168,8 @@ def _with_batch_features(
     archive: ArchiveVersion,
     view: BatchView,
 ) -> pd.DataFrame:
-    first, last = (int(ms) // DAY_MS for ms in table["event_time_ms"].iloc[[0, -1]])
+    midnights_ms = table["event_time_ms"]
+    first, last = int(midnights_ms.min()) // DAY_MS, int(midnights_ms.max()) // DAY_MS
     days = range(first - _SNAPSHOT_DAYS_BEFORE, last + 1)
     observations = archived_observations(url, version=archive)
     snapshots = user_snapshots(transactions, observations, snapshots=days, view=view)
