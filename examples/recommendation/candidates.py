@@ -6,6 +6,7 @@ neighbours weighted by BM25. Pure but for threads. Called by the nightly job.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 import scipy.sparse
 from implicit.als import AlternatingLeastSquares
 from implicit.nearest_neighbours import BM25Recommender
+from implicit.utils import ParameterWarning
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -102,5 +104,8 @@ def _fitted(matrix: Any, method: Method, *, threads: int, factors: int) -> Any:
             num_threads=threads,
             random_state=1,
         )
-    model.fit(matrix, show_progress=False)
+    with warnings.catch_warnings():
+        # The library warns of a conversion that it makes itself.
+        warnings.simplefilter("ignore", ParameterWarning)
+        model.fit(matrix, show_progress=False)
     return model

@@ -50,13 +50,12 @@ def product_profiles(bought: Interactions, catalogue: Catalogue) -> Matrix:
         catalogue.category[bought.product], bought.daypart, 1 + int(catalogue.category.max())
     )
     prior = (of_category + 1) / (of_category + 1).sum(axis=1, keepdims=True)
-    total = counts.sum(axis=1)
     weighted = counts + PRIOR_PURCHASES * prior[catalogue.category]
-    shares = weighted / (total + PRIOR_PURCHASES)[:, None]
+    shares = weighted / (counts.sum(axis=1) + PRIOR_PURCHASES)[:, None]
     profiles = np.empty((products, 3 + parts))
     profiles[:, 0] = catalogue.category
     profiles[:, 1] = catalogue.price_minor
-    profiles[:, 2] = total
+    profiles[:, 2] = np.bincount(bought.product, minlength=products)
     profiles[:, 3:] = shares
     return profiles
 

@@ -38,11 +38,13 @@ if current[1] then
   candidates = redis.call('HGET', ARGV[1] .. current[1] .. ARGV[2], ARGV[3])
 end
 if candidates then
+  local call, sub, count = redis.call, string.sub, 0
   for at = 1, #candidates, 8 do
-    local key = ARGV[4] .. string.sub(candidates, at, at + 3) .. '\\0\\0\\0\\0' .. ARGV[5]
-    local found = redis.call('HMGET', key, unpack(ARGV, 8 + users, 7 + users + products))
+    local key = ARGV[4] .. sub(candidates, at, at + 3) .. '\\0\\0\\0\\0' .. ARGV[5]
+    local found = call('HMGET', key, unpack(ARGV, 8 + users, 7 + users + products))
     for field = 1, products do
-      features[#features + 1] = found[field]
+      count = count + 1
+      features[count] = found[field]
     end
   end
 end

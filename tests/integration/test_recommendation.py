@@ -42,7 +42,12 @@ from tests.recommendation_shop import Shop
 from tests.services import Services, unique_name
 from training.datasets.feature_store import feast_on
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+# MLflow warns of type hints of its own when it writes a model; Feast of many things.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*Any type hint is inferred:UserWarning",
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+)
 
 SOME = [user_id(number) for number in range(40)]
 

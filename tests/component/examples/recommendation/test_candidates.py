@@ -13,7 +13,7 @@ from examples.recommendation.recall import popular_top, recall_at_top
 from examples.recommendation.tables import Interactions, Visits
 from examples.recommendation.world import Size, World
 
-SIZE = Size(users=500, products=200, categories=4, purchases=15)
+SIZE = Size(users=1_000, products=400, categories=16, purchases=15)
 
 
 def interactions(world: World) -> Interactions:
