@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field
 
 from examples.recommendation.features import DAYPARTS
+from examples.recommendation.model import RECOMMENDATION
 from examples.recommendation.ranking import TOP
 from examples.recommendation.recommend import Recommendation
 from schemas.codec import check_id
@@ -78,7 +80,7 @@ EXAMPLE: Final = RankAnswer(
     user_id="shopper-000042",
     source="candidates",
     items=[Item(product_id=4711, score=0.31), Item(product_id=815, score=0.22)],
-    model=ModelAnswer.of(EXAMPLE_MODEL),
+    model=ModelAnswer.of(replace(EXAMPLE_MODEL, name=RECOMMENDATION.name)),
     candidates=CandidatesAnswer(
         version="20261130T020000-5b0c8de1", built_at_ms=EXAMPLE_NOW_MS - 7_200_000
     ),
