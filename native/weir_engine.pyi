@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import final
 
 __all__ = [
+    "DecisionForm",
+    "Decisions",
     "Job",
     "MatrixForm",
     "Plan",
@@ -111,10 +113,36 @@ class ReadRows:
 
     def taken(self) -> list[int]: ...
     def matrix(self, form: MatrixForm, positions: Sequence[int]) -> bytes: ...
-    def texts(self, positions: Sequence[int]) -> list[tuple[bytes, ...]]: ...
-    def above(
-        self, positions: Sequence[int], limits: Sequence[tuple[int, float, str]]
-    ) -> list[dict[str, int | float] | None]: ...
+    def wanted(self, positions: Sequence[int]) -> list[tuple[bytes, ...]]: ...
+    def repeated(self, position: int) -> bytes: ...
+
+@final
+class DecisionForm:
+    """How decisions of one model by one policy are made and written."""
+
+    def __new__(cls, json: str, reader: RowReader) -> DecisionForm: ...
+
+@final
+class Decisions:
+    """Decisions about some rows of a batch, by position among them. Not for two threads at once."""
+
+    def __new__(
+        cls,
+        form: DecisionForm,
+        rows: ReadRows,
+        *,
+        positions: Sequence[int],
+        scores: Sequence[float],
+        vector_digests: Sequence[str],
+        places: Sequence[tuple[int, int]],
+        batch: Sequence[tuple[bytes, bytes, bytes]] | None = None,
+    ) -> Decisions: ...
+    def outcomes(self) -> list[int]: ...
+    def change(self, at: int, outcome: int, reason: str | None) -> None: ...
+    def kept(self, at: Sequence[int], context: bytes, now_ms: int) -> list[bytes]: ...
+    def encode(
+        self, at: Sequence[int], now_ms: int, degraded: bytes, more: bytes
+    ) -> list[bytes]: ...
 
 @final
 class RecordReader:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from weir_engine import MatrixForm, ReadRows, RowReader
+from weir_engine import DecisionForm, Decisions, MatrixForm, ReadRows, RowReader
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
 from features.engine.plan import ENTITIES
@@ -21,38 +21,34 @@ from features.engine.wire import event_fields
 from schemas.decision import INPUT_FIELDS
 from schemas.transaction import Limits
 
-__all__ = ["MatrixForm", "ReadRows", "RowTexts", "feature_limits", "matrix_form", "read_rows"]
+__all__ = [
+    "DecisionForm",
+    "Decisions",
+    "MatrixForm",
+    "ReadRows",
+    "RowKeys",
+    "decision_form",
+    "matrix_form",
+    "read_rows",
+]
 
 _INTEGER_MAX: Final = 2**63 - 1
 
 
-class RowTexts(NamedTuple):
-    """What a decision repeats of a row, as it is written in the row.
-
-    The texts are without quotation marks and need no escapes.
-    """
+class RowKeys(NamedTuple):
+    """Which transaction a row is about, as it is written in the row, without quotation marks."""
 
     transaction_id: bytes
     user_id: bytes
     merchant_id: bytes
     event_time_ms: bytes
-    features: bytes
-    """The members of the object, without its braces."""
-    approximate: bytes
-    """A JSON list."""
-    timestamp_ms: bytes
-    computed_at_ms: bytes
-    inputs: bytes
-    """A JSON object: the fields of `schemas.decision.INPUT_FIELDS` that the transaction has."""
-
-
-_WANTED: Final = RowTexts._fields[:4]
 
 
 def read_rows(values: Sequence[bytes | None]) -> ReadRows:
     """Read a batch of records' values; `ReadRows.taken` says which are rows of our form.
 
-    ``ReadRows.texts`` gives the fields of `RowTexts` for each row.
+    ``ReadRows.wanted`` gives the fields of `RowKeys` for each row, ``ReadRows.repeated`` a JSON
+    object of the fields of `schemas.decision.INPUT_FIELDS` that a transaction has.
     """
     return _reader().read(values)
 
@@ -87,9 +83,13 @@ def matrix_form(
     return MatrixForm(json.dumps(form), _reader())
 
 
-def feature_limits(limits: Mapping[str, float]) -> list[tuple[int, float, str]]:
-    """Give limits of features by name as ``ReadRows.above`` takes them."""
-    return [(FEATURE_NAMES.index(name), limit, name) for name, limit in limits.items()]
+def decision_form(form: Mapping[str, object]) -> DecisionForm:
+    """Describe decisions; ``native/src/decisions.rs`` says by what.
+
+    Raises:
+        ValueError: it does not fit the rows.
+    """
+    return DecisionForm(json.dumps(form), _reader())
 
 
 @functools.cache
@@ -104,7 +104,7 @@ def _reader() -> RowReader:
         "features": FEATURE_NAMES,
         "digest": DEFINITION_DIGEST,
         "sequence_names": [planned.sequence_field for planned in ENTITIES],
-        "wanted": _WANTED,
+        "wanted": RowKeys._fields,
         "repeated": INPUT_FIELDS,
     }
     return RowReader(json.dumps(form))

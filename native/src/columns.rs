@@ -5,7 +5,7 @@
 pub struct Column {
     /// How many rows there are.
     rows: usize,
-    /// One bit a row, the lowest first: whether it has a value.
+    /// One bit a row, the lowest first: whether it has a value. Empty before the first null.
     validity: Vec<u8>,
     nulls: usize,
     /// The end of each text or list; empty for values of a fixed size.
@@ -146,7 +146,12 @@ impl Column {
     }
 
     fn end_row(&mut self, has_value: bool) {
-        push_bit(&mut self.validity, self.rows, has_value);
+        if self.nulls > 0 {
+            if self.validity.is_empty() {
+                (0..self.rows).for_each(|at| push_bit(&mut self.validity, at, true));
+            }
+            push_bit(&mut self.validity, self.rows, has_value);
+        }
         self.rows += 1;
         if !self.offsets.is_empty() {
             let end = match &self.body {

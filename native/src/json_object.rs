@@ -145,13 +145,10 @@ impl<'a> Scanner<'a> {
     pub(crate) fn string(&mut self) -> Option<&'a str> {
         self.take(b'"')?;
         let start = self.at;
-        loop {
-            match self.next()? {
-                b'"' => return self.text.get(start..self.at - 1),
-                b'\\' | 0..=0x1f => return None,
-                _ => {}
-            }
-        }
+        let is_special = |&byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        let end = start + self.bytes[start..].iter().position(is_special)?;
+        self.at = end + 1;
+        (self.bytes[end] == b'"').then(|| self.text.get(start..end))?
     }
 
     fn field(&mut self, field: &Field) -> Option<FieldValue> {
@@ -204,6 +201,16 @@ impl<'a> Scanner<'a> {
             _ => !matches!(self.peek(), Some(b'.' | b'e' | b'E')),
         };
         is_plain.then_some(number)
+    }
+
+    /// An integer of few digits without a sign; nothing is read if there is none.
+    pub(crate) fn short_integer(&mut self) -> Option<i64> {
+        let start = self.at;
+        let number = self.integer();
+        if number.is_none() {
+            self.at = start;
+        }
+        number
     }
 
     /// Skips a value that is not one of the fields, if it is a plain one.

@@ -4,6 +4,7 @@
 
 pub mod columns;
 pub mod content;
+pub mod decisions;
 pub mod distinct;
 pub mod error;
 pub mod frame;
@@ -22,6 +23,8 @@ pub mod plan;
 pub mod python;
 #[cfg(feature = "python")]
 pub mod python_columns;
+#[cfg(feature = "python")]
+pub mod python_decisions;
 #[cfg(feature = "python")]
 pub mod python_rows;
 pub mod record_reader;

@@ -14,6 +14,7 @@ use crate::json_object::{FieldValue, FieldValues};
 use crate::live_states::LiveStates;
 use crate::online::OnlineLayout;
 use crate::plan::{Entity, Plan};
+use crate::python_decisions::{PyDecisionForm, PyDecisions};
 use crate::python_rows::{PyMatrixForm, PyReadRows, PyRowReader};
 use crate::state::{Event, Label, State};
 use crate::values::{Value, Values};
@@ -571,6 +572,8 @@ fn weir_engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyRowReader>()?;
     module.add_class::<PyMatrixForm>()?;
     module.add_class::<PyReadRows>()?;
+    module.add_class::<PyDecisionForm>()?;
+    module.add_class::<PyDecisions>()?;
     module.add_class::<crate::python_columns::PyRecordReader>()?;
     module.add("StateBytesError", module.py().get_type::<StateBytesError>())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;

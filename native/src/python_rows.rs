@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::row_reader::{MatrixForm, ReadRow, RowReader};
-use crate::values::Value;
 
 /// Reads the feature rows of one form.
 #[pyclass(name = "RowReader", frozen, module = "weir_engine")]
@@ -86,75 +85,48 @@ impl PyReadRows {
         Ok(PyBytes::new(py, &out))
     }
 
-    /// The texts of some rows, each: the wanted fields, the features without braces, the names of
-    /// approximate values, the record's timestamp, when it was computed, the repeated fields.
-    fn texts<'py>(
+    /// The wanted fields of some rows, as they are written, without quotation marks.
+    fn wanted<'py>(
         &self,
         py: Python<'py>,
         positions: Vec<usize>,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let mut repeated = Vec::new();
-        positions
-            .into_iter()
-            .map(|at| {
-                let (row, value) = self.row(at)?;
-                let bytes = value.as_bytes(py);
-                repeated.clear();
-                self.reader.repeated(row, bytes, &mut repeated);
-                let ranges = [
-                    &row.features_text,
-                    &row.approximate_text,
-                    &row.timestamp_text,
-                    &row.computed_text,
-                ];
-                let texts = self.reader.wanted(row, bytes);
-                let texts = texts.chain(ranges.map(|range| &bytes[range.clone()]));
-                let texts = texts.chain([repeated.as_slice()]);
-                PyTuple::new(
-                    py,
-                    texts.map(|text| PyBytes::new(py, text)).collect::<Vec<_>>(),
-                )
-            })
-            .collect()
+        let fields = 0..self.reader.wanted_len();
+        let of = |at| {
+            let (row, value) = self.row(at)?;
+            let text = |field| self.reader.wanted_text(row, value.as_bytes(py), field);
+            PyTuple::new(
+                py,
+                fields.clone().map(|field| PyBytes::new(py, text(field))),
+            )
+        };
+        positions.into_iter().map(of).collect()
     }
 
-    /// For some rows, those of the features at some positions that are above a limit, by name.
-    /// None for a row without any.
-    fn above<'py>(
-        &self,
-        py: Python<'py>,
-        positions: Vec<usize>,
-        limits: Vec<(usize, f64, Bound<'py, PyString>)>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let found = PyList::empty(py);
-        for at in positions {
-            let (row, _) = self.row(at)?;
-            let mut above: Option<Bound<'py, PyDict>> = None;
-            for (feature, limit, name) in &limits {
-                let value = row.features.get(*feature);
-                let value = value.ok_or_else(|| PyIndexError::new_err("no such feature"))?;
-                let is_above = match *value {
-                    Value::Int(number) => number as f64 > *limit,
-                    Value::Float(number) => number > *limit,
-                    Value::Null => false,
-                };
-                if is_above {
-                    let values = above.get_or_insert_with(|| PyDict::new(py));
-                    match *value {
-                        Value::Int(number) => values.set_item(name, number)?,
-                        Value::Float(number) => values.set_item(name, number)?,
-                        Value::Null => {}
-                    }
-                }
-            }
-            found.append(above)?;
-        }
-        Ok(found)
+    /// The repeated fields of a row as a JSON object.
+    fn repeated<'py>(&self, py: Python<'py>, position: usize) -> PyResult<Bound<'py, PyBytes>> {
+        let (row, value) = self.row(position)?;
+        let mut repeated = Vec::new();
+        self.reader.repeated(row, value.as_bytes(py), &mut repeated);
+        Ok(PyBytes::new(py, &repeated))
+    }
+}
+
+impl PyRowReader {
+    /// What reads the rows.
+    pub fn reader(&self) -> &RowReader {
+        &self.reader
     }
 }
 
 impl PyReadRows {
-    fn row(&self, at: usize) -> PyResult<&(ReadRow, Py<PyBytes>)> {
+    /// What has read the rows.
+    pub fn reader(&self) -> &RowReader {
+        &self.reader
+    }
+
+    /// A row and the bytes that it was read from; `IndexError` if it was not taken.
+    pub fn row(&self, at: usize) -> PyResult<&(ReadRow, Py<PyBytes>)> {
         let row = self.rows.get(at).and_then(Option::as_ref);
         row.ok_or_else(|| PyIndexError::new_err(format!("row {at} was not taken")))
     }

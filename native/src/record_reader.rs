@@ -35,9 +35,16 @@ enum Shape {
 }
 
 struct Object {
-    members: Vec<(String, Target)>,
+    members: Vec<NamedTarget>,
     others_at: Option<usize>,
     number: usize,
+}
+
+struct NamedTarget {
+    name: String,
+    /// The name as it is written, with its colon.
+    written: String,
+    target: Target,
 }
 
 enum Target {
@@ -167,7 +174,11 @@ fn compile(
                 Target::Leaf(leaves.len() - 1)
             }
         };
-        targets.push((member.name, target));
+        targets.push(NamedTarget {
+            written: format!("\"{}\":", member.name),
+            name: member.name,
+            target,
+        });
     }
     let others_at = keeps_others.then(|| {
         leaves.push(LeafRules {
@@ -303,21 +314,34 @@ fn read_members<'a>(
     }
     let mut others = object.others_at.map(|_| PlainMembers::default());
     let mut expected = 0;
-    scanner.members(
-        |scanner, name| match position(&object.members, name, expected) {
-            Some(at) => {
-                expected = at + 1;
-                match &object.members[at].1 {
-                    Target::Object(inner) => read_members(scanner, inner, leaves, scratch),
-                    Target::Leaf(leaf) => read_leaf(scanner, *leaf, &leaves[*leaf], scratch),
+    scanner.take(b'{')?;
+    scanner.list_until(b'}', |scanner| {
+        // Records usually have their members in the order of the shape.
+        let next = object.members.get(expected);
+        let at = match next.and_then(|member| scanner.word(&member.written)) {
+            Some(()) => {
+                scanner.skip_space();
+                expected
+            }
+            None => {
+                let name = scanner.name()?;
+                match object.members.iter().position(|there| there.name == name) {
+                    Some(at) => at,
+                    None => {
+                        return match &mut others {
+                            Some(others) => others.take(scanner, name),
+                            None => scanner.skip_value(NESTING_MAX),
+                        }
+                    }
                 }
             }
-            None => match &mut others {
-                Some(others) => others.take(scanner, name),
-                None => scanner.skip_value(NESTING_MAX),
-            },
-        },
-    )?;
+        };
+        expected = at + 1;
+        match &object.members[at].target {
+            Target::Object(inner) => read_members(scanner, inner, leaves, scratch),
+            Target::Leaf(leaf) => read_leaf(scanner, *leaf, &leaves[*leaf], scratch),
+        }
+    })?;
     if let (Some(at), Some(others)) = (object.others_at, others) {
         scratch.cells[at] = match others.names.is_empty() {
             true => Cell::Null,
@@ -325,14 +349,6 @@ fn read_members<'a>(
         };
     }
     Some(())
-}
-
-/// Finds a member; records usually have theirs in the order of the shape.
-fn position(members: &[(String, Target)], name: &str, expected: usize) -> Option<usize> {
-    match members.get(expected) {
-        Some((there, _)) if there == name => Some(expected),
-        _ => members.iter().position(|(there, _)| there == name),
-    }
 }
 
 fn read_leaf<'a>(
@@ -361,13 +377,16 @@ fn read_leaf<'a>(
                 Cell::Text(text)
             }
             Leaf::Integer { min, max } => {
-                let number = integer(scanner.number()?)?;
+                let number = match scanner.short_integer() {
+                    Some(number) => number,
+                    None => integer(scanner.number()?)?,
+                };
                 if !(*min..=*max).contains(&number) {
                     return None;
                 }
                 Cell::Integer(number)
             }
-            Leaf::Double => Cell::Double(double(scanner.number()?)?),
+            Leaf::Double => Cell::Double(scanner.double()?),
             Leaf::Boolean => Cell::Boolean(scanner.boolean()?),
             Leaf::Texts => {
                 let start = scratch.texts.len();
@@ -380,7 +399,7 @@ fn read_leaf<'a>(
                 scanner.elements(|scanner| {
                     let number = match scanner.peek()? {
                         b'n' => scanner.word("null").map(|()| None)?,
-                        _ => Some(double(scanner.number()?)?),
+                        _ => Some(scanner.double()?),
                     };
                     scratch.doubles.push(number);
                     Some(())
@@ -456,11 +475,15 @@ fn integer(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
+/// An integer as a double, if that holds it exactly.
+fn exact(number: i64) -> Option<f64> {
+    (number.unsigned_abs() <= DOUBLE_INTEGER_MAX).then_some(number as f64)
+}
+
 /// A double; of integers only those that it holds exactly.
 fn double(text: &str) -> Option<f64> {
     if is_integer(text) {
-        let number = integer(text)?;
-        return (number.unsigned_abs() <= DOUBLE_INTEGER_MAX).then_some(number as f64);
+        return exact(integer(text)?);
     }
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
@@ -470,12 +493,26 @@ impl<'a> Scanner<'a> {
     fn members(&mut self, mut each: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
         self.take(b'{')?;
         self.list_until(b'}', |scanner| {
-            let name = scanner.string()?;
-            scanner.skip_space();
-            scanner.take(b':')?;
-            scanner.skip_space();
+            let name = scanner.name()?;
             each(scanner, name)
         })
+    }
+
+    /// The name of a member, up to its value.
+    fn name(&mut self) -> Option<&'a str> {
+        let name = self.string()?;
+        self.skip_space();
+        self.take(b':')?;
+        self.skip_space();
+        Some(name)
+    }
+
+    /// A double, also one without a fraction.
+    fn double(&mut self) -> Option<f64> {
+        match self.short_integer() {
+            Some(number) => exact(number),
+            None => double(self.number()?),
+        }
     }
 
     /// Walks over the elements of a list.

@@ -35,10 +35,12 @@ DEGRADED_FIRST_CONTEXT_LOST: Final = "first_context_lost"
 CONTEXT_BYTES: Final = 6
 """Length of a context's digest, bytes."""
 
-# Score, digest of the context, outcome, partition, then offset and time of 48 bits each.
+# Score, digest of the context, outcome, partition, then offset and time of 48 bits each. The engine
+# writes the same (native/src/decisions.rs).
 _FIXED: Final = Struct(f"<d{CONTEXT_BYTES}sBHHIHI")
-_OUTCOMES: Final[tuple[Outcome, ...]] = ("APPROVE", "REVIEW", "BLOCK")
-_OUTCOME_NUMBERS: Final = {outcome: number for number, outcome in enumerate(_OUTCOMES)}
+OUTCOMES: Final[tuple[Outcome, ...]] = ("APPROVE", "REVIEW", "BLOCK")
+"""By rising score; what is kept of a decision has the position."""
+_OUTCOME_NUMBERS: Final = {outcome: number for number, outcome in enumerate(OUTCOMES)}
 _LOW: Final = 2**32 - 1
 
 
@@ -109,6 +111,10 @@ class KeptBatch(NamedTuple):
     values: list[FeatureValue]
     """In the order of the batch columns of the vector."""
 
+    def to_json(self) -> bytes:
+        """Write them."""
+        return orjson.dumps([*self])
+
 
 class FirstDecision(NamedTuple):
     """What is kept of a first decision.
@@ -146,7 +152,7 @@ class FirstDecision(NamedTuple):
             ms >> 32,
             ms & _LOW,
         )
-        return fixed if self.batch is None else fixed + orjson.dumps([*self.batch])
+        return fixed if self.batch is None else fixed + self.batch.to_json()
 
     @classmethod
     def unpack(cls, content: bytes) -> FirstDecision:
@@ -164,7 +170,7 @@ class FirstDecision(NamedTuple):
         return cls(
             score=score,
             context=context,
-            outcome=_OUTCOMES[outcome],
+            outcome=OUTCOMES[outcome],
             place=Offset(partition, at_high << 32 | at_low),
             decided_at_ms=ms_high << 32 | ms_low,
             batch=KeptBatch(*orjson.loads(rest)) if rest else None,

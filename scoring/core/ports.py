@@ -245,12 +245,23 @@ class FeatureLog(Protocol):
         ...
 
 
-class RecordPlace(NamedTuple):
+class RecordPlace(Protocol):
     """Where a record lies in Kafka."""
 
-    topic: str
-    partition: int
-    offset: int
+    @property
+    def topic(self) -> str:
+        """Its topic."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """Its partition."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Its offset."""
+        ...
 
 
 class OutgoingRecord(NamedTuple):

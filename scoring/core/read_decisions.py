@@ -1,37 +1,46 @@
-"""Decides on feature rows that the engine has read, without an object for each row.
+"""Decides on feature rows that the engine has read, a batch in one call of the engine.
 
-Gives what `decide` gives for the decoded rows, byte for byte once encoded; a test holds the two
-equal. Texts of a row are copied into its decision. Pure. `BatchScorer` calls it for the rows of one
+Gives what `decide_many` gives for the decoded rows, byte for byte once encoded, and what
+`FirstDecision.pack` gives for them; a test holds them equal. The engine gets thresholds, rules,
+sentences and the layout of a decision as data. Pure. `scoring.worker` calls it for the rows of one
 model, so a batch of several models is several calls.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from math import nan
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
-from features.engine.rows import ReadRows, RowTexts, feature_limits
+from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
+from features.engine.rows import DecisionForm, Decisions, ReadRows, RowKeys, decision_form
 from features.online.batch_values import BatchValues
-from models.heuristic import RULES, matched_rule_texts
+from models.heuristic import RULES
 from models.model import Model, ReadRowsModel
 from models.policy import Policy
-from schemas.decision import ModelRef, Offset, Outcome, PolicyRef
+from schemas.decision import ModelRef, Outcome, PolicyRef
 from schemas.output_codec import ROLLOUT_FIELDS
-from scoring.core.decide import MATCHED_RULES_MAX, model_reasons
-from scoring.core.first_decision import FirstDecision, KeptBatch
+from scoring.core.decide import MATCHED_RULE, MATCHED_RULES_MAX, NO_RULE_MATCHED
+from scoring.core.first_decision import OUTCOMES, KeptBatch
 from scoring.core.last_good import words_of
 
-_RULE_LIMITS: Final = feature_limits({rule.feature: rule.low for rule in RULES})
-_NO_NAMES: Final = b"[]"
-_OUTCOMES: Final[dict[Outcome, bytes]] = {
-    "APPROVE": b"APPROVE",
-    "REVIEW": b"REVIEW",
-    "BLOCK": b"BLOCK",
-}
+# Names in capitals are parts that the engine writes, or that a form has once; the others are fields
+# of `RowKeys`. The names and their order are those of `schemas.decision.Decision`.
+_LAYOUT: Final = (
+    '{"transaction_id":"<transaction_id>","user_id":"<user_id>","decision":"<OUTCOME>",'
+    '"score":<SCORE>,"model":<MODEL>,"features":{<FEATURES><MORE_FEATURES>},"vector":null,'
+    '"features_offset":{"partition":<PARTITION>,"offset":<OFFSET>},'
+    '"definition_digest":<DEFINITIONS>,"approximate":<APPROXIMATE>,"degraded":<DEGRADED>,'
+    '"reasons":<REASONS>,"event_time_ms":<event_time_ms>,"timings":{'
+    '"transaction_timestamp_ms":<TIMESTAMP>,"features_at_ms":<COMPUTED>,"scored_at_ms":<NOW>},'
+    '"decided_at_ms":<NOW>,"batch_as_of_ms":<BATCH_TIME>,"merchant_id":"<merchant_id>",'
+    '"matched_rules":<MATCHED>,"inputs":<REPEATED>,"vector_spec":<SPEC>,'
+    '"vector_digest":"<VECTOR_DIGEST>"<MORE>}'
+)
 
 
 def more_fields(**values: object) -> bytes:
@@ -47,171 +56,214 @@ NOTHING_MORE: Final = b""
 """What a decision without a rollout has after ``vector_digest``."""
 
 
-class ReadDecision(NamedTuple):
-    """A decision about one row, before it is encoded."""
+class ReadDecisions:
+    """Decisions about some rows of a batch, by position among them.
 
-    texts: RowTexts
-    place: Offset
-    outcome: Outcome
-    score: float
-    reasons: bytes
-    """A JSON list, as `matched_rules`."""
-    matched_rules: bytes
-    more_features: bytes
-    """The batch features as further members of the features, behind a comma; or nothing."""
-    vector_digest: str
-    degraded: tuple[str, ...]
-    batch: KeptBatch | None
-    policy: PolicyRef | None = None
-    """What gave the outcome beside the thresholds."""
+    Attributes:
+        scores: of each row.
+        outcomes: of each row.
+        degraded: the words of each decision.
+        drawn: what gave the outcome of a row beside the thresholds, where anything did.
+    """
 
-    def first(self, context: bytes, *, now_ms: int) -> FirstDecision:
-        """Give what is kept of it, in a context with this digest."""
-        return FirstDecision(self.score, context, self.outcome, self.place, now_ms, self.batch)
+    def __init__(
+        self,
+        decisions: Decisions,
+        *,
+        scores: list[float],
+        degraded: list[tuple[str, ...]],
+        is_alike: bool,
+    ) -> None:
+        """Take what the engine has decided.
+
+        Args:
+            decisions: of the engine.
+            scores: of each row.
+            degraded: the words of each row.
+            is_alike: whether all rows have the same words.
+        """
+        self._decisions = decisions
+        self._is_alike = is_alike
+        self.scores = scores
+        self.outcomes: list[Outcome] = [OUTCOMES[number] for number in decisions.outcomes()]
+        self.degraded = degraded
+        self.drawn: dict[int, PolicyRef] = {}
+
+    def add_words(self, words: tuple[str, ...]) -> None:
+        """Put words before those of each decision."""
+        if words:
+            self.degraded = [words + each for each in self.degraded]
+
+    def draw(self, at: int, outcome: Outcome, policy: PolicyRef, reasons: Sequence[str]) -> None:
+        """Set an outcome that a draw gave, with at most one more reason."""
+        text = orjson.dumps(reasons[0]).decode()[1:-1] if reasons else None
+        self._decisions.change(at, OUTCOMES.index(outcome), text)
+        self.outcomes[at] = outcome
+        self.drawn[at] = policy
+
+    def alike(
+        self, at: Sequence[int], degraded: Sequence[tuple[str, ...]] | None = None
+    ) -> Iterator[tuple[tuple[str, ...], PolicyRef | None, Sequence[int]]]:
+        """Group decisions that have the same words and the same draw.
+
+        Args:
+            at: positions, at least one.
+            degraded: the words of each of them, if they are not those of `degraded`.
+
+        Returns:
+            Words, draw, and the entries of ``at``.
+        """
+        if degraded is None and self._is_alike and not self.drawn:
+            yield self.degraded[at[0]], None, at
+            return
+        groups: dict[tuple[tuple[str, ...], PolicyRef | None], list[int]] = {}
+        given = [self.degraded[each] for each in at] if degraded is None else degraded
+        for each, words in zip(at, given, strict=True):
+            groups.setdefault((words, self.drawn.get(each)), []).append(each)
+        for (words, policy), found in groups.items():
+            yield words, policy, found
+
+    def kept(self, at: Sequence[int], context: bytes, *, now_ms: int) -> list[bytes]:
+        """Give what is kept of some decisions, as `FirstDecision.pack` does."""
+        return self._decisions.kept(at, context, now_ms)
+
+    def encode(
+        self,
+        at: Sequence[int],
+        *,
+        now_ms: int,
+        degraded: Sequence[tuple[str, ...]] | None = None,
+        more: Callable[[PolicyRef | None], bytes],
+    ) -> list[bytes]:
+        """Write decisions as `schemas.output_codec.encode_decision` does, in the order of ``at``.
+
+        Args:
+            at: their positions.
+            now_ms: when they were made, ms since 1970 UTC.
+            degraded: the words of each of them, if they are not those of `degraded`.
+            more: gives the fields after ``vector_digest`` of decisions with a draw.
+        """
+        if not at:
+            return []
+        written: dict[int, bytes] = {}
+        for words, policy, group in self.alike(at, degraded):
+            found = self._decisions.encode(group, now_ms, orjson.dumps(words), more(policy))
+            if len(group) == len(at):
+                return found
+            written.update(zip(group, found, strict=True))
+        return [written[each] for each in at]
 
 
 def decide_read(
     rows: ReadRows,
     at: Sequence[int],
     *,
-    texts: Sequence[RowTexts],
-    places: Sequence[Offset],
+    places: Sequence[tuple[int, int]],
     model: Model,
     reader: ReadRowsModel,
+    spec: str,
     policy: Policy,
     batch: Sequence[BatchValues] | None,
-) -> list[ReadDecision]:
+) -> ReadDecisions:
     """Decide on some rows of a batch, with one call of the model.
 
     Args:
         rows: what the engine has read.
         at: the positions of the rows to decide on.
-        texts: of each of them.
-        places: where each of them is in the feature log.
+        places: partition and offset of each of them in the feature log.
         model: to score with, of the rows' definitions.
         reader: ``model.reader``.
+        spec: digest of the specification of the model's vectors.
         policy: the thresholds.
         batch: the batch features of each row's user as of the row's event; ignored for a model that
             takes none. Not None for one that takes some.
 
     Raises:
-        ValueError: a score is not a probability.
+        ValueError: a score is not a probability, or a place is beyond what can be kept.
     """
-    if not model.batch_columns or batch is None:
+    columns = model.batch_columns
+    if not columns or batch is None:
         batch = None
-    vectors = None if batch is None else [_numbers(each, model.batch_columns) for each in batch]
+    vectors = None if batch is None else [_numbers(each, columns) for each in batch]
     scored = reader.score_read(rows, at, batch=vectors)
-    no_batch = [_NO_BATCH] * len(texts)
-    above = rows.above(at, _RULE_LIMITS)
-    words = words_of(model)
-    decisions = []
-    for text, place, score, digest, values, of_batch in zip(
-        texts,
-        places,
-        scored.scores,
-        scored.vector_digests,
-        above,
-        no_batch if batch is None else [_batch(each, model.batch_columns) for each in batch],
-        strict=True,
-    ):
-        matched = matched_rule_texts(values, texts_max=MATCHED_RULES_MAX) if values else ()
-        decisions.append(
-            ReadDecision(
-                text,
-                place,
-                policy.outcome(score),
-                score,
-                orjson.dumps(model_reasons(score, matched, policy)),
-                orjson.dumps(matched) if matched else _NO_NAMES,
-                of_batch.text,
-                digest,
-                words + of_batch.degraded,
-                of_batch.kept,
-            )
-        )
-    return decisions
+    decisions = Decisions(
+        _form(model.ref, spec, policy),
+        rows,
+        positions=at,
+        scores=scored.scores,
+        vector_digests=scored.vector_digests,
+        places=places,
+        batch=None if batch is None else [_as_json(each, columns) for each in batch],
+    )
+    of_model = words_of(model)
+    words = [of_model] * len(at) if batch is None else [of_model + _words(each) for each in batch]
+    return ReadDecisions(decisions, scores=scored.scores, degraded=words, is_alike=batch is None)
 
 
-def read_form(*, model: ModelRef, vector_spec: str, definition_digest: str, now_ms: int) -> bytes:
-    """Give what the decisions of a batch have in common, for `encode_read`.
-
-    Args:
-        model: the model that scored.
-        vector_spec: digest of the specification of its vectors.
-        definition_digest: of the rows.
-        now_ms: when they were decided, ms since 1970 UTC.
-    """
-    common = {
-        b"MODEL": orjson.dumps(model),
-        b"DEFINITIONS": orjson.dumps(definition_digest),
-        b"NOW": b"%d" % now_ms,
-        b"SPEC": orjson.dumps(vector_spec),
+@lru_cache(maxsize=64)
+def _form(model: ModelRef, spec: str, policy: Policy) -> DecisionForm:
+    constants = {
+        "MODEL": orjson.dumps(model).decode(),
+        "DEFINITIONS": orjson.dumps(DEFINITION_DIGEST).decode(),
+        "SPEC": orjson.dumps(spec).decode(),
     }
-    return re.sub(rb"<([A-Z]+)>", lambda found: common[found[1]].replace(b"%", b"%%"), _FORM)
-
-
-_FORM: Final = (
-    b'{"transaction_id":"%b","user_id":"%b","decision":"%b","score":%b,"model":<MODEL>,'
-    b'"features":{%b%b},"vector":null,"features_offset":{"partition":%d,"offset":%d},'
-    b'"definition_digest":<DEFINITIONS>,"approximate":%b,"degraded":%b,"reasons":%b,'
-    b'"event_time_ms":%b,"timings":{"transaction_timestamp_ms":%b,"features_at_ms":%b,'
-    b'"scored_at_ms":<NOW>},"decided_at_ms":<NOW>,"batch_as_of_ms":%b,"merchant_id":"%b",'
-    b'"matched_rules":%b,"inputs":%b,"vector_spec":<SPEC>,"vector_digest":"%b"%b}'
-)
-
-
-def encode_read(
-    decision: ReadDecision, form: bytes, *, degraded: tuple[str, ...], more: bytes = NOTHING_MORE
-) -> bytes:
-    """Write a decision as `schemas.output_codec.encode_decision` does.
-
-    Args:
-        decision: about one row.
-        form: of its batch, as `read_form` gives it.
-        degraded: the decision's words.
-        more: the fields after ``vector_digest``, as `more_fields` gives them.
-    """
-    text, place = decision.texts, decision.place
-    return form % (
-        text.transaction_id,
-        text.user_id,
-        _OUTCOMES[decision.outcome],
-        orjson.dumps(decision.score),
-        text.features,
-        decision.more_features,
-        place.partition,
-        place.offset,
-        text.approximate,
-        orjson.dumps(degraded) if degraded else _NO_NAMES,
-        decision.reasons,
-        text.event_time_ms,
-        text.timestamp_ms,
-        text.computed_at_ms,
-        b"null" if decision.batch is None else b"%d" % decision.batch.as_of_ms,
-        text.merchant_id,
-        decision.matched_rules,
-        text.inputs,
-        decision.vector_digest.encode(),
-        more,
+    return decision_form(
+        {
+            "bands": _bands(policy),
+            "rules": [
+                {
+                    "feature": FEATURE_NAMES.index(rule.feature),
+                    "low": rule.low,
+                    "width": rule.high - rule.low,
+                    "weight": rule.weight,
+                    "text": [_escaped(part) for part in rule.text.split("{value}")],
+                }
+                for rule in RULES
+            ],
+            "rules_max": MATCHED_RULES_MAX,
+            "rule_start": _escaped(MATCHED_RULE),
+            "parts": [
+                _part(text, constants, is_name=at % 2 == 1)
+                for at, text in enumerate(re.split(r"<(\w+)>", _LAYOUT))
+            ],
+        }
     )
 
 
-class _Batch(NamedTuple):
-    text: bytes
-    degraded: tuple[str, ...]
-    kept: KeptBatch | None
+def _part(text: str, constants: dict[str, str], *, is_name: bool) -> Any:
+    if not is_name or text in constants:
+        return {"text": constants.get(text, text) if is_name else text}
+    if text in RowKeys._fields:
+        return {"wanted": RowKeys._fields.index(text)}
+    return text.lower()
 
 
-_NO_BATCH: Final = _Batch(b"", (), None)
+def _bands(policy: Policy) -> list[dict[str, object]]:
+    review, block = policy.review_threshold, policy.block_threshold
+    # A score of each band. If a band has none, its sentence is never used.
+    examples = ((None, review), (review, block), (block, 1.0))
+    bands: list[dict[str, object]] = []
+    for outcome, (above, score) in zip(OUTCOMES, examples, strict=True):
+        before, after = policy.explain(score).split(f"{score:.3f}", 1)
+        no_rule = None if outcome == "APPROVE" else _escaped(NO_RULE_MATCHED)
+        sentence = (_escaped(before), _escaped(after))
+        bands.append({"name": outcome, "above": above, "sentence": sentence, "no_rule": no_rule})
+    return bands
 
 
-def _batch(values: BatchValues, columns: Sequence[str]) -> _Batch:
+def _escaped(text: str) -> str:
+    return orjson.dumps(text).decode()[1:-1]
+
+
+def _words(values: BatchValues) -> tuple[str, ...]:
+    return () if values.degraded is None else (values.degraded,)
+
+
+def _as_json(values: BatchValues, columns: Sequence[str]) -> tuple[bytes, bytes, bytes]:
     features = {column: values.features[column] for column in columns}
-    return _Batch(
-        b"," + orjson.dumps(features)[1:-1],
-        () if values.degraded is None else (values.degraded,),
-        None if values.as_of_ms is None else KeptBatch(values.as_of_ms, list(features.values())),
-    )
+    as_of_ms = values.as_of_ms
+    kept = b"" if as_of_ms is None else KeptBatch(as_of_ms, list(features.values())).to_json()
+    return b"," + orjson.dumps(features)[1:-1], orjson.dumps(as_of_ms), kept
 
 
 def _numbers(values: BatchValues, columns: Sequence[str]) -> list[float]:

@@ -1,6 +1,6 @@
 """What a rollout adds to the decisions of one arm of a batch: the arm, a draw, further words.
 
-Knows the two forms of a decision, decoded and as the engine reads it. Called by
+Knows the two forms of a decision, of a decoded row and of one that the engine has read. Called by
 ``decided_batch.py``.
 """
 
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
 
 import orjson
 
+from features.engine.rows import ReadRows
 from schemas.decision import Decision
 from scoring.core.arms import ArmOfRows, drawn_policy, in_arm, policy_reasons
 from scoring.core.assignment import LetThrough
-from scoring.core.read_decisions import ReadDecision
+from scoring.core.read_decisions import ReadDecisions
 from scoring.worker.feature_log import Scorable
-
-Decided: TypeAlias = ReadDecision | Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +36,53 @@ class ArmUse:
     clock_ms: Callable[[], float]
 
 
-def applied(
-    use: ArmUse, of: ArmOfRows, scorables: Sequence[Scorable], decided: Sequence[Decided]
-) -> list[Decided]:
+def in_arm_of(
+    use: ArmUse, of: ArmOfRows, rows: Sequence[Scorable], decided: Sequence[Decision]
+) -> list[Decision]:
     """Give the decisions of an arm.
 
     Args:
         use: how they are decided.
         of: the arm, with the duration of the model call.
-        scorables: the rows.
+        rows: decoded.
         decided: by a model and the thresholds, for each row.
     """
-    return [_applied(use, of, row, each) for row, each in zip(scorables, decided, strict=True)]
-
-
-def _applied(use: ArmUse, of: ArmOfRows, row: Scorable, decided: Decided) -> Decided:
-    if isinstance(decided, Decision):
-        outcome, policy = decided.decision, None
+    found = []
+    for row, decision in zip(rows, decided, strict=True):
+        outcome, policy = decision.decision, None
         if use.let_through is not None:
             outcome, policy = drawn_policy(
                 use.let_through,
                 outcome=outcome,
-                transaction_id=decided.transaction_id,
+                transaction_id=decision.transaction_id,
                 amount_minor=row.row.transaction.amount_minor,
             )
-        return in_arm(decided, of, outcome=outcome, policy=policy, degraded=use.degraded)
-    if use.degraded:
-        decided = decided._replace(degraded=use.degraded + decided.degraded)
-    if use.let_through is None or decided.outcome != "BLOCK":
-        return decided
-    outcome, policy = drawn_policy(
-        use.let_through,
-        outcome=decided.outcome,
-        transaction_id=decided.texts.transaction_id.decode(),
-        amount_minor=cast(int, orjson.loads(decided.texts.inputs)["amount_minor"]),
-    )
-    reasons = [*orjson.loads(decided.reasons), *policy_reasons(policy, outcome)]
-    return decided._replace(outcome=outcome, policy=policy, reasons=orjson.dumps(reasons))
+        found.append(in_arm(decision, of, outcome=outcome, policy=policy, degraded=use.degraded))
+    return found
+
+
+def draw_in_arm(
+    use: ArmUse, rows: ReadRows, scorables: Sequence[Scorable], decided: ReadDecisions
+) -> None:
+    """Make decisions about rows that the engine has read those of an arm.
+
+    Args:
+        use: how they are decided.
+        rows: what the engine has read.
+        scorables: the rows.
+        decided: by a model and the thresholds, for each row.
+    """
+    decided.add_words(use.degraded)
+    if use.let_through is None:
+        return
+    for at, (row, outcome) in enumerate(zip(scorables, decided.outcomes, strict=True)):
+        if outcome == "BLOCK":
+            amount_minor = orjson.loads(rows.repeated(row.at))["amount_minor"]
+            drawn, policy = drawn_policy(
+                use.let_through,
+                outcome=outcome,
+                transaction_id=row.transaction_id.decode(),
+                amount_minor=amount_minor,
+            )
+            if policy is not None:
+                decided.draw(at, drawn, policy, policy_reasons(policy, drawn))

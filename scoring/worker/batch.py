@@ -7,12 +7,13 @@ neither Faust nor Kafka nor Redis. Called by ``intake.py`` with records, and by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from itertools import chain
+from typing import TypeAlias
 
 from models.policy import Policy
-from schemas.decision import Decision, Outcome
+from schemas.decision import Decision
 from schemas.output_codec import encode_decision
 from schemas.topics import (
     DEAD_LETTERS,
@@ -20,12 +21,10 @@ from schemas.topics import (
     DECISIONS,
     FEATURES,
     HEADER_ID,
-    REPLAY_HEADER,
     ROLLOUTS,
     SCORER_GROUP,
     SHADOW_DECISIONS,
     cloud_event_headers,
-    passed_on,
 )
 from scoring.core.ports import (
     BatchFeatureReader,
@@ -33,7 +32,6 @@ from scoring.core.ports import (
     FeatureLog,
     ModelSource,
     OutgoingRecord,
-    RecordPlace,
     RecordSink,
 )
 from scoring.core.rollouts import NoRollouts, RolloutSource
@@ -134,52 +132,38 @@ class BatchScorer:
             kept = await self._store.keep_first(
                 decided.proposals, contexts=decided.contexts, when_unstored=decided.unstored
             )
-            emitted = await self._emitted(scorables, decided, kept.values)
+            firsts = await self._firsts(scorables, decided, kept.values)
             await self._sink.send(
-                self._to_records(emitted, scorables)
+                self._to_records(scorables, decided, firsts)
                 + [
                     dead_letter(record, error, topic=self._channels.dead_letters)
                     for record, error in batch.refused
                 ]
             )
-        self._count(emitted, records=len(records), refused=len(batch.refused))
+        self._count(decided, firsts, records=len(records), refused=len(batch.refused))
         self._decider.after_emission(rows)
 
-    async def _emitted(
+    async def _firsts(
         self, scorables: Sequence[Scorable], decided: Decided, kept: Sequence[bytes]
-    ) -> list[_Emitted]:
-        """Encode what stands for each row: its new decision, or the first one again."""
-        is_new = [decided.is_new(at, value) for at, value in enumerate(kept)]
-        repeats = [at for at, is_so in enumerate(is_new) if not is_so]
-        firsts = dict(
-            zip(
-                repeats,
-                await self._repeats.decide(
-                    [(scorables[at], kept[at]) for at in repeats],
-                    at_hand=scorables,
-                    contexts=decided.contexts,
-                ),
-                strict=True,
-            )
-            if repeats
-            else ()
+    ) -> dict[int, Decision]:
+        """Give the first decisions of repeats again, by position; the others are new."""
+        unstored = decided.unstored_kept
+        repeats = [
+            at
+            for at, (stands, (_, own)) in enumerate(zip(kept, decided.proposals, strict=True))
+            if stands is not own and stands is not unstored.get(at)
+        ]
+        if not repeats:
+            return {}
+        again = await self._repeats.decide(
+            [(scorables[at], kept[at]) for at in repeats],
+            at_hand=scorables,
+            contexts=decided.contexts,
         )
+        firsts = dict(zip(repeats, again, strict=True))
         for at, first in firsts.items():
             self._count_repeat(scorables[at], first)
-        now_ms = decided.now_ms
-        return [
-            _Emitted(
-                each.transaction_id,
-                each.user_id,
-                decided.encode(at),
-                now_ms,
-                decided.outcome(at),
-                decided.degraded(at),
-            )
-            if is_new[at]
-            else _Emitted.of(firsts[at])
-            for at, each in enumerate(scorables)
-        ]
+        return firsts
 
     def _count_repeat(self, scorable: Scorable, first: Decision) -> None:
         if first.features_offset != scorable.place:
@@ -189,28 +173,37 @@ class BatchScorer:
             self._metrics.conflicting_ids.inc()
 
     def _to_records(
-        self, emitted: Sequence[_Emitted], scorables: Sequence[Scorable]
+        self, scorables: Sequence[Scorable], decided: Decided, firsts: Mapping[int, Decision]
     ) -> list[OutgoingRecord]:
-        topic, source, headers_of = self._channels.decisions, self._channels.features, _Headers()
+        """Encode what stands for each row: its new decision, or the first one again."""
+        topic, headers_of = self._channels.decisions, _Headers()
+        new = [at for at in range(len(scorables)) if at not in firsts]
+        values = dict(zip(new, decided.encode_many(new), strict=True))
         records = []
-        for each, scorable in zip(emitted, scorables, strict=True):
-            headers = headers_of(each.transaction_id, each.decided_at_ms)
-            if scorable.is_replay:
-                headers.append(REPLAY_HEADER)
-            headers += passed_on(scorable.record.headers)
-            place = RecordPlace(source, scorable.place.partition, scorable.place.offset)
+        for at, scorable in enumerate(scorables):
+            key, time_ms = scorable.user_id, decided.now_ms
+            if first := firsts.get(at):
+                values[at] = encode_decision(first)
+                key, time_ms = first.user_id.encode(), first.decided_at_ms
+            headers = headers_of(scorable.transaction_id, time_ms)
+            headers += scorable.more_headers
             records.append(
                 OutgoingRecord(
-                    topic, each.user_id, each.value, headers, timestamp_ms=0, source=place
+                    topic, key, values[at], headers, timestamp_ms=0, source=scorable.record
                 )
             )
         return records
 
-    def _count(self, emitted: Iterable[_Emitted], *, records: int, refused: int) -> None:
-        for outcome, count in Counter(each.outcome for each in emitted).items():
-            self._metrics.decisions.labels(decision=outcome).inc(count)
-        for missing, count in Counter(word for each in emitted for word in each.degraded).items():
-            self._metrics.degraded.labels(missing=missing).inc(count)
+    def _count(
+        self, decided: Decided, firsts: Mapping[int, Decision], *, records: int, refused: int
+    ) -> None:
+        outcomes, degraded = [*decided.outcomes], [*decided.degraded]
+        for at, first in firsts.items():
+            outcomes[at], degraded[at] = first.decision, first.degraded
+        for outcome, number in Counter(outcomes).items():
+            self._metrics.decisions.labels(decision=outcome).inc(number)
+        for missing, number in Counter(chain.from_iterable(degraded)).items():
+            self._metrics.degraded.labels(missing=missing).inc(number)
         self._metrics.batch_rows.observe(records)
         self._metrics.dead_letters.inc(refused)
 
@@ -233,26 +226,3 @@ class _Headers:
             around = self._around_id[time_ms] = headers[:at], headers[at + 1 :]
         before, after = around
         return [*before, (HEADER_ID, transaction_id), *after]
-
-
-class _Emitted(NamedTuple):
-    """A decision as it goes to the topic."""
-
-    transaction_id: bytes
-    user_id: bytes
-    value: bytes
-    decided_at_ms: int
-    outcome: Outcome
-    degraded: tuple[str, ...]
-
-    @classmethod
-    def of(cls, decision: Decision) -> _Emitted:
-        """Encode the first decision of a repeat."""
-        return cls(
-            decision.transaction_id.encode(),
-            decision.user_id.encode(),
-            encode_decision(decision),
-            decision.decided_at_ms,
-            decision.decision,
-            decision.degraded,
-        )

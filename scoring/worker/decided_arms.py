@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from features.online.batch_values import BatchValues
 from models.model import Model
 from models.policy import Policy
-from schemas.decision import Outcome
 from scoring.core.arms import ArmGroup, group_by_arm
 from scoring.core.rollouts import RolloutInUse
 from scoring.worker.arm_use import ArmUse
@@ -27,7 +26,9 @@ class DecidedArms:
     """The decisions about the rows of a batch, by position among its scorable rows.
 
     Attributes:
-        proposals, contexts, now_ms: as of `DecidedBatch`.
+        proposals, contexts, now_ms, outcomes, scores, degraded, unstored_kept: as of
+            `DecidedBatch`.
+        arms: of each row.
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class DecidedArms:
             (each.user_id, each.transaction_id) for each in batch.scorables
         )
         places: dict[int, tuple[DecidedBatch, int]] = {}
-        self._arms = [row.arm for row in assigned]
+        self.arms = [row.arm for row in assigned]
+        self.unstored_kept: dict[int, bytes] = {}
         self.contexts: dict[bytes, bytes] = {}
         for group in group_by_arm(in_use, assigned, champion=champion):
             part = _decided(
@@ -75,42 +77,30 @@ class DecidedArms:
                 places[at] = (part, number)
         self._places = [places[at] for at in range(len(assigned))]
         self.proposals = [part.proposals[number] for part, number in self._places]
-
-    def arm(self, at: int) -> str:
-        """Give the arm of a row."""
-        return self._arms[at]
+        self.outcomes = [part.outcomes[number] for part, number in self._places]
+        self.scores = [part.scores[number] for part, number in self._places]
+        self.degraded = [part.degraded[number] for part, number in self._places]
 
     def unstored(self, at: int) -> bytes:
         """Give what is to be kept of a decision that the store could not take."""
         part, number = self._places[at]
         kept = part.unstored(number)
+        self.unstored_kept[at] = kept
+        self.degraded[at] = part.degraded[number]
         self.contexts |= part.contexts
         return kept
 
-    def is_new(self, at: int, kept: bytes) -> bool:
-        """Whether what stands for a row is this batch's own decision about it."""
-        part, number = self._places[at]
-        return part.is_new(number, kept)
-
-    def outcome(self, at: int) -> Outcome:
-        """Give the outcome of a decision."""
-        part, number = self._places[at]
-        return part.outcome(number)
-
-    def score(self, at: int) -> float:
-        """Give the score of a decision."""
-        part, number = self._places[at]
-        return part.score(number)
-
-    def degraded(self, at: int) -> tuple[str, ...]:
-        """Give the words of a decision, after it was kept."""
-        part, number = self._places[at]
-        return part.degraded(number)
-
-    def encode(self, at: int) -> bytes:
-        """Write a decision, after it was kept."""
-        part, number = self._places[at]
-        return part.encode(number)
+    def encode_many(self, positions: Sequence[int]) -> list[bytes]:
+        """Write decisions, after they were kept, in the order of the positions."""
+        of_parts: dict[DecidedBatch, list[tuple[int, int]]] = {}
+        for at in positions:
+            part, number = self._places[at]
+            of_parts.setdefault(part, []).append((at, number))
+        written: dict[int, bytes] = {}
+        for part, found in of_parts.items():
+            encoded = part.encode_many([number for _, number in found])
+            written.update(zip((at for at, _ in found), encoded, strict=True))
+        return [written[at] for at in positions]
 
 
 def _decided(

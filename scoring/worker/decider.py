@@ -104,7 +104,7 @@ class Decider:
         if in_use is None or not isinstance(decided, DecidedArms):
             return
         count = len(rows.batch.scorables)
-        counted = Counter((decided.arm(at), decided.outcome(at)) for at in range(count))
+        counted = Counter(zip(decided.arms, decided.outcomes, strict=True))
         for (arm, outcome), number in counted.items():
             self._metrics.arm_decisions.labels(
                 rollout=in_use.rollout.rollout_id, arm=arm, decision=outcome
@@ -118,8 +118,8 @@ class Decider:
                     ShadowRow(
                         each.record,
                         None if rows.values is None else rows.values[at],
-                        decided.outcome(at),
-                        decided.score(at),
+                        decided.outcomes[at],
+                        decided.scores[at],
                     )
                     for at, each in enumerate(rows.batch.scorables)
                 ],
@@ -134,5 +134,4 @@ class Decider:
             asking = champion if champion.batch_columns else None
         if asking is None:
             return None
-        events = [each.event for each in batch.scorables]
-        return await read_batch_values(self._batch_reader, events, model=asking)
+        return await read_batch_values(self._batch_reader, batch.events(), model=asking)

@@ -7,12 +7,12 @@ decoded here, one by one. Knows neither Faust nor a model; `BatchScorer` calls i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from features.definitions import DEFINITION_DIGEST, FEATURE_NAMES
-from features.engine.rows import ReadRows, RowTexts, read_rows
+from features.engine.rows import ReadRows, RowKeys, read_rows
 from schemas.dead_letter import dead_letter_headers
 from schemas.decision import Offset
 from schemas.errors import InvalidEventError
@@ -26,14 +26,20 @@ from schemas.topics import (
     RECORD_BYTES_MAX,
     REPLAY_HEADER,
     check_event_type,
+    cloud_event_headers,
+    passed_on,
 )
-from scoring.core.ports import OutgoingRecord, RecordPlace
+from scoring.core.ports import OutgoingRecord
 
 STAGE = "score"
 """Name of this stage in the headers of dead letters."""
 _FEATURE_NAMES = frozenset(FEATURE_NAMES)
 _OWN_TYPE = FEATURE_ROW_TYPE.encode()
 _REPLAY = REPLAY_HEADER[1]
+_NOT_OF_DECISIONS = frozenset(
+    name for name, _ in cloud_event_headers(event_type="", event_id="", source="", time_ms=0)
+)
+"""Headers of a row that say nothing about its decision."""
 
 
 class Record(NamedTuple):
@@ -54,18 +60,30 @@ class Scorable:
 
     Attributes:
         record: as it was consumed.
-        place: its place in the log.
         at: its position among the rows that the engine has read.
-        texts: of the row, if the engine has read it.
-        is_replay: whether the row belongs to a replay.
+        transaction_id: the transaction.
+        user_id: its user.
+        is_read: whether the engine has read the row.
+        more_headers: what a decision about it has, too: the mark of a replay, the trace context.
     """
 
     record: Record
-    place: Offset
     at: int
-    texts: RowTexts | None
-    is_replay: bool
+    transaction_id: bytes
+    user_id: bytes
+    is_read: bool
+    more_headers: Sequence[tuple[str, bytes]] = ()
     _row: FeatureRow | None = None
+
+    @property
+    def place(self) -> Offset:
+        """Its place in the log."""
+        return Offset(self.record.partition, self.record.offset)
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the row belongs to a replay."""
+        return REPLAY_HEADER in self.more_headers
 
     @property
     def row(self) -> FeatureRow:
@@ -73,27 +91,6 @@ class Scorable:
         if self._row is None:
             self._row = decode_feature_row(self.record.value)
         return self._row
-
-    @property
-    def user_id(self) -> bytes:
-        """The user of the transaction."""
-        if self.texts is not None:
-            return self.texts.user_id
-        return self.row.transaction.user_id.encode()
-
-    @property
-    def transaction_id(self) -> bytes:
-        """The transaction."""
-        if self.texts is not None:
-            return self.texts.transaction_id
-        return self.row.transaction.transaction_id.encode()
-
-    @property
-    def event(self) -> tuple[str, int]:
-        """User and event time, ms since 1970 UTC."""
-        if self.texts is not None:
-            return self.texts.user_id.decode(), int(self.texts.event_time_ms)
-        return self.row.transaction.user_id, self.row.transaction.event_time_ms
 
 
 class ReadBatch(NamedTuple):
@@ -105,34 +102,57 @@ class ReadBatch(NamedTuple):
     refused: list[tuple[Record, InvalidEventError]]
     """In log order."""
 
+    def events(self) -> list[tuple[str, int]]:
+        """Give user and event time, ms since 1970 UTC, of each scorable row."""
+        read = iter(self.rows.wanted([each.at for each in self.scorables if each.is_read]))
+        times = [
+            int(RowKeys._make(next(read)).event_time_ms)
+            if each.is_read
+            else each.row.transaction.event_time_ms
+            for each in self.scorables
+        ]
+        return [(each.user_id.decode(), ms) for each, ms in zip(self.scorables, times, strict=True)]
+
 
 def read_batch(records: Sequence[Record]) -> ReadBatch:
     """Read records; rows that the engine has read are decoded only when one is asked for."""
     rows = read_rows([record.value for record in records])
     taken = rows.taken()
-    texts = dict(zip(taken, map(RowTexts._make, rows.texts(taken)), strict=True))
+    keys = dict(zip(taken, rows.wanted(taken), strict=True))
     scorables = []
     refused = []
     for at, record in enumerate(records):
         # The last header of a name counts, as for `schemas.topics.read_header`.
         headers = dict(record.headers)
-        scorable = Scorable(
-            record,
-            Offset(record.partition, record.offset),
-            at,
-            texts.get(at),
-            headers.get(HEADER_REPLAY) == _REPLAY,
-        )
         try:
             if headers.get(HEADER_TYPE) != _OWN_TYPE:
                 check_event_type(record.headers, expected=FEATURE_ROW_TYPE)
-            if scorable.texts is None:
-                _check_complete(scorable.row)
+            found = keys.get(at)
+            scorable = (
+                Scorable(record, at, found[0], found[1], is_read=True)
+                if found is not None
+                else _decoded(record, at)
+            )
         except InvalidEventError as error:
             refused.append((record, error))
-        else:
-            scorables.append(scorable)
+            continue
+        if not _NOT_OF_DECISIONS.issuperset(headers):
+            scorable.more_headers = _more_headers(headers)
+        scorables.append(scorable)
     return ReadBatch(rows, scorables, refused)
+
+
+def _decoded(record: Record, at: int) -> Scorable:
+    row = decode_feature_row(record.value)
+    _check_complete(row)
+    of = row.transaction
+    ids = of.transaction_id.encode(), of.user_id.encode()
+    return Scorable(record, at, *ids, is_read=False, _row=row)
+
+
+def _more_headers(headers: Mapping[str, bytes | None]) -> list[tuple[str, bytes]]:
+    replay = [REPLAY_HEADER] if headers.get(HEADER_REPLAY) == _REPLAY else []
+    return [*replay, *passed_on(list(headers.items()))]
 
 
 def dead_letter(record: Record, error: InvalidEventError, *, topic: str) -> OutgoingRecord:
@@ -157,7 +177,7 @@ def dead_letter(record: Record, error: InvalidEventError, *, topic: str) -> Outg
         value=letter.value,
         headers=list(letter.headers),
         timestamp_ms=record.timestamp_ms,
-        source=RecordPlace(record.topic, record.partition, record.offset),
+        source=record,
     )
 
 

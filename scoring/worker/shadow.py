@@ -171,7 +171,7 @@ class ShadowScorer:
             return
         self._metrics.shadow_seconds.observe((self._clock_ms() - begin_ms) / 1_000)
         for at, (row, scorable) in enumerate(zip(rows, batch.scorables, strict=True)):
-            self._compare(row, decided.outcome(at), decided.score(at))
+            self._compare(row, decided.outcomes[at], decided.scores[at])
             headers: list[tuple[str, str | bytes | None]] = [
                 *cloud_event_headers(
                     event_type=DECISION_TYPE,

@@ -166,8 +166,8 @@ def test_the_engine_and_the_decoder_lead_to_the_same_bytes(
     assert read.contexts == plain.contexts
     for at, row in enumerate(rows):
         assert read.encode(at) == plain.encode(at), row
-        assert read.outcome(at) == plain.outcome(at)
-        assert read.degraded(at) == plain.degraded(at)
+        assert read.outcomes[at] == plain.outcomes[at]
+        assert read.degraded[at] == plain.degraded[at]
 
 
 def test_the_word_of_the_last_good_model_is_in_the_same_place_of_both(model: LoadedModel) -> None:
@@ -247,10 +247,10 @@ def test_would_be_blocks_are_let_through_by_a_draw_that_is_logged(model: LoadedM
     seen = set()
     for at, row in enumerate(rows):
         decision = decode_decision(batch.encode(at))
-        blocked = plain.outcome(at) == "BLOCK" and row.transaction.amount_minor <= 10**12
+        blocked = plain.outcomes[at] == "BLOCK" and row.transaction.amount_minor <= 10**12
         assert (decision.policy is not None) == blocked
         if decision.policy is None:
-            assert decision.decision == plain.outcome(at)
+            assert decision.decision == plain.outcomes[at]
             continue
         is_drawn, _ = ARM.let_through.draw(
             row.transaction.transaction_id, amount_minor=row.transaction.amount_minor

@@ -11,7 +11,8 @@ from schemas.dead_letter import read_dead_letter
 from schemas.shortened_dead_letter import HEADER_SHORTENED, DeadLetterParts, record_size
 from schemas.topics import read_header
 from scoring.core.errors import DeliveryError
-from scoring.core.ports import OutgoingRecord, RecordPlace
+from scoring.core.ports import OutgoingRecord
+from scoring.worker.feature_log import Record
 from scoring.worker.fitting_sink import FittingSink
 
 DECISIONS = "decisions"
@@ -48,7 +49,7 @@ def decision(number: int, value_bytes: int = 100) -> OutgoingRecord:
         value=b"v" * value_bytes,
         headers=[("ce_id", b"t-%d" % number)],
         timestamp_ms=0,
-        source=RecordPlace("features", 1, number),
+        source=Record("features", 1, number, 0, None, None, []),
     )
 
 
