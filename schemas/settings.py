@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         default=10_000, description="Longest time, in ms, until a record read is in the archive."
     )
     archive_rows_max: PositiveInt = Field(
-        default=50_000, description="Most records the archiver holds before it commits them."
+        default=200_000, description="Most records the archiver holds before it commits them."
     )
     archive_compact_s: PositiveInt = Field(
         default=3_600, description="Time, in seconds, between two compactions of the archive."
