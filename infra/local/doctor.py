@@ -37,6 +37,9 @@ _RETENTION = (
     "see `weir logs archiver`; raise WEIR_TRANSACTIONS_RETENTION_MIB, or that of the topic, and "
     "`weir up`"
 )
+_FIRST_ROWS = (
+    "raise WEIR_FEATURES_RETENTION_MIB, or lower WEIR_DECISION_TTL_S if repeats never come so late"
+)
 _FAILURES = (
     *(OSError, ValueError, LookupError, ImportError),
     *(subprocess.SubprocessError, zipfile.BadZipFile, KafkaUnreachableError),
@@ -132,6 +135,7 @@ def _running(stack: Stack) -> Iterator[Check]:
         yield _check("lag", partial(_lags, bootstrap), "see `weir logs kafka`")
         yield _check("topics", partial(_topics, bootstrap), "set it back with kafka-configs.sh")
         yield _check("retention", partial(_archive_reach, stack.settings), _RETENTION)
+        yield _check("first decisions", partial(_first_rows_reach, stack.settings), _FIRST_ROWS)
     if pid := statuses["taskmanager"].pid:
         yield thread_mode(pid, flink_conf=stack.layout.flink_conf)
         yield _check("loaded by Flink", partial(engine.loaded_by, pid), "run `make down up`")
@@ -183,6 +187,14 @@ def _archive_reach(settings: Settings) -> str:
     from infra.local.retention import archive_reach  # noqa: PLC0415
 
     return archive_reach(settings)
+
+
+def _first_rows_reach(settings: Settings) -> str:
+    # Imported here for the same reason.
+    from infra.local.retention import first_rows_reach  # noqa: PLC0415
+    from scoring.wiring import wall_clock_ms  # noqa: PLC0415
+
+    return first_rows_reach(settings, now_ms=wall_clock_ms())
 
 
 def _topics(bootstrap: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from clients.kafka_log import OffsetRange
-from infra.local.retention import RECORDS_MIN, _faults
+from infra.local.retention import RECORDS_MIN, _faults, _is_short
 from schemas.settings import Settings
 
 KEPT = {0: OffsetRange(1_000_000, 1_100_000), 1: OffsetRange(0, 0)}
@@ -37,3 +37,19 @@ def test_a_few_records_that_are_not_archived_are_no_fault() -> None:
 def test_only_topics_with_a_limit_are_limited() -> None:
     assert Settings().retention_mib() == {}
     assert Settings(labels_retention_mib=5).retention_mib() == {"labels": 5}
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "first_young", "is_short"),
+    [
+        (0, 100, 0, False),  # nothing was deleted
+        (50, 100, 51, False),  # an older row is still there
+        (50, 100, 50, True),
+        (50, 100, 100, False),
+        (100, 100, 100, False),  # all rows are too old, as are the decisions
+    ],
+)
+def test_deleted_rows_are_missed_if_the_oldest_one_left_is_young(
+    first: int, end: int, first_young: int, is_short: bool
+) -> None:
+    assert _is_short(OffsetRange(first, end), first_young=first_young) == is_short
