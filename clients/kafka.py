@@ -8,8 +8,7 @@ belongs to a group or commits, so reading leaves no trace.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from itertools import repeat
+from collections.abc import Callable
 from operator import methodcaller
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
@@ -181,21 +180,6 @@ def to_record(message: Message, *, values_only: bool = False) -> Record:
         headers_of(message),
         message.key(),
     )
-
-
-def values_of(messages: Sequence[Message]) -> list[Record]:
-    """Convert many messages of the client as `to_record` does one with ``values_only``.
-
-    Args:
-        messages: with a place and a value; none is an error.
-    """
-    columns = (
-        [message.partition() for message in messages],
-        [message.offset() for message in messages],
-        [message.timestamp()[1] for message in messages],
-        [message.value() for message in messages],
-    )
-    return list(map(Record._make, zip(*columns, repeat(()), repeat(None), strict=False)))
 
 
 def headers_of(message: Message) -> list[tuple[str, bytes | None]]:

@@ -19,7 +19,7 @@ from typing import Final, cast
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
 
-from clients.kafka import open_consumer, unreachable, values_of
+from clients.kafka import open_consumer, to_record, unreachable
 from clients.kafka_log import OffsetRange, offset_ranges
 from clients.log_record import Record
 from clients.program import run_until_stopped
@@ -140,8 +140,8 @@ class Archiver:
             messages = self._consumer.consume(READ_RECORDS_MAX, READ_S)
         except KafkaException as error:
             raise unreachable(self._bootstrap, error) from error
-        for topic, of_topic in self._by_topic(messages).items():
-            self._take(topic, values_of(of_topic))
+        for topic, records in self._by_topic(messages).items():
+            self._take(topic, records)
         if messages and self._due_s is None:
             self._due_s = time.monotonic() + self._commit_s
         if self._is_due():
@@ -196,17 +196,17 @@ class Archiver:
         pending.batches += batches
         pending.rows += len(records)
         pending.bytes += sum(batch.nbytes for batch in batches)
-        # In a dictionary the last record of a partition stays.
-        last = {record.partition: record.offset for record in records}
-        pending.next_offsets.update({partition: at + 1 for partition, at in last.items()})
+        for record in records:
+            pending.next_offsets[record.partition] = record.offset + 1
 
-    def _by_topic(self, messages: Iterable[Message]) -> Mapping[str, list[Message]]:
-        by_topic: dict[str, list[Message]] = {}
+    def _by_topic(self, messages: Iterable[Message]) -> Mapping[str, list[Record]]:
+        records: dict[str, list[Record]] = {}
         for message in messages:
             if (error := message.error()) is not None:
                 raise unreachable(self._bootstrap, error)
-            by_topic.setdefault(cast(str, message.topic()), []).append(message)
-        return by_topic
+            record = to_record(message, values_only=True)
+            records.setdefault(cast(str, message.topic()), []).append(record)
+        return records
 
     def _follow_growth(self) -> None:
         """Follow the partitions that the topics have got since the last call, from the start."""
