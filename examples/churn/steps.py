@@ -25,7 +25,7 @@ from operations.batch_scoring.request import EntitiesAsOf, Request
 from operations.batch_scoring.run import Watch, score_batch
 from operations.flink_client import FlinkClient
 from operations.fresh_archive import bring_up_to_date
-from operations.training_run.request import Rows
+from operations.training_run.request import Plan, Rows
 from operations.training_run.rows import make_user_dataset
 from operations.training_run.run import TrainingOutcome, train_model_of_users
 from schemas.errors import WeirError
@@ -74,7 +74,7 @@ def write_features(settings: Settings, *, now_ms: int) -> Materialized:
 
 
 def train_twice_checked(
-    settings: Settings, rows: Rows, *, now_ms: int, say: Say
+    settings: Settings, rows: Rows, *, now_ms: int, say: Say, plan: Plan | None = None
 ) -> TrainingOutcome:
     """Build the data set twice, compare the bytes, and train on it.
 
@@ -88,7 +88,7 @@ def train_twice_checked(
     if first != again:
         raise ChurnError("the data set came out with other bytes when it was built again")
     say(f"data set: {len(first):,} bytes, the same when it is built again")
-    return train_model_of_users(settings, CHURN, rows, now_ms=now_ms, say=say)
+    return train_model_of_users(settings, CHURN, rows, now_ms=now_ms, plan=plan, say=say)
 
 
 def score_all(

@@ -9,7 +9,7 @@ from features.online.user_inputs import UserInputLayout
 from models.artifact.load import LoadedModel
 from models.definition import ModelDefinition
 from scoring.core.errors import NoChampionError
-from scoring.core.last_good import without_words
+from scoring.core.last_good import without_words, words_of
 from scoring.core.ports import ModelSource
 
 
@@ -35,9 +35,18 @@ class ServedModel:
         Raises:
             NoChampionError: there is none.
         """
-        model = without_words(self.source.current())
+        return self.champion_with_words()[0]
+
+    def champion_with_words(self) -> tuple[LoadedModel, tuple[str, ...]]:
+        """Give the version to score with, and what ``degraded`` says of every score by it.
+
+        Raises:
+            NoChampionError: there is none.
+        """
+        current = self.source.current()
+        model = without_words(current)
         if isinstance(model, LoadedModel):
-            return model
+            return model, words_of(current)
         name = self.definition.name
         reasons = [f"version {version}: {why}" for version, why in self.refused().items()]
         why = f" (refused: {'; '.join(reasons):.300})" if reasons else ""

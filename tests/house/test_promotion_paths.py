@@ -24,7 +24,7 @@ RULES = "training/registry/versions.py"
 CLIENT = "clients/mlflow_rest.py"
 
 TRIED_IN = "tests/integration/test_promotion_gate.py"
-EXAMPLES_TRIED_IN = "tests/integration/test_recommendation.py"
+EXAMPLES_TRIED_IN = ("tests/integration/test_recommendation.py", "tests/integration/test_churn.py")
 """For ways whose features are not those of the logs."""
 WAYS_TO_THE_CHAMPION = {
     "weir train": ("infra/cli/training.py", "test_weir_train", "test_weir_train_every"),
@@ -39,6 +39,10 @@ WAYS_TO_THE_CHAMPION = {
         "infra/airflow/weir_training.py",
         "test_the_dag_for_airflow",
     ),
+    "examples/churn/__main__.py": (
+        "examples/churn/steps.py",
+        "test_a_value_that_differs_keeps_a_version_from_being_the_champion",
+    ),
     "examples/recommendation/__main__.py": (
         "examples/recommendation/training.py",
         "test_the_recommendation_example",
@@ -48,6 +52,7 @@ WAYS_TO_THE_CHAMPION = {
 """Program or command to the module that reaches the promotion, and the tests that try it."""
 
 PROGRAMS = {
+    "examples/churn/__main__.py": "trains churn, scores it in bulk and asks the API",
     "examples/recommendation/__main__.py": "makes candidates and a ranker, and evaluates them",
     "infra/cli/main.py": "the command `weir`; its commands are listed one by one",
     "infra/local/class_archives.py": "saves the classes of a JVM",
@@ -247,7 +252,7 @@ def test_every_way_that_reaches_the_promotion_is_tried() -> None:
 def test_a_way_has_its_tests(way: str) -> None:
     module, *tests = WAYS_TO_THE_CHAMPION[way]
     assert module in modules()
-    tried = texts.read(TRIED_IN) + texts.read(EXAMPLES_TRIED_IN)
+    tried = "".join(map(texts.read, (TRIED_IN, *EXAMPLES_TRIED_IN)))
     assert all(f"def {test}(" in tried for test in tests)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from examples.churn.model import CHURN
 from examples.churn.steps import (
@@ -26,10 +27,13 @@ from examples.churn.steps import (
 )
 from examples.churn.world import World
 from features.definitions import DAY_MS, HOUR_MS
+from features.online.feast_values import int64_value
+from features.online.layout import VIEWS, entity_key, field_name
 from infra.local.flink_client import flink_client
 from models.catalogue import settings_of
 from operations.batch_scoring.errors import NoModelToScoreWithError, NoRowsToScoreError
-from operations.training_run.request import Rows
+from operations.training_run.request import Plan, Rows
+from operations.training_run.run import train_model_of_users
 from schemas.label import Label
 from schemas.settings import Settings
 from schemas.transaction import Transaction
@@ -37,8 +41,9 @@ from scoring.http.app import create_app
 from scoring.http.parts import ApiParts, open_api_parts
 from tests.asgi_client import AsgiClient
 from tests.logged_system import END_MS, LoggedSystem, logged_services
-from tests.services import Services
+from tests.services import Services, unique_name
 from tests.train_command import fails, weir
+from training.fitting.fit import ForestParameters
 from training.registry.versions import ModelVersions
 
 pytestmark = pytest.mark.filterwarnings(
@@ -49,6 +54,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 NOW_MS = END_MS + HOUR_MS
 WORLD = World(shoppers=90, days=100, end_ms=END_MS, currency="EUR")
+PLAN = Plan(ForestParameters(trees=15, depth_max=6))
 LABELLED = 3
 """The archive has a table of labels once there is one."""
 
@@ -121,9 +127,9 @@ def test_a_second_model_is_trained_scored_in_bulk_and_answered_online_alike(
         churn.score(f"duckdb:{sink}")
     write_features(settings, now_ms=NOW_MS)
     rows = Rows(days=WORLD.days)
-    first = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
+    first = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print, plan=PLAN)
     assert first.verdict.promotes, first.verdict.reason
-    again = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
+    again = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print, plan=PLAN)
     assert (again.verdict.promotes, again.blocked) == (False, False)
     assert "not better by more than noise" in again.verdict.reason
     champion = churn.versions.champion()
@@ -145,6 +151,25 @@ def test_a_second_model_is_trained_scored_in_bulk_and_answered_online_alike(
     with pytest.raises(NoRowsToScoreError, match="name other days"):
         churn.score(f"duckdb:{sink}", as_of_ms=WORLD.first_ms - DAY_MS)
     assert read_duckdb(sink, prediction_date="2026-03-28") == batch
+
+
+def test_a_value_that_differs_keeps_a_version_from_being_the_champion(churn: Churn) -> None:
+    other = replace(CHURN, name=unique_name("churn"))
+    user_id = WORLD.transactions()[-1].user_id
+    key = entity_key("user", user_id, churn.settings.feast_project)
+    field = field_name(VIEWS["user"], "user_transaction_count_7d")
+    with Redis.from_url(churn.settings.redis_url) as client:
+        before = client.hget(key, field)
+        client.hset(key, field, int64_value(77))
+        try:
+            outcome = train_model_of_users(
+                churn.settings, other, Rows(days=WORLD.days), now_ms=NOW_MS, plan=PLAN
+            )
+        finally:
+            client.hset(key, field, before)
+    assert outcome.blocked
+    assert outcome.verdict.reason.startswith("parity is not 0: online_users has 1 mismatched")
+    assert ModelVersions.from_settings(settings_of(churn.settings, other)).champion() is None
 
 
 def test_a_training_that_cannot_be_says_what_to_do(churn: Churn) -> None:

@@ -30,6 +30,9 @@ class UserPredictAnswer(Answer):
     model_version: str = Field(description="the same as model.version")
     model: ModelAnswer
     latency_ms: float = Field(ge=0, description="time spent on this request in the service")
+    degraded: list[str] = Field(
+        description="champion_unavailable: the last good version scored; empty is good"
+    )
     features: FeatureValues = Field(description="the input of the model, by column")
     event_time_ms: int = Field(description="of the user's newest transaction")
     batch_as_of_ms: int | None = Field(
@@ -39,12 +42,21 @@ class UserPredictAnswer(Answer):
     definition_digest: DefinitionDigest
 
     @classmethod
-    def of(cls, scored: UserScore, *, model: ModelRef, as_of_ms: int, latency_ms: float) -> Self:
+    def of(
+        cls,
+        scored: UserScore,
+        *,
+        model: ModelRef,
+        degraded: Sequence[str] = (),
+        as_of_ms: int,
+        latency_ms: float,
+    ) -> Self:
         """Build the answer.
 
         Args:
             scored: the score.
             model: that scored.
+            degraded: what was missing.
             as_of_ms: the time of the request, ms since 1970 UTC.
             latency_ms: time spent on the request, ms.
         """
@@ -55,6 +67,7 @@ class UserPredictAnswer(Answer):
             model_version=model.version,
             model=ModelAnswer.of(model),
             latency_ms=round(latency_ms, 3),
+            degraded=list(degraded),
             features=dict(scored.inputs.features),
             event_time_ms=scored.inputs.event_time_ms,
             batch_as_of_ms=scored.inputs.snapshot_ms,

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from models.artifact.load import LoadedModel
 from schemas.errors import shown
 from scoring.core.errors import FeaturesNotMaterializedError, OnlineStoreUnavailableError
+from scoring.core.last_good import without_words
 from scoring.core.served_model import ServedModel
 from scoring.core.user_scores import NoScore, UserScore, score_users
 from scoring.http.answers import models as listed
@@ -71,7 +72,7 @@ async def models(parts: Parts) -> ModelsAnswer:
     for name, definition in parts.definitions.items():
         served = parts.served_models.get(name)
         source = parts.models if served is None else served.source
-        model = source.current()
+        model = without_words(source.current())
         refusals = parts.refused_models() if served is None else served.refused()
         champion = model.ref if isinstance(model, LoadedModel) else None
         answers.append(OneModelAnswer.of(definition, champion, refusals))
@@ -111,13 +112,13 @@ async def predict_by(name: ModelName, request: Request) -> UserPredictAnswer | P
         return await transactions.predict(request)
     served = _served(parts, name)
     asked = await read_user_request(request, parts)
-    model = served.champion()
+    model, degraded = served.champion_with_words()
     (scored,) = await _score(request, asked, parts, served, model)
     if isinstance(scored, NoScore):
         if scored.is_unknown:
             raise HTTPException(404, scored.reason)
         raise FeaturesNotMaterializedError(scored.reason)
-    return _answer(scored, model, asked)
+    return _answer(scored, model, degraded, asked)
 
 
 @router.post(
@@ -143,13 +144,15 @@ async def predict_batch_by(
     if parts.gate is not None:
         further = (len(asked.user_ids) - 1) // TRANSACTIONS_EACH
         parts.gate.charge(request.state.key_id, further)
-    model = served.champion()
+    model, degraded = served.champion_with_words()
     by_user = {each.user_id: each for each in await _score(request, asked, parts, served, model)}
     answers: list[UserPredictAnswer | Problem] = []
     for user_id in asked.user_ids:
         scored = by_user[user_id]
         answers.append(
-            problem_of(scored) if isinstance(scored, NoScore) else _answer(scored, model, asked)
+            problem_of(scored)
+            if isinstance(scored, NoScore)
+            else _answer(scored, model, degraded, asked)
         )
     return UserBatchPredictAnswer.of(answers)
 
@@ -192,10 +195,13 @@ async def _score(
     return score_users(stored, model, served, as_of_ms=asked.now_ms)
 
 
-def _answer(scored: UserScore, model: LoadedModel, asked: UserRequest) -> UserPredictAnswer:
+def _answer(
+    scored: UserScore, model: LoadedModel, degraded: Sequence[str], asked: UserRequest
+) -> UserPredictAnswer:
     return UserPredictAnswer.of(
         scored,
         model=model.ref,
+        degraded=degraded,
         as_of_ms=asked.now_ms,
         latency_ms=1000 * (time.perf_counter() - asked.started_s),
     )

@@ -14,6 +14,7 @@ from features.online.user_inputs import UserInputLayout
 from models.catalogue import transaction_model
 from models.no_champion import NoChampion
 from schemas.settings import Settings
+from scoring.core.last_good import LastGoodModel
 from scoring.core.served_model import ServedModel
 from scoring.http.answers.models import ModelsAnswer
 from scoring.http.answers.user_predict import UserBatchPredictAnswer, UserPredictAnswer
@@ -147,6 +148,16 @@ def test_without_a_champion_there_is_no_score_and_a_refusal_is_named(
     models.refused = {"3": "SignatureMismatchError: other columns"}
     detail = assert_problem(predict(service, {"user_id": "active"}), 503)["detail"]
     assert "(refused: version 3: SignatureMismatchError: other columns)" in detail
+
+
+def test_a_score_by_the_last_good_version_says_so(
+    service: Service, users: StoredUsers, models: FixedModels
+) -> None:
+    assert predict(service, {"user_id": "active"}).json()["degraded"] == []
+    models.model = LastGoodModel(leaves_model("3"))
+    answer = predict(service, {"user_id": "active"}).json()
+    assert (answer["model_version"], answer["degraded"]) == ("3", ["champion_unavailable"])
+    assert service.client.get("/models").json()["models"][1]["champion"]["version"] == "3"
 
 
 def test_features_that_are_not_there_are_named_with_what_writes_them(
