@@ -17,7 +17,6 @@ import httpx
 import redis
 from prometheus_client import CollectorRegistry
 
-from clients.mlflow_rest import MlflowRest
 from examples.recommendation.model import RECOMMENDATION
 from examples.recommendation.night import NightReport, run_night
 from examples.recommendation.recommend import Recommender
@@ -25,8 +24,8 @@ from examples.recommendation.routes import ROUTES
 from examples.recommendation.training import Trained, train_ranker
 from examples.recommendation.world import Size
 from examples.recommendation.world_tables import write_world
+from features.definitions import DAY_MS
 from models.definition import ModelDefinition
-from models.no_champion import NoChampion
 from schemas.settings import Settings
 from scoring import wiring
 from scoring.core.served_model import ServedModel
@@ -34,7 +33,6 @@ from scoring.http.app import create_app
 from scoring.http.model_routes import RoutesContext
 from scoring.http.parts import ApiParts
 from scoring.metrics import build_metrics
-from scoring.stores.champion import ChampionWatcher
 from scoring.stores.guarded_reads import connect_reads
 from tests.api_service import Service
 from tests.asgi_client import AsgiClient
@@ -82,6 +80,8 @@ class Shop:
         return redis.Redis.from_url(self.settings.redis_url)
 
     def night(self) -> NightReport:
+        """A night a day later: Feast keeps values of the same time as they are."""
+        self.now_ms += DAY_MS
         return run_night(self.settings, self.directory, now_ms=self.now_ms)
 
     def train(self) -> Trained:
@@ -90,31 +90,23 @@ class Shop:
     @contextmanager
     def api(self) -> Iterator[Api]:
         """The application with this shop's route, as it is when a process has started."""
-        registry = MlflowRest(self.settings.mlflow_tracking_uri)
-        watcher = ChampionWatcher(
-            registry,
-            model_name=self.definition.name,
-            alias=self.settings.champion_alias,
-            poll_ms=self.settings.model_poll_ms,
-            metrics=build_metrics(CollectorRegistry()),
-            columns=self.definition.columns,
-            without=NoChampion(self.definition.name),
+        model, watcher = wiring.build_served_model(
+            self.settings, self.definition, metrics=build_metrics(CollectorRegistry())
         )
         watcher.poll()
         service = Service()
-        app = create_app(lambda: self._parts(service, watcher), model_routers=[ROUTES.router])
+        app = create_app(lambda: self._parts(service, model), model_routers=[ROUTES.router])
         with AsgiClient(app) as client:
-            yield Api(client, watcher)
+            yield Api(client)
 
     @asynccontextmanager
-    async def _parts(self, service: Service, watcher: ChampionWatcher) -> AsyncIterator[ApiParts]:
+    async def _parts(self, service: Service, model: ServedModel) -> AsyncIterator[ApiParts]:
         store = connect_reads(
             redis_url=self.settings.redis_url,
             timeout_ms=self.settings.redis_timeout_ms,
             clock_ms=wiring.steady_clock_ms,
             on_failure=lambda: None,
         )
-        model = ServedModel(self.definition, source=watcher, refused=watcher.refused)
         context = RoutesContext(self.settings, model, store, lambda: self.now_ms)
         async with service._parts() as parts, ROUTES.open(context) as opened:
             assert isinstance(opened, Recommender)
@@ -127,7 +119,6 @@ class Api:
     """Asks the route."""
 
     client: AsgiClient
-    models: ChampionWatcher
 
     def post(self, body: Any) -> httpx.Response:
         return self.client.post("/models/recommendation/rank", json=body)

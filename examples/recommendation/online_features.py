@@ -6,6 +6,7 @@ the nightly job; `examples.recommendation.reader` reads the values.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
@@ -80,7 +81,9 @@ def write_online_features(
     for view, table in tables.items():
         pq.write_table(table, _file(directory, view))
     store = feast_on(settings, registry=settings.data_dir / "feast" / "registry.db")
-    with redirect_stdout(None):
+    with redirect_stdout(None), warnings.catch_warnings():
+        # Of what Feast's own dependencies want to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
         store.apply(feature_objects(directory))
         store.materialize(now - _MOMENT, now, feature_views=[SHOPPER_VIEW, PRODUCT_VIEW])
 

@@ -24,7 +24,7 @@ from examples.recommendation.reader import CandidateReader, Found
 from examples.recommendation.stored import StoredBytesError
 from models.artifact.load import LoadedModel
 from schemas.decision import ModelRef
-from scoring.core.errors import OnlineStoreUnavailableError
+from scoring.core.errors import NoChampionError, OnlineStoreUnavailableError
 from scoring.http.model_routes import RoutesContext
 
 log = logging.getLogger(__name__)
@@ -78,15 +78,22 @@ class Recommender:
             return self._without_candidates(CANDIDATES_UNREADABLE)
         if found.popular:
             self._popular = found.popular
-        model = self._context.model.source.current()
-        ranker = model if isinstance(model, LoadedModel) else None
+        ranker, words = self._ranker()
         ranked = rank(found, daypart=daypart, model=ranker, now_ms=self._context.now_ms())
         if ranked is None:
             return self._without_candidates(
                 CANDIDATES_MISSING if found.version is None else SHOPPER_UNKNOWN, found
             )
         ref = None if ranker is None else ranker.ref
-        return Recommendation(ranked, ref, found.version, found.built_at_ms)
+        whole = ranked._replace(degraded=(*ranked.degraded, *words))
+        return Recommendation(whole, ref, found.version, found.built_at_ms)
+
+    def _ranker(self) -> tuple[LoadedModel | None, tuple[str, ...]]:
+        """Give the version that ranks, and what the platform says of it."""
+        try:
+            return self._context.model.champion_with_words()
+        except NoChampionError:
+            return None, ()
 
     def _without_candidates(self, why: str, found: Found | None = None) -> Recommendation:
         ranked = popular(self._popular, [why])

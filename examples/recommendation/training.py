@@ -7,6 +7,7 @@ of the example.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -80,6 +81,8 @@ def train_ranker(
         TablesError: tables or files are missing.
         ModelRegistryUnreachableError: MLflow does not answer.
     """
+    # MLflow's own progress would be mixed with ours.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     settings = settings_of(settings, definition)
     bought, catalogue = read_tables(directory)
     visits = read_visits(directory, bought, catalogue, part=TRAIN)

@@ -69,13 +69,13 @@ class Bench:
         found = {
             "shoppers": report.written.shoppers,
             "candidates": report.written.candidates,
-            "seconds": {**report.seconds, "all": round(sum(report.seconds.values()), 2)},
+            "steps_s": {**report.seconds, "all": round(sum(report.seconds.values()), 2)},
             "value_bytes": report.written.value_bytes,
             "redis_mib": round(memory["used_memory"] / 2**20),
             "redis_peak_mib": round(memory["used_memory_peak"] / 2**20),
             **used.to_json(report.written.shoppers),
         }
-        say(f"a night: {found['seconds']}")
+        say(f"a night: {found['steps_s']}")
         return found
 
     def train(self) -> None:

@@ -23,7 +23,7 @@ def nights(entry: Row) -> list[list[object]]:
         [
             f"{found['shoppers']:,}",
             f"{found['candidates']:,}",
-            *(f"{found['seconds'][step]:.1f}" for step in STEPS),
+            *(f"{found['steps_s'][step]:.1f}" for step in STEPS),
             f"{found['redis_peak_mib']:,}",
             len(row["runs"]),
         ]

@@ -184,7 +184,7 @@ def test_a_better_version_is_needed_to_take_the_champions_place(shop: Shop) -> N
 
 def test_the_recommendation_example(shop: Shop) -> None:
     """The gate: one stored value is not what the version was fitted on."""
-    other = Shop(shop.settings, replace(shop.definition, name=unique_name("recommendation")))
+    other = replace(shop, definition=replace(shop.definition, name=unique_name("recommendation")))
     with redis.Redis.from_url(shop.settings.redis_url) as client:
         before, after = integer_key_parts("product_id", shop.settings.feast_project)
         field = field_name(PRODUCT_VIEW, "product_purchases_60d")
@@ -193,6 +193,7 @@ def test_the_recommendation_example(shop: Shop) -> None:
     assert not refused.is_champion
     assert "stored values differ, first 1 of 7 features of candidates" in refused.verdict.reason
     other.night()
+    shop.now_ms = other.now_ms
     promoted = other.train()
     assert promoted.is_champion, promoted.verdict.reason
 
@@ -225,7 +226,7 @@ def test_an_unknown_part_of_the_day_is_flagged_and_a_wrong_one_refused(shop: Sho
 
 
 def test_without_a_model_candidates_are_in_the_order_in_which_they_were_found(shop: Shop) -> None:
-    unserved = Shop(shop.settings, replace(shop.definition, name=unique_name("nothing")))
+    unserved = replace(shop, definition=replace(shop.definition, name=unique_name("nothing")))
     with unserved.api() as api:
         answer = api.rank(SOME[3], "evening")
     assert answer["degraded"] == ["no_model"]
@@ -255,7 +256,7 @@ def test_without_redis_there_are_popular_products(shop: Shop) -> None:
     gone = shop.settings.model_copy(
         update={"redis_url": "redis://127.0.0.1:1/0", "redis_timeout_ms": 200}
     )
-    with Shop(gone, shop.definition).api() as api:
+    with replace(shop, settings=gone).api() as api:
         answer = api.rank(SOME[0])
     assert (answer["source"], answer["degraded"]) == ("popular", ["online_store_unavailable"])
     assert len(answer["items"]) == 10
@@ -264,7 +265,7 @@ def test_without_redis_there_are_popular_products(shop: Shop) -> None:
 def test_where_there_was_never_a_night_the_answer_says_so(shop: Shop) -> None:
     empty = shop.settings.model_copy(update={"data_dir": shop.settings.data_dir / "empty"})
     empty = empty.model_copy(update={"redis_url": f"{shop.settings.redis_url[:-1]}9"})
-    with Shop(empty, shop.definition).api() as api:
+    with replace(shop, settings=empty).api() as api:
         answer = api.rank(SOME[0])
     assert (answer["source"], answer["items"]) == ("none", [])
     assert answer["degraded"] == ["candidates_missing", "popular_missing"]
