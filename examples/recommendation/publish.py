@@ -1,7 +1,7 @@
 """Writes a night's candidates to Redis and swaps to them at once.
 
 The version in use stays until the new one is complete, so a night that fails, or is killed, leaves
-yesterday's candidates. Called by the nightly job, `examples.recommendation.nightly`.
+yesterday's candidates. Called by the nightly job, `examples.recommendation.night`.
 """
 
 from __future__ import annotations
