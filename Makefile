@@ -57,7 +57,7 @@ MAKEFLAGS += --no-print-directory
 help: ## print this list
 	@echo 'make TARGET    [WEIR_DATA_DIR=.weir] [WEIR_KAFKA_PORT=9092 ...] [PYTHON=python3.11]'
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) \
-		| while IFS=$$'\t' read -r target text; do printf '  %-14s %s\n' "$$target" "$$text"; done
+		| while IFS=$$'\t' read -r target text; do printf '  %-22s %s\n' "$$target" "$$text"; done
 
 ## ---- running ----
 
@@ -171,8 +171,8 @@ example-churn: $(VENV) ## score churn by a second model on a running stack, in b
 	@$(BIN)/python -m examples.churn $(if $(SHOPPERS),--shoppers $(SHOPPERS)) $(if $(DAYS),--days $(DAYS))
 
 .PHONY: example-recommendation
-example-recommendation: $(VENV) ## recommend products on a running stack, from a seeded world to the recall; USERS=20000
-	@$(BIN)/python -m examples.recommendation $(if $(USERS),--users $(USERS)) \
+example-recommendation: $(VENV) ## recommend products on a running stack, from a seeded world to the recall; SHOPPERS=20000
+	@$(BIN)/python -m examples.recommendation $(if $(SHOPPERS),--shoppers $(SHOPPERS)) \
 		$(if $(PRODUCTS),--products $(PRODUCTS))
 
 ## ---- measuring ----

@@ -77,7 +77,7 @@ class Steps:
 
     def world(self) -> None:
         """Write the tables of a seeded world."""
-        size = Size(users=self.chosen.users, products=self.chosen.products)
+        size = Size(users=self.chosen.shoppers, products=self.chosen.products)
         write_world(size, self.directory, seed=self.chosen.seed, end_ms=_now_ms())
         print(
             f"a world of {size.users:,} shoppers and {size.products:,} products is in "
@@ -145,8 +145,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("steps", nargs="*", metavar="step", help=", ".join(NAMES))
     parser.add_argument("--directory", type=Path, help="of the tables; default: in the data's")
-    parser.add_argument("--users", type=int, default=20_000, help="shoppers of the world")
-    parser.add_argument("--products", type=int, default=5_000, help="products of the world")
+    parser.add_argument("--shoppers", type=int, default=20_000, help="of the world")
+    parser.add_argument("--products", type=int, default=5_000, help="of the world")
     parser.add_argument("--seed", type=int, default=1, help="of the world and of the training")
     parser.add_argument("--method", choices=("als", "bm25"), default="als", help="of candidates")
     chosen = parser.parse_args()
