@@ -36,7 +36,8 @@ from infra.cli.output import say
 from infra.local.flink_client import flink_client
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
-from infra.simulation.system import IN_FLIGHT_MAX, send_replay
+from infra.simulation.gate import IN_FLIGHT_MAX
+from infra.simulation.system import send_replay
 from operations.training_run.request import Rows
 from schemas.errors import WeirError
 from schemas.settings import Settings, environment_of

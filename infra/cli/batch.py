@@ -57,7 +57,7 @@ def score(
     from_day: From = None,
     until_day: Until = None,
     as_of: AsOfDay = None,
-    active: Active = "30d",
+    active: Active = None,
     features: Features = None,
     entity: Entity = None,
     model: Model = None,
@@ -78,7 +78,7 @@ def score(
     options = BatchOptions(
         days=range_of_days(from_day, until_day),
         as_of_ms=None if as_of is None else day_ms(as_of),
-        active_ms=parse_duration_ms(active),
+        active_ms=None if active is None else parse_duration_ms(active),
         features=features,
         entity=entity,
         model=model,

@@ -11,6 +11,7 @@ from features.definitions import DAY_MS
 from infra.cli.failures import UsageError
 from infra.cli.times import DAY_FORMATS, day_ms
 from models.catalogue import find_model_definition
+from models.definition import ModelDefinition
 from operations.batch_scoring.request import (
     DayRange,
     EntitiesAsOf,
@@ -49,7 +50,10 @@ AsOfDay = Annotated[
         help="Score each entity as of this midnight UTC; the last one by default.",
     ),
 ]
-Active = Annotated[str, typer.Option(help="Leave out entities without a row for longer.")]
+Active = Annotated[
+    str | None,
+    typer.Option(help="Leave out entities without a row for longer; 30d, or as the model says."),
+]
 Features = Annotated[
     Path | None, typer.Option(exists=True, help="Score the rows of these Parquet files instead.")
 ]
@@ -78,7 +82,7 @@ class BatchOptions:
     Attributes:
         days: the range of ``--from`` and ``--until``, None without them.
         as_of_ms: ms since 1970 UTC; None: the last midnight.
-        active_ms: how long an entity counts as active, ms.
+        active_ms: how long an entity counts as active, ms; None: as the model's definition says.
         features: Parquet files to score instead of the archive.
         entity: column that names the entity; None: the usual one.
         model: name of the registered model; None: the deployment's.
@@ -90,7 +94,7 @@ class BatchOptions:
 
     days: DayRange | None
     as_of_ms: int | None
-    active_ms: int
+    active_ms: int | None
     features: Path | None
     entity: str | None
     model: str | None
@@ -119,17 +123,34 @@ class BatchOptions:
             UsageError: the options contradict each other.
             UnknownModelError, ModelDefinitionError: there is no such model.
         """
+        definition = find_model_definition(settings, self.model or settings.model_name)
+        self._check_entity(definition)
         return Request(
-            rows=self._rows(now_ms),
+            rows=self._rows(definition, now_ms),
             sink=self.to or settings.predictions_url,
             table=self.table,
-            definition=find_model_definition(settings, self.model or settings.model_name),
+            definition=definition,
             model_version=self.version or settings.champion_alias,
             entity_column=self.entity or ("user_id" if self.days is None else "transaction_id"),
             rows_a_part=self.part_rows,
         )
 
-    def _rows(self, now_ms: int) -> Rows:
+    def _check_entity(self, definition: ModelDefinition) -> None:
+        """Refuse rows that are not of the model's entity; a table of features may have any."""
+        if definition.entity == "transaction" or self.features is not None:
+            return
+        if self.days is not None or self.entity not in (None, "user_id"):
+            raise UsageError(
+                f"model {definition.name} scores users as of a day: leave out --from, --until and "
+                "--entity, and name a day with --as-of"
+            )
+        if not definition.is_read_from_the_store:
+            raise UsageError(
+                f"model {definition.name} takes more than a user; give a table of its columns with "
+                "--features"
+            )
+
+    def _rows(self, definition: ModelDefinition, now_ms: int) -> Rows:
         if self.days is not None:
             if self.as_of_ms is not None or self.features is not None:
                 raise UsageError("--from and --until go with neither --as-of nor --features")
@@ -139,7 +160,8 @@ class BatchOptions:
             raise UsageError("--as-of is after the clock; give an earlier day")
         if self.features is not None:
             return FeatureTable(str(self.features.resolve()), as_of_ms)
-        return EntitiesAsOf(as_of_ms, self.active_ms)
+        active_ms = definition.active_ms if self.active_ms is None else self.active_ms
+        return EntitiesAsOf(as_of_ms, active_ms)
 
 
 def range_of_days(first: datetime | None, end: datetime | None) -> DayRange | None:

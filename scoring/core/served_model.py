@@ -35,9 +35,9 @@ class ServedModel:
         Raises:
             NoChampionError: there is none.
         """
-        return self.champion_with_words()[0]
+        return self.champion_and_degraded()[0]
 
-    def champion_with_words(self) -> tuple[LoadedModel, tuple[str, ...]]:
+    def champion_and_degraded(self) -> tuple[LoadedModel, tuple[str, ...]]:
         """Give the version to score with, and what ``degraded`` says of every score by it.
 
         Raises:

@@ -112,7 +112,7 @@ async def predict_by(name: ModelName, request: Request) -> UserPredictAnswer | P
         return await transactions.predict(request)
     served = _served(parts, name)
     asked = await read_user_request(request, parts)
-    model, degraded = served.champion_with_words()
+    model, degraded = served.champion_and_degraded()
     (scored,) = await _score(request, asked, parts, served, model)
     if isinstance(scored, NoScore):
         if scored.is_unknown:
@@ -144,7 +144,7 @@ async def predict_batch_by(
     if parts.gate is not None:
         further = (len(asked.user_ids) - 1) // TRANSACTIONS_EACH
         parts.gate.charge(request.state.key_id, further)
-    model, degraded = served.champion_with_words()
+    model, degraded = served.champion_and_degraded()
     by_user = {each.user_id: each for each in await _score(request, asked, parts, served, model)}
     answers: list[UserPredictAnswer | Problem] = []
     for user_id in asked.user_ids:

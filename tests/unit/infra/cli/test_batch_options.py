@@ -11,6 +11,9 @@ import pytest
 from features.definitions import DAY_MS
 from infra.cli.batch_options import BatchOptions, range_of_days
 from infra.cli.failures import UsageError
+from models.definition import ModelDefinition
+from models.errors import UnknownModelError
+from models.policy import DecisionPolicy
 from operations.batch_scoring.request import DayRange, EntitiesAsOf, FeatureTable
 from schemas.settings import Settings
 
@@ -28,7 +31,18 @@ DEFAULTS = BatchOptions(
     table="predictions",
     part_rows=250_000,
 )
-SETTINGS = Settings(predictions_url="duckdb:out.db")
+SETTINGS = Settings(
+    predictions_url="duckdb:out.db",
+    models="examples.churn.model:CHURN,tests.unit.infra.cli.test_batch_options:RANKS",
+)
+CHURN = replace(DEFAULTS, active_ms=None, model="churn")
+RANKS = ModelDefinition(
+    name="ranks",
+    columns=("product_price",),
+    policy=DecisionPolicy(("SKIP", "SHOW"), (0.5,)),
+    active_ms=5 * DAY_MS,
+    routes="examples.ranks:ROUTES",
+)
 
 
 def test_without_options_users_are_scored_by_the_champion_as_of_the_last_midnight() -> None:
@@ -54,6 +68,34 @@ def test_a_table_of_features_has_the_prediction_date_and_entity_that_are_named(
     request = options.request(SETTINGS, now_ms=NOW_MS)
     assert request.rows == FeatureTable(str(tmp_path), MIDNIGHT_MS - DAY_MS)
     assert request.entity_column == "shop"
+
+
+def test_another_model_says_who_is_active_and_what_a_score_means() -> None:
+    request = CHURN.request(SETTINGS, now_ms=NOW_MS)
+    assert request.rows == EntitiesAsOf(MIDNIGHT_MS, 30 * DAY_MS)
+    assert (request.model_name, request.entity_column) == ("churn", "user_id")
+    assert request.definition.policy.outcomes == ("STAYS", "AT_RISK", "LEAVES")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"model": "chrun"}, UnknownModelError, "known are weir-fraud, churn, ranks"),
+        ({"days": DayRange(0, DAY_MS)}, UsageError, "model churn scores users as of a day"),
+        ({"entity": "merchant_id"}, UsageError, "model churn scores users as of a day"),
+        ({"model": "ranks"}, UsageError, "ranks takes more than a user; .* --features"),
+    ],
+)
+def test_rows_that_a_model_of_users_cannot_score_are_refused(
+    changes: dict[str, object], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        replace(CHURN, **changes).request(SETTINGS, now_ms=NOW_MS)  # type: ignore[arg-type]
+
+
+def test_a_table_of_features_serves_a_model_that_takes_more_than_a_user(tmp_path: Path) -> None:
+    options = replace(CHURN, model="ranks", features=tmp_path, entity="pair")
+    assert options.request(SETTINGS, now_ms=NOW_MS).entity_column == "pair"
 
 
 @pytest.mark.parametrize(
