@@ -37,7 +37,7 @@ class DefinitionMismatchError(ModelRefusedError):
 
 
 class CompiledModelMismatchError(WeirError):
-    """The compiled trees do not score as the forest does. Nothing was registered."""
+    """The compiled trees do not score as the fitted ones do. Nothing was registered."""
 
 
 class ModelDefinitionError(WeirError):

@@ -20,7 +20,7 @@ from operations.training_run.request import DAYS, Plan, Rows, Source
 from operations.training_run.run import TrainingOutcome, train_model_of_users
 from operations.training_run.run import train as run_training
 from schemas.settings import Settings
-from training.fitting.choose import GRID
+from training.fitting.families import Family
 
 KeepImmature = Annotated[
     bool,
@@ -61,8 +61,12 @@ def train(
     days: Days = None,
     as_of: AsOf = None,
     source: Read = Source.DATASET,
+    family: Annotated[
+        Family,
+        typer.Option(help="A random forest, boosted trees, or the better on the validation rows."),
+    ] = Family.FOREST,
     choose: Annotated[
-        bool, typer.Option("--choose", help="Choose the forest's parameters first: nine fits more.")
+        bool, typer.Option("--choose", help="Choose the parameters first: 4 to 13 fits more.")
     ] = False,
     keep_immature: KeepImmature = False,
     model: ModelName = None,
@@ -89,7 +93,11 @@ def train(
     )
     every_ms = None if every is None else parse_duration_ms(every)
     settings, rows = deployment_settings(), options.rows()
-    plan = Plan(grid=GRID if choose else (), is_tried_again=every is not None)
+    plan = Plan(
+        parameters=family.default(),
+        grid=family.grid(is_large=choose),
+        is_tried_again=every is not None,
+    )
     if every_ms is not None:
         with clock_until_interrupted() as clock:
             run_every(

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from models.artifact.aggregate import AVERAGE, SUM
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 # ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, ValueInfoProto.
@@ -28,7 +30,6 @@ _DOUBLE, _UINT8 = 11, 2
 _INTEGERS_RUN: Final = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
 _DIGITS: Final = re.compile(rb"\x40([\x80-\xff]{0,9}[\x00-\x7f])")
 
-_AVERAGE: Final = 0
 _NUMBERS: Final = (
     "nodes_featureids",
     "nodes_missing_value_tracks_true",
@@ -46,6 +47,7 @@ class TreeArrays:
 
     Attributes:
         columns: how many numbers a vector has.
+        aggregate: `AVERAGE` or `SUM` of the leaves that a vector reaches.
         roots: number of the root of each tree.
         features: for each inner node, the column it compares.
         splits: its threshold; a value less than or equal to it takes the first branch.
@@ -54,10 +56,11 @@ class TreeArrays:
         second: the same for the second branch.
         first_is_leaf: 1 if the first branch ends at a leaf.
         second_is_leaf: the same for the second branch.
-        leaves: for each leaf, the probability of class 1.
+        leaves: for each leaf, the probability of class 1, or what it adds to the log-odds.
     """
 
     columns: int
+    aggregate: int
     roots: list[int]
     features: list[int]
     splits: list[float]
@@ -91,13 +94,15 @@ def _of_model(content: bytes) -> TreeArrays:
         raise ValueError(f"holds {operators!s:.100} and maybe more, must hold one tree operator")
     attributes = {_text(each, _NAME): each for each in map(_Message, nodes[0].all(_ATTRIBUTE))}
     modes = _tensor(attributes["nodes_modes"], _UINT8)
-    if _integer(attributes["aggregate_function"]) != _AVERAGE or any(modes):
-        raise ValueError("its trees do not compare by <= and average")
+    aggregate = _integer(attributes["aggregate_function"])
+    if aggregate not in (AVERAGE, SUM) or any(modes):
+        raise ValueError("its trees do not compare by <= and average or add up")
     if _integer(attributes["n_targets"]) != 1 or "post_transform" in attributes:
         raise ValueError("its trees give more than one number")
     numbers = {name: _integers(attributes[name]) for name in _NUMBERS}
     arrays = TreeArrays(
         columns=_columns(_Message(graph.one(_INPUT))),
+        aggregate=aggregate,
         roots=numbers["tree_roots"],
         features=numbers["nodes_featureids"],
         splits=_doubles(attributes["nodes_splits"]),

@@ -1,9 +1,10 @@
-"""Converts a fitted forest of scikit-learn into an ONNX model of one operator, `TreeEnsemble`.
+"""Converts fitted trees of scikit-learn into an ONNX model of one operator, `TreeEnsemble`.
 
-The operator takes the concatenated arrays of all trees, with inner nodes and leaves numbered
-separately. Own code, because no converter reads the forests of this version of scikit-learn, and
-the usual ones write 32-bit floats, which change scores by 3e-8. Pure. Called by
-`models.artifact.compile_forest`, which proves the result on golden rows.
+The trees of a random forest are averaged, those of gradient boosting are added up to log-odds; the
+operator says which (`models.artifact.aggregate`). It takes the concatenated arrays of all trees,
+with inner nodes and leaves numbered separately. Own code, because no converter reads the trees of
+this version of scikit-learn, and the usual ones write 32-bit floats, which change scores by 3e-8.
+Pure. Called by `models.artifact.compile_forest`, which proves the result on golden rows.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+
+from models.artifact.aggregate import AVERAGE, SUM
+
+TreeEstimator = RandomForestClassifier | HistGradientBoostingClassifier
+"""The estimators that have a compiled form."""
 
 INPUT: Final = "vectors"
 """Shape (rows, columns), doubles that hold 32-bit floats; NaN where there is no value."""
 OUTPUT: Final = "scores"
-"""Shape (rows, 1): the probability of class 1."""
+"""Shape (rows, 1): the probability of class 1, or its log-odds."""
 _OPSET: Final = 18
 _ML_OPSET: Final = 5
 """The first version that has `TreeEnsemble`, which supports doubles."""
 _IR_VERSION: Final = 10
-_AVERAGE: Final = 0
 _LESS_OR_EQUAL: Final = b"\x00"
 
 
@@ -39,7 +44,7 @@ class _Nodes(NamedTuple):
         second: the same for the second branch.
         first_is_leaf: 1 if the first branch ends at a leaf.
         second_is_leaf: the same for the second branch.
-        leaves: for each leaf, the probability of class 1.
+        leaves: for each leaf, the probability of class 1, or what it adds to the log-odds.
     """
 
     features: NDArray[Any]
@@ -52,29 +57,36 @@ class _Nodes(NamedTuple):
     leaves: NDArray[Any]
 
 
-def to_onnx(forest: RandomForestClassifier) -> bytes:
-    """Give the serialised ONNX model of a forest; equal forests give equal bytes.
+def to_onnx(estimator: TreeEstimator) -> bytes:
+    """Give the serialised ONNX model of fitted trees; equal trees give equal bytes.
 
     Args:
-        forest: fitted on the classes 0 and 1.
+        estimator: fitted on the classes 0 and 1, without categorical features.
 
     Raises:
-        ValueError: the forest has other classes.
+        ValueError: the estimator has other classes.
     """
-    if list(forest.classes_) != [0, 1]:
-        raise ValueError(f"the forest has the classes {list(forest.classes_)}, must have [0, 1]")
-    trees, roots = [], []
-    inner = leaves = 0
-    for estimator in forest.estimators_:
-        tree = _nodes_of(estimator.tree_, inner_before=inner, leaves_before=leaves)
-        trees.append(tree)
-        roots.append(inner)
-        inner += len(tree.splits)
-        leaves += len(tree.leaves)
-    nodes = _Nodes(*(np.concatenate(parts) for parts in zip(*trees, strict=True)))
-    vectors = _described(INPUT, columns=forest.n_features_in_)
+    if list(estimator.classes_) != [0, 1]:
+        raise ValueError(
+            f"the estimator has the classes {list(estimator.classes_)}, must have [0, 1]"
+        )
+    if isinstance(estimator, RandomForestClassifier):
+        trees = [_forest_tree(each.tree_) for each in estimator.estimators_]
+        aggregate = AVERAGE
+    else:
+        # The first tree is the sum that the others add to.
+        # scikit-learn gives its boosted trees under no public name; golden rows prove the result.
+        baseline = np.asarray(estimator._baseline_prediction, np.float64)  # noqa: SLF001
+        trees = [_single_leaf(baseline.reshape(1))]
+        trees += [_boosted_tree(each.nodes) for (each,) in estimator._predictors]  # noqa: SLF001
+        aggregate = SUM
+    nodes, roots = _joined(trees)
+    vectors = _described(INPUT, columns=estimator.n_features_in_)
     graph = helper.make_graph(
-        [_operator(nodes, roots)], "forest", [vectors], [_described(OUTPUT, columns=1)]
+        [_operator(nodes, roots, aggregate)],
+        "forest",
+        [vectors],
+        [_described(OUTPUT, columns=1)],
     )
     opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("ai.onnx.ml", _ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
@@ -82,42 +94,86 @@ def to_onnx(forest: RandomForestClassifier) -> bytes:
     return data
 
 
-def _nodes_of(tree: Any, *, inner_before: int, leaves_before: int) -> _Nodes:
-    """Give the nodes of a tree of scikit-learn, whose inner nodes and leaves share a numbering.
-
-    Args:
-        tree: the ``tree_`` of an estimator.
-        inner_before: number of inner nodes of the trees before it.
-        leaves_before: number of leaves of the trees before it.
-    """
+def _forest_tree(tree: Any) -> _Nodes:
+    """Give the nodes of a tree of a random forest, the ``tree_`` of an estimator."""
     is_leaf = tree.children_left < 0
-    inner = np.flatnonzero(~is_leaf)
-    probabilities = tree.value[is_leaf, 0, 1]
-    if not len(inner):
-        return _single_leaf(probabilities, number=leaves_before)
-    number = np.where(
-        is_leaf, leaves_before + np.cumsum(is_leaf) - 1, inner_before + np.cumsum(~is_leaf) - 1
+    return _separated(
+        is_leaf,
+        features=tree.feature,
+        splits=tree.threshold,
+        missing_to_first=tree.missing_go_to_left,
+        first=tree.children_left,
+        second=tree.children_right,
+        leaves=tree.value[is_leaf, 0, 1],
     )
-    first, second = tree.children_left[inner], tree.children_right[inner]
+
+
+def _boosted_tree(nodes: NDArray[Any]) -> _Nodes:
+    """Give the nodes of a tree of gradient boosting, the ``nodes`` of a predictor."""
+    is_leaf = nodes["is_leaf"].astype(bool)
+    return _separated(
+        is_leaf,
+        features=nodes["feature_idx"],
+        splits=nodes["num_threshold"],
+        missing_to_first=nodes["missing_go_to_left"],
+        first=nodes["left"].astype(np.int64),
+        second=nodes["right"].astype(np.int64),
+        leaves=nodes["value"][is_leaf],
+    )
+
+
+def _separated(
+    is_leaf: NDArray[np.bool_],
+    *,
+    features: NDArray[Any],
+    splits: NDArray[Any],
+    missing_to_first: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    leaves: NDArray[Any],
+) -> _Nodes:
+    """Number inner nodes and leaves separately; in scikit-learn they share a numbering."""
+    inner = np.flatnonzero(~is_leaf)
+    if not len(inner):
+        return _single_leaf(leaves)
+    number = np.where(is_leaf, np.cumsum(is_leaf) - 1, np.cumsum(~is_leaf) - 1)
+    first, second = first[inner], second[inner]
     return _Nodes(
-        tree.feature[inner],
-        tree.threshold[inner],
-        tree.missing_go_to_left[inner],
+        features[inner],
+        splits[inner],
+        missing_to_first[inner],
         number[first],
         number[second],
         is_leaf[first],
         is_leaf[second],
-        probabilities,
+        leaves,
     )
 
 
-def _single_leaf(probabilities: NDArray[Any], *, number: int) -> _Nodes:
+def _single_leaf(leaves: NDArray[Any]) -> _Nodes:
     """Give the nodes of a tree without splits: a root whose two branches end at its only leaf."""
-    zero, one, leaf = np.zeros(1, dtype=int), np.ones(1, dtype=int), np.array([number])
-    return _Nodes(zero, np.zeros(1), zero, leaf, leaf, one, one, probabilities)
+    zero, one = np.zeros(1, dtype=int), np.ones(1, dtype=int)
+    return _Nodes(zero, np.zeros(1), zero, zero, zero, one, one, leaves)
 
 
-def _operator(nodes: _Nodes, roots: Sequence[int]) -> Any:
+def _joined(trees: Sequence[_Nodes]) -> tuple[_Nodes, list[int]]:
+    """Join trees into one list of nodes; give the number of the root of each, too."""
+    moved, roots = [], []
+    inner = leaves = 0
+    for tree in trees:
+        roots.append(inner)
+        moved.append(
+            tree._replace(
+                first=tree.first + np.where(tree.first_is_leaf, leaves, inner),
+                second=tree.second + np.where(tree.second_is_leaf, leaves, inner),
+            )
+        )
+        inner += len(tree.splits)
+        leaves += len(tree.leaves)
+    return _Nodes(*(np.concatenate(parts) for parts in zip(*moved, strict=True))), roots
+
+
+def _operator(nodes: _Nodes, roots: Sequence[int], aggregate: int) -> Any:
     def integers(values: NDArray[Any]) -> list[int]:
         numbers: list[int] = values.astype(int).tolist()
         return numbers
@@ -127,7 +183,7 @@ def _operator(nodes: _Nodes, roots: Sequence[int]) -> Any:
         [INPUT],
         [OUTPUT],
         domain="ai.onnx.ml",
-        aggregate_function=_AVERAGE,
+        aggregate_function=aggregate,
         n_targets=1,
         tree_roots=list(roots),
         nodes_featureids=integers(nodes.features),
@@ -145,7 +201,7 @@ def _operator(nodes: _Nodes, roots: Sequence[int]) -> Any:
         nodes_trueleafs=integers(nodes.first_is_leaf),
         nodes_falseleafs=integers(nodes.second_is_leaf),
         leaf_targetids=[0] * len(nodes.leaves),
-        leaf_weights=_doubles("probabilities", nodes.leaves),
+        leaf_weights=_doubles("leaves", nodes.leaves),
     )
 
 

@@ -15,6 +15,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from models.artifact.aggregate import AVERAGE, SUM, probability
+
 _OPERATOR: Final = ("ai.onnx.ml", "TreeEnsemble")
 
 
@@ -32,7 +34,7 @@ class Trees:
         """Read the content of ``weir/trees.onnx``."""
         # The exceptions of the parser and of the runtime have no other base class in common.
         try:
-            _check_operator(onnx.load_model_from_string(content))
+            self._adds_up = _check_operator(onnx.load_model_from_string(content))
             self._session = onnxruntime.InferenceSession(
                 content, _one_thread(), providers=["CPUExecutionProvider"]
             )
@@ -63,16 +65,27 @@ class Trees:
             return np.zeros(0)
         matrix = np.ascontiguousarray(vectors, dtype=np.float32).astype(np.float64)
         (column,) = self._session.run(None, {self._input: matrix})
+        if self._adds_up:
+            return np.array([probability(margin) for margin in column[:, 0].tolist()])
         # Rounding may leave a mean of probabilities at 1 + 2e-16.
         scores: NDArray[np.float64] = np.clip(column[:, 0], 0.0, 1.0)
         return scores
 
 
-def _check_operator(model: onnx.ModelProto) -> None:
-    """Refuse every model but one operator; a local function could hide behind its name."""
+def _check_operator(model: onnx.ModelProto) -> bool:
+    """Refuse every model but one operator; a local function could hide behind its name.
+
+    Returns:
+        Whether the trees add up to log-odds; otherwise they average probabilities.
+    """
     operators = [(node.domain, node.op_type) for node in model.graph.node]
     if operators != [_OPERATOR] or model.functions or model.graph.initializer:
         raise ValueError(f"holds {operators!s:.100} and maybe more, must hold {_OPERATOR} alone")
+    found = {each.name: each for each in model.graph.node[0].attribute}
+    aggregate = found["aggregate_function"].i
+    if aggregate not in (AVERAGE, SUM) or "post_transform" in found:
+        raise ValueError("must average probabilities or add up log-odds, without a transformation")
+    return aggregate == SUM
 
 
 def _one_thread() -> onnxruntime.SessionOptions:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+from models.artifact.aggregate import SUM, probability
 from models.artifact.onnx_file import TreeArrays, read_tree_arrays
 
 _Node = tuple[int, float, bool, "_Node | float", "_Node | float"]
@@ -32,6 +33,7 @@ class WalkedTrees:
         self.columns = arrays.columns
         nodes = _linked(arrays)
         self._roots = [nodes[root] for root in arrays.roots]
+        self._adds_up = arrays.aggregate == SUM
 
     def scores(self, vectors: Sequence[Sequence[float]]) -> list[float]:
         """Give the probability of fraud of each vector, as `models.artifact.trees.Trees` does.
@@ -56,6 +58,8 @@ class WalkedTrees:
                 is_first = value <= split or (missing_to_first and value != value)  # noqa: PLR0124
                 node = first if is_first else second
             total += node  # type: ignore[operator]
+        if self._adds_up:
+            return probability(total)
         # Rounding may leave a mean of probabilities at 1 + 2e-16.
         return min(max(total / len(self._roots), 0.0), 1.0)
 

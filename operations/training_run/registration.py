@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from schemas.settings import Settings
 from training.datasets.dataset import Dataset
 from training.fitting.candidate import Candidate
 from training.fitting.evaluate import Comparison
+from training.fitting.families import as_record
 from training.fitting.verdict import Verdict
 from training.registry import version_record
 from training.registry.dataset_log import (
@@ -34,7 +35,7 @@ class Judged:
 
     Attributes:
         table: the rows it was fitted and judged on, labelled.
-        candidate: the fitted forest and its compiled form.
+        candidate: the fitted trees and their compiled form.
         verdict: whether it becomes the champion, and why.
         comparison: with the champion; None if there was none.
         seed: of the training.
@@ -87,12 +88,12 @@ def _register_version(
         files |= dataset_files(dataset)
         inputs = [dataset_input(settings, dataset)]
         description = version_record.description(dataset, logged)
-    parameters = {**asdict(candidate.choice.parameters), "seed": judged.seed}
+    parameters = {**as_record(candidate.choice.parameters), "seed": judged.seed}
     # These tags come with the version, in case MLflow fails before an alias points at it.
     status = {TAG_STATUS: REGISTERED, TAG_REASON: verdict.reason}
     registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
     return registry.register(
-        candidate.forest,
+        candidate.estimator,
         candidate.files,
         params={**parameters, **judged.about, **lineage},
         metrics=version_record.figures(judged.table, candidate, comparison),

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from training.datasets.labelled_rows import MATURITY_MS
+from training.fitting.families import Parameters
 from training.fitting.fit import ForestParameters
 
 DAYS: Final = 90
@@ -56,15 +57,16 @@ class Plan:
     """How to train, whatever the rows are.
 
     Attributes:
-        parameters: of the forest; with a grid, the ones to take if the rows cannot tell.
-        grid: parameters to choose from on the validation rows; empty: `parameters` are taken.
-        seed: of forest, golden rows and draws; equal rows and seeds give equal models.
+        parameters: of the model; with a grid, the ones to take if the rows cannot tell.
+        grid: parameters to choose from on the validation rows, of one family or several; empty:
+            `parameters` are taken.
+        seed: of model, golden rows and draws; equal rows and seeds give equal models.
         is_tried_again: whether a training that fails is tried again soon. Then a gate that is
             closed because a service does not answer is a failure, and nothing is registered;
             otherwise the version becomes a challenger.
     """
 
-    parameters: ForestParameters = field(default_factory=ForestParameters)
-    grid: tuple[ForestParameters, ...] = ()
+    parameters: Parameters = field(default_factory=ForestParameters)
+    grid: tuple[Parameters, ...] = ()
     seed: int = SEED
     is_tried_again: bool = False

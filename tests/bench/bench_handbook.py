@@ -26,7 +26,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,8 +192,8 @@ def checked(table: pd.DataFrame, transactions: pd.DataFrame) -> pd.DataFrame:
     return table.assign(number=numbers).sort_values("number").reset_index(drop=True)
 
 
-def folds(table: pd.DataFrame) -> Iterator[Fold]:
-    """Cut the four folds; from each test week drop the users known to be compromised.
+def folds(table: pd.DataFrame, starts: Sequence[str] = FOLD_STARTS) -> Iterator[Fold]:
+    """Cut the four folds, or others; from each test week drop the users known to be compromised.
 
     ::
 
@@ -202,7 +202,7 @@ def folds(table: pd.DataFrame) -> Iterator[Fold]:
         known: a fraud in the training week, or up to T - 8 days
     """
     days = table["event_time_ms"] // DAY_MS
-    for start in FOLD_STARTS:
+    for start in starts:
         first = int(pd.Timestamp(start, tz="UTC").timestamp() * 1_000) // DAY_MS
         train = table[(days >= first) & (days < first + WEEK_DAYS)]
         known = set(train.loc[train["is_fraud"], "user_id"])

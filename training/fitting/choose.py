@@ -1,4 +1,4 @@
-"""Chooses the parameters of a forest on the validation rows.
+"""Chooses the family and the parameters of a model on the validation rows.
 
 Each parameter set of a grid is fitted on the train rows and evaluated on the validation rows. The
 test rows are not used, so the figures that a model gets on them stay unbiased. Pure. Called by
@@ -9,24 +9,39 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from itertools import product
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 from sklearn.metrics import average_precision_score
 
+from features.definitions import DAY_MS
+from models.artifact.compile_forest import fitted_scores
 from models.encoding.table import encode_table
 from training.datasets.split import Split
-from training.fitting.fit import ForestParameters, fit_forest
+from training.fitting.card_precision import card_precision, cards_by_day
+from training.fitting.families import Parameters, as_record, fit_trees
 from training.fitting.verdict import FRAUDS_MIN
 
 logger = logging.getLogger(__name__)
 
-GRID: Final = tuple(
-    ForestParameters(depth_max=depth_max, leaf_rows_min=leaf_rows_min)
-    for depth_max, leaf_rows_min in product((8, 12, 20), (20, 5, 1))
-)
-"""The default grid, smallest trees first: of equally good parameters the first are taken."""
+CLOSE: Final = 0.005
+"""Models whose average precision is at most this far below the best one are told apart by their
+card precision."""
+
+
+class Tried(NamedTuple):
+    """A parameter set and its figures on the validation rows.
+
+    Attributes:
+        parameters: as fitted; of boosting with the rounds at which it stopped.
+        average_precision: see `training.fitting.figures.figure_names`.
+        card_precision: see `training.fitting.card_precision`.
+    """
+
+    parameters: Parameters
+    average_precision: float
+    card_precision: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +50,90 @@ class Choice:
 
     Attributes:
         parameters: the chosen ones.
-        tried: each of the grid with its average precision on the validation rows, in the order
-            of the grid; empty if there were too few frauds to choose by.
+        tried: each of the grid, in its order; empty if there were too few frauds to choose by.
     """
 
-    parameters: ForestParameters
-    tried: tuple[tuple[ForestParameters, float], ...] = ()
+    parameters: Parameters
+    tried: tuple[Tried, ...] = ()
+
+    @property
+    def best(self) -> Tried | None:
+        """What was chosen, with its figures; None if nothing was tried."""
+        return next((each for each in self.tried if each.parameters == self.parameters), None)
 
     def as_report(self) -> list[dict[str, Any]]:
         """Give what was tried as JSON values."""
-        return [{**asdict(parameters), "average_precision": ap} for parameters, ap in self.tried]
+        return [
+            {
+                **as_record(each.parameters),
+                "average_precision": each.average_precision,
+                "card_precision": each.card_precision,
+            }
+            for each in self.tried
+        ]
 
 
 def choose_parameters(
     split: Split,
-    grid: Sequence[ForestParameters],
+    grid: Sequence[Parameters],
     *,
-    default: ForestParameters,
+    default: Parameters,
     seed: int,
     jobs: int = 1,
 ) -> Choice:
-    """Fit each parameter set of a grid and take the one with the best average precision.
+    """Fit each parameter set of a grid and take the best one.
 
-    Takes as long as fitting each of them once.
+    The best average precision wins. Among those that are at most `CLOSE` below it, the best card
+    precision wins. Takes as long as fitting each of them once.
 
     Args:
-        split: its train part is fitted on, its validation part evaluates; its test part is not
-            used.
+        split: its train part is fitted on, its validation part evaluates, and ends boosting early;
+            its test part is not used.
         grid: at least one; of equally good ones the first is taken.
         default: taken if the validation part has fewer than `FRAUDS_MIN` frauds or no honest
             row, or if the train part has rows of one class only.
         seed: equal seeds and rows give equal choices.
         jobs: number of threads.
     """
-    is_fraud = split.validation["is_fraud"].to_numpy(dtype=bool)
+    validation = split.validation
+    is_fraud = validation["is_fraud"].to_numpy(dtype=bool)
     if is_fraud.sum() < FRAUDS_MIN or is_fraud.all() or split.train["is_fraud"].nunique() < 2:
         logger.warning("too few frauds to choose parameters by; taking %s", default)
         return Choice(default)
     spec = split.vector_spec(split.train)
-    vectors = encode_table(split.validation, spec)
+    vectors = encode_table(validation, spec)
+    users = np.asarray(validation["user_id"].factorize()[0])
+    days = validation["event_time_ms"].to_numpy() // DAY_MS
     tried = []
     for parameters in grid:
-        forest = fit_forest(split.train, spec, parameters=parameters, seed=seed, jobs=jobs)
-        precision = float(average_precision_score(is_fraud, forest.predict_proba(vectors)[:, 1]))
-        logger.info("%s: average precision %.4f", parameters, precision)
-        tried.append((parameters, precision))
-    best, _ = max(tried, key=lambda each: each[1])
-    return Choice(best, tuple(tried))
+        estimator, fitted = fit_trees(
+            split.train, spec, parameters=parameters, seed=seed, jobs=jobs, newer=validation
+        )
+        scores = fitted_scores(estimator, vectors)
+        cards = cards_by_day(days, users, scores, is_fraud)
+        each = Tried(
+            fitted,
+            float(average_precision_score(is_fraud, scores)),
+            card_precision(cards, np.ones(users.max() + 1)),
+        )
+        logger.info(
+            "%s: average precision %.4f, card precision %.4f",
+            each.parameters,
+            each.average_precision,
+            each.card_precision,
+        )
+        tried.append(each)
+    return Choice(best_of(tried).parameters, tuple(tried))
+
+
+def best_of(tried: Sequence[Tried]) -> Tried:
+    """Take the best card precision among those close to the best average precision.
+
+    Examples:
+        >>> a, b, c = Tried(1, 0.700, 0.30), Tried(2, 0.697, 0.31), Tried(3, 0.69, 0.4)
+        >>> best_of([a, b, c]).parameters
+        2
+    """
+    least = max(each.average_precision for each in tried) - CLOSE
+    close = [each for each in tried if each.average_precision >= least]
+    return max(close, key=lambda each: each.card_precision)

@@ -1,7 +1,6 @@
 """Fits a random forest of scikit-learn on a labelled table.
 
-Pure: no file, no server, no clock; the seed is an argument. Called by `training.fitting.candidate`
-and, for each set of parameters, by `training.fitting.choose`.
+Pure: no file, no server, no clock; the seed is an argument. Called by `training.fitting.families`.
 """
 
 from __future__ import annotations
@@ -25,11 +24,14 @@ class ForestParameters:
         depth_max: largest depth of a tree; scoring time grows with it.
         leaf_rows_min: smallest number of rows in a leaf. With 1 the trees are three times as
             large and overfit.
+        fraud_weight: how many legitimate rows a fraud counts as in the choice of splits. The
+            leaves are corrected for it, so that they still give the share of fraud.
     """
 
     trees: int = 100
     depth_max: int = 12
     leaf_rows_min: int = 5
+    fraud_weight: float = 1.0
 
 
 def fit_forest(
@@ -42,8 +44,8 @@ def fit_forest(
 ) -> RandomForestClassifier:
     """Fit a forest that gives the probability of fraud.
 
-    The classes are not reweighted, so a score estimates the share of fraud among similar rows;
-    the thresholds of the policy rely on that.
+    A score estimates the share of fraud among similar rows, also if frauds have a weight; the
+    thresholds of the policy rely on that.
 
     Args:
         table: with ``is_fraud`` and every column of the specification; rows of both classes.
@@ -52,14 +54,21 @@ def fit_forest(
         seed: equal seeds and tables give equal forests, for any ``jobs``.
         jobs: number of threads.
     """
+    weight = parameters.fraud_weight
     forest = RandomForestClassifier(
         n_estimators=parameters.trees,
         max_depth=parameters.depth_max,
         min_samples_leaf=parameters.leaf_rows_min,
+        class_weight=None if weight == 1 else {0: 1.0, 1: weight},
         random_state=seed,
         n_jobs=jobs,
     )
     forest.fit(encode_table(table, spec).astype(np.float32), table["is_fraud"].to_numpy(dtype=int))
+    if weight != 1:
+        for tree in forest.estimators_:
+            shares = tree.tree_.value[:, 0, :]
+            weighted = shares * (weight, 1.0)
+            shares[:] = weighted / weighted.sum(axis=1, keepdims=True)
     # Several threads add up the trees in the order in which they finish, which changes the last
     # bit. The golden scores of equal forests must be equal to the last bit.
     return forest.set_params(n_jobs=1)

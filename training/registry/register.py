@@ -16,11 +16,11 @@ import mlflow
 import mlflow.sklearn
 import sklearn
 from mlflow.entities import DatasetInput
-from sklearn.ensemble import RandomForestClassifier
 
 from clients.errors import ModelRegistryUnreachableError
 from features.definitions import DEFINITION_DIGEST
 from models.artifact.files import ModelFiles
+from models.artifact.onnx_forest import TreeEstimator
 from training.registry.mlflow_runs import FAILURES, experiment_id, open_client, whole_run
 
 
@@ -49,7 +49,7 @@ class ModelRegistry:
 
     def register(
         self,
-        forest: RandomForestClassifier,
+        estimator: TreeEstimator,
         compiled: ModelFiles,
         *,
         params: Mapping[str, object],
@@ -66,7 +66,7 @@ class ModelRegistry:
         Blocks: some seconds; up to two minutes if MLflow stops answering meanwhile.
 
         Args:
-            forest: the estimator, for inspection; the scorer never loads it.
+            estimator: the fitted trees, for inspection; the scorer never loads it.
             compiled: the files that the scorer loads.
             params: of the run.
             metrics: of the run.
@@ -84,7 +84,7 @@ class ModelRegistry:
                 _log_values(client, run_id, params=params, metrics=metrics)
                 if inputs:
                     client.log_inputs(run_id, list(inputs))
-                self._log_files(client, run_id, forest, compiled, files)
+                self._log_files(client, run_id, estimator, compiled, files)
                 client.set_terminated(run_id)
                 version = self._create_version(
                     client, run_id, compiled, tags, description=description
@@ -102,12 +102,12 @@ class ModelRegistry:
         self,
         client: mlflow.MlflowClient,
         run_id: str,
-        forest: RandomForestClassifier,
+        estimator: TreeEstimator,
         compiled: ModelFiles,
         files: Mapping[str, bytes],
     ) -> None:
         with tempfile.TemporaryDirectory(prefix="weir-register-") as scratch:
-            _write_model(forest, Path(scratch) / "model")
+            _write_model(estimator, Path(scratch) / "model")
             for path, content in {**files, **compiled.by_path()}.items():
                 (Path(scratch) / path).parent.mkdir(exist_ok=True)
                 (Path(scratch) / path).write_bytes(content)
@@ -165,12 +165,15 @@ def _log_values(
         client.log_metric(run_id, key, value)
 
 
-def _write_model(forest: RandomForestClassifier, directory: Path) -> None:
+def _write_model(estimator: TreeEstimator, directory: Path) -> None:
     mlflow.sklearn.save_model(
-        forest,
+        estimator,
         str(directory),
         # Without this, MLflow imports half of the environment to find out.
         pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
         # MLflow's file format without pickle accepts only types that are declared as trusted.
-        skops_trusted_types=["sklearn.tree._tree.Tree"],
+        skops_trusted_types=[
+            "sklearn.tree._tree.Tree",
+            "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        ],
     )

@@ -17,6 +17,7 @@ from training.datasets.lineage import code_version, table_digest
 from training.fitting import plots
 from training.fitting.candidate import Candidate
 from training.fitting.evaluate import Comparison
+from training.fitting.families import as_record, importances
 from training.fitting.verdict import DECIDING_FIGURE, Verdict, shown
 from training.registry.dataset_log import LoggedDataset
 
@@ -72,8 +73,9 @@ def figures(
     found = {"rows": float(len(table)), "frauds": float(table["is_fraud"].sum())}
     if candidate.evaluation is not None:
         found |= candidate.evaluation.as_metrics()
-    if candidate.choice.tried:
-        found["validation_average_precision"] = max(ap for _, ap in candidate.choice.tried)
+    if (best := candidate.choice.best) is not None:
+        found["validation_average_precision"] = best.average_precision
+        found["validation_card_precision"] = best.card_precision
     if comparison is not None:
         difference = comparison.difference[DECIDING_FIGURE]
         found |= {
@@ -94,13 +96,14 @@ def files(
         "reason": verdict.reason,
         "evaluation": asdict(evaluation) if evaluation else None,
         "comparison": asdict(comparison) if comparison else None,
-        "parameters": asdict(candidate.choice.parameters),
+        "parameters": as_record(candidate.choice.parameters),
         "tried": candidate.choice.as_report(),
     }
-    importances = candidate.forest.feature_importances_
     found = {
         "evaluation/report.json": json.dumps(report, indent=1).encode(),
-        "evaluation/importance.png": plots.importance(candidate.spec.columns, importances),
+        "evaluation/importance.png": plots.importance(
+            candidate.spec.columns, importances(candidate.estimator)
+        ),
     }
     if evaluation is not None:
         evaluated = (candidate.test, candidate.scores)

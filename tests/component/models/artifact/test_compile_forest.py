@@ -29,7 +29,7 @@ def test_the_files_say_what_the_scorer_needs() -> None:
 def test_golden_rows_lie_on_and_beside_thresholds_where_a_wrong_cast_shows() -> None:
     model = trained()
     vectors = encode_table(model.table, model.spec)
-    rows = golden_rows(model.forest, vectors, seed=1)
+    rows = golden_rows(model.forest, model.files.trees, vectors, seed=1)
     thresholds = {
         float(threshold)
         for tree in model.forest.estimators_

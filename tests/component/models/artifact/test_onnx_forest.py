@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
-from models.artifact.onnx_forest import to_onnx
+from models.artifact.compile_forest import fitted_scores
+from models.artifact.onnx_file import read_tree_arrays
+from models.artifact.onnx_forest import TreeEstimator, to_onnx
 from models.artifact.trees import Trees
+from models.artifact.walked_trees import WalkedTrees
 
 COLUMNS = 5
 
@@ -57,3 +62,45 @@ def test_a_forest_of_other_classes_is_refused() -> None:
     forest = RandomForestClassifier(2).fit(table, np.arange(50) % 3)
     with pytest.raises(ValueError, match=r"classes \[.*\], must have"):
         to_onnx(forest)
+
+
+@st.composite
+def estimators(draw: st.DrawFn) -> tuple[TreeEstimator, NDArray[np.float64]]:
+    """Fitted trees of either family, and the rows that they were fitted on."""
+    seed = draw(st.integers(0, 10_000))
+    rng = np.random.default_rng(seed)
+    table = vectors(draw(st.integers(20, 300)), gaps=draw(st.sampled_from([0, 0.3])), seed=seed)
+    table *= draw(st.sampled_from([1.0, 1e9]))
+    table[:, 3] = rng.integers(0, 3, len(table))
+    is_fraud = rng.permutation(np.arange(len(table)) < draw(st.integers(2, len(table) - 2)))
+    if draw(st.booleans()):
+        return RandomForestClassifier(5, random_state=seed).fit(table, is_fraud), table
+    boosting = HistGradientBoostingClassifier(
+        max_iter=draw(st.integers(1, 20)),
+        learning_rate=draw(st.sampled_from([0.05, 1.0])),
+        min_samples_leaf=draw(st.sampled_from([1, 20, 1_000])),
+        early_stopping=False,
+        random_state=seed,
+    )
+    return boosting.fit(table, is_fraud), table
+
+
+@settings(max_examples=30, deadline=None)
+@given(estimators(), st.integers(0, 10_000))
+def test_trees_of_either_family_score_as_scikit_learn_alone_and_in_batches(
+    drawn: tuple[TreeEstimator, NDArray[np.float64]], seed: int
+) -> None:
+    estimator, table = drawn
+    content = to_onnx(estimator)
+    # An infinite threshold tells missing values from all others.
+    splits = [0.0, *(split for split in read_tree_arrays(content).splits if np.isfinite(split))]
+    rng = np.random.default_rng(seed)
+    # Values on a threshold and beside it; what was fitted on; anything else.
+    on = rng.choice(splits, (30, COLUMNS))
+    beside = np.nextafter(on, rng.choice([-np.inf, np.inf], on.shape))
+    rows = np.vstack([on, beside, table[:30], vectors(30, gaps=0.5, seed=seed) * 1e6])
+    trees = Trees(content)
+    wanted = fitted_scores(estimator, rows).tolist()
+    assert trees.scores(rows).tolist() == wanted
+    assert [float(trees.scores(row[None])[0]) for row in rows[::9]] == wanted[::9]
+    assert WalkedTrees(content).scores(rows.tolist()) == wanted

@@ -47,7 +47,7 @@ def compare_otherwise(attributes: Any) -> None:
 
 
 CHANGES: dict[str, Callable[[Any], object]] = {
-    "a sum": lambda of: setattr(of["aggregate_function"], "i", 1),
+    "a minimum": lambda of: setattr(of["aggregate_function"], "i", 2),
     "other comparisons": compare_otherwise,
     "a circle": set_circle,
     "a column too many": lambda of: of["nodes_featureids"].ints.__setitem__(0, 10_000),

@@ -47,7 +47,7 @@ def test_with_a_grid_the_chosen_parameters_are_fitted_on_the_validation_rows_too
         split, parameters=stump, thresholds=THRESHOLDS, seed=SEED, grid=(stump, FOREST)
     )
     assert chosen.choice.parameters == FOREST
-    assert [parameters for parameters, _ in chosen.choice.tried] == [stump, FOREST]
+    assert [each.parameters for each in chosen.choice.tried] == [stump, FOREST]
     assert chosen.fitted.index.tolist() == split.fitted.index.tolist()
     # The same as without a choice: only the chosen forest is evaluated on the test rows.
     assert chosen.files == good.files

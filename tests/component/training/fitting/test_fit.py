@@ -29,3 +29,18 @@ def test_the_second_column_is_the_probability_of_fraud() -> None:
     scores = model.forest.predict_proba(encode_table(model.table, model.spec))[:, 1]
     fraud = model.table["is_fraud"]
     assert scores[fraud].mean() > scores[~fraud].mean() + 0.3
+
+
+def test_weighted_frauds_change_the_splits_but_not_what_a_score_means() -> None:
+    table = training_table(3_000)
+    spec = vector_spec(table)
+    plain, weighted = (
+        fit_forest(
+            table, spec, parameters=ForestParameters(depth_max=4, fraud_weight=weight), seed=3
+        ).predict_proba(encode_table(table, spec))[:, 1]
+        for weight in (1.0, 20.0)
+    )
+    share = table["is_fraud"].mean()
+    assert (plain != weighted).any()
+    assert abs(plain.mean() - share) < 0.01
+    assert abs(weighted.mean() - share) < 0.03
