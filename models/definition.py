@@ -10,15 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from features.batch import BATCH_VIEWS, BatchView
-from features.definitions import DAY_MS, ValueType
+from features.definitions import DAY_MS, MERCHANT_FEATURES, ON_DEMAND_FEATURES, ValueType
 from features.user_inputs import USER_INPUTS
+from models.encoding.vector import AMOUNT_COLUMN, CATEGORY_COLUMNS
 from models.errors import ModelDefinitionError
 from models.policy import DecisionPolicy
 
+ColumnType: TypeAlias = ValueType | Literal["string"]
+
+_TYPES: Final[Mapping[str, ColumnType]] = {
+    AMOUNT_COLUMN: "int64",
+    **{each.name: each.value_type for each in (*MERCHANT_FEATURES, *ON_DEMAND_FEATURES)},
+    **dict.fromkeys(CATEGORY_COLUMNS, "string"),
+    **USER_INPUTS,
+}
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _ROUTES: Final = re.compile(r"[A-Za-z0-9_.]+:[A-Za-z0-9_]+")
 
@@ -122,9 +132,9 @@ class ModelDefinition:
         return next((view for view in BATCH_VIEWS if set(view.names) & set(self.columns)), None)
 
     @property
-    def column_types(self) -> dict[str, ValueType]:
+    def column_types(self) -> dict[str, ColumnType]:
         """The type of each column; double for those of the model's own routes."""
-        return {column: USER_INPUTS.get(column, "double") for column in self.columns}
+        return {column: _TYPES.get(column, "double") for column in self.columns}
 
     @property
     def data_digest(self) -> str:

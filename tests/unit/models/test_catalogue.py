@@ -38,6 +38,13 @@ def test_the_model_of_transactions_is_one_of_the_definitions_and_the_first() -> 
     assert list(load_models(settings())) == ["weir-fraud", "leaves", "ranks"]
     (only,) = load_models(Settings()).values()
     assert only.policy.outcome(0.95) == "BLOCK"
+    types = only.column_types
+    assert (types["amount_minor"], types["ip_country"], types["hour_of_day"]) == (
+        "int64",
+        "string",
+        "int64",
+    )
+    assert types["merchant_fraud_rate_7d_delay_7d"] == "double"
 
 
 def test_a_definition_says_what_the_platform_can_fill() -> None:
