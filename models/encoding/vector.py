@@ -104,7 +104,7 @@ class VectorSpec:
 
     @cached_property
     def _json(self) -> str:
-        # The context of each batch of decisions has it: 0.7 ms to write anew (measured).
+        # The context of each batch of decisions has it: 0.7 ms to write again (measured).
         categories = {column: list(self.categories[column]) for column in sorted(self.categories)}
         spec = {"columns": list(self.columns), "categories": categories}
         return json.dumps(spec, separators=(",", ":"))

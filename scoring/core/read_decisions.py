@@ -89,7 +89,7 @@ class ReadDecisions:
         self.degraded = degraded
         self.drawn: dict[int, PolicyRef] = {}
 
-    def add_words(self, words: tuple[str, ...]) -> None:
+    def add_degraded(self, words: tuple[str, ...]) -> None:
         """Put words before those of each decision."""
         if words:
             self.degraded = [words + each for each in self.degraded]
@@ -196,7 +196,7 @@ def decide_read(
         batch=None if batch is None else [_as_json(each, columns) for each in batch],
     )
     of_model = words_of(model)
-    words = [of_model] * len(at) if batch is None else [of_model + _words(each) for each in batch]
+    words = [of_model] * len(at) if batch is None else [of_model + _degraded(each) for each in batch]
     return ReadDecisions(decisions, scores=scored.scores, degraded=words, is_alike=batch is None)
 
 
@@ -255,7 +255,7 @@ def _escaped(text: str) -> str:
     return orjson.dumps(text).decode()[1:-1]
 
 
-def _words(values: BatchValues) -> tuple[str, ...]:
+def _degraded(values: BatchValues) -> tuple[str, ...]:
     return () if values.degraded is None else (values.degraded,)
 
 

@@ -72,7 +72,7 @@ def draw_in_arm(
         scorables: the rows.
         decided: by a model and the thresholds, for each row.
     """
-    decided.add_words(use.degraded)
+    decided.add_degraded(use.degraded)
     if use.let_through is None:
         return
     for at, (row, outcome) in enumerate(zip(scorables, decided.outcomes, strict=True)):
