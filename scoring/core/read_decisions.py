@@ -196,7 +196,9 @@ def decide_read(
         batch=None if batch is None else [_as_json(each, columns) for each in batch],
     )
     of_model = words_of(model)
-    words = [of_model] * len(at) if batch is None else [of_model + _degraded(each) for each in batch]
+    words = (
+        [of_model] * len(at) if batch is None else [of_model + _degraded(each) for each in batch]
+    )
     return ReadDecisions(decisions, scores=scored.scores, degraded=words, is_alike=batch is None)
 
 
