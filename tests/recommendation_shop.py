@@ -30,6 +30,7 @@ from schemas.settings import Settings
 from scoring import wiring
 from scoring.core.served_model import ServedModel
 from scoring.http.app import create_app
+from scoring.http.deadline import DEADLINE_HEADER
 from scoring.http.model_routes import RoutesContext
 from scoring.http.parts import ApiParts
 from scoring.metrics import build_metrics
@@ -120,8 +121,9 @@ class Api:
 
     client: AsgiClient
 
-    def post(self, body: Any) -> httpx.Response:
-        return self.client.post("/models/recommendation/rank", json=body)
+    def post(self, body: Any, *, deadline_ms: int | None = None) -> httpx.Response:
+        headers = {} if deadline_ms is None else {DEADLINE_HEADER: str(deadline_ms)}
+        return self.client.post("/models/recommendation/rank", json=body, headers=headers)
 
     def rank(self, user_id: str, daypart: str | None = None) -> dict[str, Any]:
         response = self.post({"user_id": user_id, "daypart": daypart})

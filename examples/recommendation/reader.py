@@ -37,7 +37,7 @@ from features.online.layout import (
 )
 from scoring.stores.guarded_reads import GuardedReads
 
-PRODUCTS_KEPT: Final = 65_536
+PRODUCTS_KEPT: Final = 16_384
 """Decoded products that a process remembers by their bytes: decoding them costs more than reading
 them."""
 

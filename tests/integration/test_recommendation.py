@@ -262,6 +262,13 @@ def test_without_redis_there_are_popular_products(shop: Shop) -> None:
     assert len(answer["items"]) == 10
 
 
+def test_a_request_without_time_gets_popular_products(shop: Shop) -> None:
+    with shop.api() as api:
+        answer = api.post({"user_id": SOME[0]}, deadline_ms=1).json()
+        assert (answer["source"], answer["degraded"]) == ("popular", ["online_store_unavailable"])
+        assert api.rank(SOME[0])["source"] == "candidates"
+
+
 def test_where_there_was_never_a_night_the_answer_says_so(shop: Shop) -> None:
     empty = shop.settings.model_copy(update={"data_dir": shop.settings.data_dir / "empty"})
     empty = empty.model_copy(update={"redis_url": f"{shop.settings.redis_url[:-1]}9"})
