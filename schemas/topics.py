@@ -40,6 +40,9 @@ HEADER_CORRECTS = "weir-corrects"
 HEADER_LABELLED_BY = "weir-labelled-by"
 """Header of a label that a person sent with `weir label`: who it was, UTF-8."""
 
+HEADER_CONTROL = "weir-control"
+"""Header of a shadow decision: outcome and score of the control for the same row, as JSON."""
+
 PASSED_ON_HEADERS = ("traceparent", "tracestate")
 """The trace context (W3C): feature row and decision have the headers of the transaction."""
 PASSED_ON_BYTES_MAX = 512

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
 from confluent_kafka import Producer
 
 from operations.rollouts.controller.topics import ControllerTopics
@@ -19,7 +20,7 @@ from schemas.decision import Decision, Outcome, RolloutRef
 from schemas.label import Label
 from schemas.output_codec import encode_decision
 from schemas.rollout import Rollout
-from schemas.topics import LIBRDKAFKA_PARTITIONER
+from schemas.topics import HEADER_CONTROL, LIBRDKAFKA_PARTITIONER
 from scoring.core.rollouts import DEGRADED_ARM_UNAVAILABLE, Assigner
 from tests.builders import DECISION
 
@@ -117,6 +118,20 @@ class RolloutTraffic:
     def write(self, decision: Decision) -> None:
         """Write one decision."""
         self._produce(self.topics.decisions, decision.user_id, encode_decision(decision))
+
+    def shadow(self, control: Decision, outcome: Outcome, score: float) -> None:
+        """Write what the challenger of a shadow rollout makes of a transaction."""
+        challenger = replace(
+            control, arm="challenger", propensity=0.0, decision=outcome, score=score
+        )
+        beside = orjson.dumps({"decision": control.decision, "score": control.score})
+        self._producer.produce(
+            self.topics.shadow_decisions,
+            encode_decision(challenger),
+            key=control.user_id,
+            timestamp=self.now_ms,
+            headers=[(HEADER_CONTROL, beside)],
+        )
 
     def label(self, decision: Decision, *, at_ms: int, is_fraud: bool = True) -> None:
         """Report a transaction."""

@@ -14,6 +14,7 @@ import numpy as np
 from operations.rollouts.batches import DecisionBatch, MatureBatch
 from operations.rollouts.challenger import ChallengerState
 from operations.rollouts.losses import OUTCOMES
+from operations.rollouts.shadow import ShadowTotals
 from operations.rollouts.statistics.fixed_tests import Moments
 from operations.rollouts.statistics.running import Booleans, Floats, running_sums
 from operations.rollouts.statistics.sample_ratio import SampleRatio
@@ -69,6 +70,7 @@ class RolloutState:
         totals: sums of each arm, by name.
         challengers: guards of each challenger, by name.
         sample_ratio: whether the arms get their shares.
+        shadow: the challenger beside the control; None unless the rollout is a shadow.
         latest_label_ms: when the newest label of any transaction became known; the controller
             sets it. 0 before the first.
     """
@@ -81,6 +83,7 @@ class RolloutState:
         self.totals = {name: ArmTotals() for name in self._names}
         self.challengers = {arm.name: ChallengerState(rollout) for arm in rollout.challengers}
         self.sample_ratio = SampleRatio(len(self._names))
+        self.shadow = ShadowTotals() if rollout.strategy == "shadow" else None
         self.latest_label_ms = 0
 
     @property
@@ -147,6 +150,7 @@ class RolloutState:
             "totals": {name: asdict(each) for name, each in self.totals.items()},
             "challengers": {name: each.to_json() for name, each in self.challengers.items()},
             "sample_ratio": self.sample_ratio.to_json(),
+            "shadow": None if self.shadow is None else self.shadow.to_json(),
         }
 
     def restore(self, obj: dict[str, Any]) -> None:
@@ -157,6 +161,8 @@ class RolloutState:
         for name, challenger in self.challengers.items():
             challenger.restore(obj["challengers"][name])
         self.sample_ratio.restore(obj["sample_ratio"])
+        if self.shadow is not None:
+            self.shadow = ShadowTotals.from_json(obj["shadow"])
 
 
 def _add_decisions(totals: ArmTotals, batch: DecisionBatch, own: Booleans) -> None:

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
+import orjson
+
 from features.online.batch_values import BatchValues
 from models.model import Model
 from models.policy import Policy
 from schemas.decision import Outcome, RolloutRef
 from schemas.rollout import Arm
-from schemas.topics import DECISION_TYPE, REPLAY_HEADER, cloud_event_headers
+from schemas.topics import DECISION_TYPE, HEADER_CONTROL, REPLAY_HEADER, cloud_event_headers
 from scoring.core.arms import ArmOfRows
 from scoring.core.rollouts import RolloutInUse
 from scoring.metrics import Metrics
@@ -180,6 +182,7 @@ class ShadowScorer:
                     time_ms=decided.now_ms,
                 )
             ]
+            headers.append((HEADER_CONTROL, _control(row)))
             if scorable.is_replay:
                 headers.append(REPLAY_HEADER)
             if not self._producer.send(scorable.user_id, decided.encode(at), headers):
@@ -188,6 +191,10 @@ class ShadowScorer:
     def _compare(self, row: ShadowRow, outcome: Outcome, score: float) -> None:
         self._metrics.shadow_decisions.labels(control=row.outcome, challenger=outcome).inc()
         self._metrics.shadow_score_difference.observe(abs(score - row.score))
+
+
+def _control(row: ShadowRow) -> bytes:
+    return orjson.dumps({"decision": row.outcome, "score": row.score})
 
 
 def _values(rows: Sequence[ShadowRow]) -> list[BatchValues] | None:

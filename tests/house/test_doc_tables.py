@@ -153,6 +153,7 @@ def test_every_header_is_in_the_reference() -> None:
     cloud_events = topics.cloud_event_headers(event_type="t", event_id="i", source="s", time_ms=0)
     wanted = {
         *(topics.HEADER_REPLAY, topics.HEADER_LABELLED_BY, topics.HEADER_CORRECTS),
+        topics.HEADER_CONTROL,
         *topics.PASSED_ON_HEADERS,
         *(*dict(cloud_events), *dead_letter.HEADERS.values(), *SHORTENED_HEADERS),
     }

@@ -18,6 +18,7 @@ from operations.rollouts.controller.follow import RolloutController
 from operations.rollouts.controller.topics import ControllerTopics
 from schemas.rollout import CONTROLLER, Limits
 from scoring.core.rollout_changes import paused
+from scoring.stores.rollout_state import RolloutStateLog
 from tests.controlled_rollout import DAY_MS, PLAN, ControlledRollout, killed_everywhere
 from tests.rollout_traffic import GOOD, Behaviour, RolloutTraffic, until
 from tests.services import Services, unique_name
@@ -32,6 +33,7 @@ def topics(kafka: Services) -> ControllerTopics:
         rollouts=kafka.new_topic("rollouts"),
         decisions=kafka.new_topic("decisions", partitions=2),
         labels=kafka.new_topic("labels", partitions=2),
+        shadow_decisions=kafka.new_topic("shadow-decisions", partitions=2),
         rollout_state=kafka.new_topic("rollout-state"),
     )
 
@@ -72,6 +74,34 @@ def test_every_decision_counts_once_and_repeats_do_not(deployment: ControlledRol
     )
     challenger = next(arm for arm in deployment.reading.arms if arm.name == "challenger")
     assert challenger.outcomes == {name: outcomes[name] for name in challenger.outcomes}
+
+
+def test_a_shadow_is_counted_beside_the_control_and_goes_on_after_a_kill(
+    deployment: ControlledRollout,
+) -> None:
+    rollout = deployment.start("shadow")
+    traffic = deployment.traffic
+    for wanted in (200, 300):
+        traffic.decide(rollout, 200 if wanted == 200 else 100)
+        for decision in traffic.decisions[0 if wanted == 200 else 200 :]:
+            traffic.shadow(decision, "REVIEW", decision.score)
+        traffic.write(replace(traffic.decisions[0], model_ms=None))
+        traffic.flush()
+        until(lambda: shadow_pairs(deployment) == wanted, deployment.pass_a_second)  # noqa: B023
+        deployment.kill()
+    figures = {each.name: each.value for each in deployment.reading.figures}
+    reviews = sum(each.decision == "REVIEW" for each in traffic.decisions)
+    assert figures["shadow_agreement"] == pytest.approx(reviews / 300)
+    assert figures["shadow_review_share"] == 1.0
+    assert figures["shadow_score_difference"] == 0.0
+
+
+def shadow_pairs(deployment: ControlledRollout) -> float | None:
+    """As the newest snapshot tells them; None before the first."""
+    log = RolloutStateLog(deployment.bootstrap, topic=deployment.topics.rollout_state)
+    reading = log.reading(deployment.rollout_id)
+    figures = () if reading is None else reading.figures
+    return next((each.value for each in figures if each.name == "shadow_decisions"), None)
 
 
 def test_labels_count_when_they_are_mature_not_when_they_come(

@@ -21,12 +21,13 @@ from operations.rollouts.controller.counted import (
 from operations.rollouts.controller.label_book import LabelBook
 from operations.rollouts.controller.mature import MatureCursor
 from operations.rollouts.controller.topics import ControllerTopics
+from operations.rollouts.shadow import read_pair
 from operations.rollouts.state import RolloutState
 from schemas.codec import decode_label
 from schemas.errors import InvalidEventError
 from schemas.rollout import Rollout
 from schemas.rollout_state import Positions
-from schemas.topics import is_replay
+from schemas.topics import HEADER_CONTROL, is_replay, read_header
 from schemas.transaction import Limits
 
 RECORDS_MAX: Final = 2_000
@@ -35,6 +36,8 @@ READ_S: Final = 0.2
 """Longest wait for decisions, s."""
 LABELS_S: Final = 0.02
 """Longest wait for labels, s."""
+SHADOW_S: Final = 0.02
+"""Longest wait for shadow decisions, s."""
 SETTLE_MS: Final = 1_000
 """A label may reach the log so long after its timestamp, ms; its decision waits for it."""
 BEFORE_START_MS: Final = 60_000
@@ -53,7 +56,7 @@ class RolloutCounting:
     Attributes:
         state: what was counted.
         latest_decision_ms: clock of the newest decision counted, ms since 1970 UTC; 0 before it.
-        ignored: decisions of a revision that never was.
+        ignored: decisions of a revision that never was, and shadow decisions that cannot be read.
     """
 
     def __init__(
@@ -95,6 +98,9 @@ class RolloutCounting:
         self.ignored = 0
         begin = positions or self._first_positions(bootstrap)
         self._live = LogCursor(bootstrap, self._topics.decisions, begin["decisions"])
+        self._shadow: LogCursor | None = None
+        if self.state.shadow is not None:
+            self._shadow = LogCursor(bootstrap, self._topics.shadow_decisions, begin["shadow"])
         self._matured: _Matured | None = None
         if rollout.strategy in LABELLED:
             topics = self._topics
@@ -110,6 +116,8 @@ class RolloutCounting:
     def close(self) -> None:
         """Close the connections."""
         self._live.close()
+        if self._shadow is not None:
+            self._shadow.close()
         if self._matured is not None:
             self._matured.close()
 
@@ -131,7 +139,8 @@ class RolloutCounting:
     @property
     def deleted(self) -> int:
         """Records that Kafka had deleted before they were read."""
-        return self._live.deleted + (0 if self._matured is None else self._matured.deleted)
+        others = (self._matured, self._shadow)
+        return self._live.deleted + sum(each.deleted for each in others if each is not None)
 
     @property
     def unreadable(self) -> int:
@@ -157,7 +166,7 @@ class RolloutCounting:
             newest_ms = max(row.decided_at_ms for row in known)
             self.latest_decision_ms = max(self.latest_decision_ms, newest_ms)
         if self._matured is None:
-            return len(known)
+            return len(known) + self._count_shadow()
         mature, labels = self._matured.step(now_ms=now_ms)
         self.state.latest_label_ms = max(self.state.latest_label_ms, self._matured.latest_label_ms)
         pairs = [
@@ -181,10 +190,28 @@ class RolloutCounting:
         positions: dict[str, Mapping[int, int]] = {"decisions": dict(self._live.positions)}
         if self._matured is not None:
             positions |= self._matured.positions()
+        if self._shadow is not None:
+            positions["shadow"] = dict(self._shadow.positions)
         return positions, {
             "counts": self.state.to_json(),
             "latest_decision_ms": self.latest_decision_ms,
         }
+
+    def _count_shadow(self) -> int:
+        totals = self.state.shadow
+        if self._shadow is None or totals is None:
+            return 0
+        before = totals.pairs
+        for record in self._shadow.take(RECORDS_MAX, SHADOW_S, values_only=False):
+            try:
+                control = read_header(record.headers, HEADER_CONTROL)
+                pair = read_pair(self._rollout, record.value or b"", control)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                self.ignored += 1
+                continue
+            if pair is not None:
+                totals.add(pair)
+        return totals.pairs - before
 
     def _known(self, rows: list[CountedDecision]) -> list[CountedDecision]:
         known = [row for row in rows if self._revision(row.revision) is not None]
@@ -199,6 +226,12 @@ class RolloutCounting:
     def _first_positions(self, bootstrap: str) -> Positions:
         begin_ms = self._rollout.started_at_ms - BEFORE_START_MS
         decisions = offsets_at(bootstrap, self._topics.decisions, time_ms=begin_ms)
+        if self.state.shadow is not None:
+            topic = self._topics.shadow_decisions
+            return {
+                "decisions": decisions,
+                "shadow": offsets_at(bootstrap, topic, time_ms=begin_ms),
+            }
         if self._rollout.strategy not in LABELLED:
             return {"decisions": decisions}
         labels = offsets_at(bootstrap, self._topics.labels, time_ms=begin_ms)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from schemas.topics import DECISIONS, LABELS, ROLLOUT_STATE, ROLLOUTS
+from schemas.topics import DECISIONS, LABELS, ROLLOUT_STATE, ROLLOUTS, SHADOW_DECISIONS
 
 
 class ControllerTopics(NamedTuple):
@@ -11,4 +11,5 @@ class ControllerTopics(NamedTuple):
     rollouts: str = ROLLOUTS
     decisions: str = DECISIONS
     labels: str = LABELS
+    shadow_decisions: str = SHADOW_DECISIONS
     rollout_state: str = ROLLOUT_STATE

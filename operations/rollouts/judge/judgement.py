@@ -15,6 +15,7 @@ from operations.rollouts.judge.canary import judge_canary
 from operations.rollouts.judge.guards import broken, figures, hypotheses, reason
 from operations.rollouts.judge.verdict import Verdict
 from operations.rollouts.judge.words import chance, count, duration
+from operations.rollouts.shadow import shadow_figures
 from operations.rollouts.state import RolloutState
 from schemas.rollout import Rollout
 from schemas.rollout_state import Figure
@@ -36,6 +37,10 @@ def judge(rollout: Rollout, state: RolloutState, *, now_ms: int) -> Verdict:
     """
     if not rollout.is_active:
         return Verdict("go_on", f"The rollout has ended: {rollout.status}.")
+    if state.shadow is not None:
+        decisions = state.totals[rollout.control.name].decisions
+        found = shadow_figures(rollout, state.shadow, decisions=decisions)
+        return Verdict("go_on", _IN_THE_SHADOW, figures=tuple(found))
     if rollout.strategy not in _GUARDED:
         return Verdict("go_on", _ROUTED_BY_PEOPLE)
     verdict = _judged_guards(rollout, state) or _judged_inputs(rollout, state, now_ms)
@@ -46,6 +51,7 @@ def judge(rollout: Rollout, state: RolloutState, *, now_ms: int) -> Verdict:
     return replace(verdict, figures=(*verdict.figures, *_common_figures(rollout, state)))
 
 
+_IN_THE_SHADOW = "A person decides: the challenger only scores beside the control."
 _ROUTED_BY_PEOPLE = "A person decides: this strategy changes nothing by itself."
 
 

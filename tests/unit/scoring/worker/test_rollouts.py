@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -54,17 +55,22 @@ class FixedRollouts:
     def current(self) -> RolloutInUse | None:
         return self.in_use
 
+    def standing(self) -> None:
+        return None
+
 
 class Records:
     """A `ShadowProducer` in memory; has room as a test says."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
+        self.headers: list[Any] = []
         self.has_room = True
 
     def send(self, key: bytes, value: bytes, headers: Any) -> bool:
         if self.has_room:
             self.values.append(value)
+            self.headers.append(headers)
         return self.has_room
 
     def close(self) -> None: ...
@@ -249,6 +255,10 @@ def test_in_the_shadow_the_control_decides_and_the_challenger_is_compared(bench:
         ("challenger", "2", "REVIEW")
     }
     assert {each.propensity for each in shadows} == {0.0}
+    beside = [dict(headers)["weir-control"] for headers in bench.shadow_records.headers]
+    assert beside == [
+        orjson.dumps({"decision": each.decision, "score": each.score}) for each in decisions
+    ]
     labels = {"control": "APPROVE", "challenger": "REVIEW"}
     assert bench.count("scoring_shadow_decisions_total", **labels) == len(USERS)
     assert bench.count("scoring_shadow_score_difference_sum") == pytest.approx(0.5 * len(USERS))
