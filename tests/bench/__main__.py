@@ -12,10 +12,12 @@ from tests.bench import scenarios as of_weir
 from tests.bench.batch_scoring import batch_scoring
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.profile import profile
+from tests.bench.recommendation import recommendation
 from tests.bench.rivals_run import rivals
 from tests.bench.rollouts_bench import rollouts
 from tests.bench.scenarios import Choices
 from tests.bench.serving import serving
+from tests.bench.serving_modes import serving_modes
 from tests.bench.stages import stages
 
 SCENARIOS = {
@@ -29,12 +31,18 @@ SCENARIOS = {
     "catchup": of_weir.catchup,
     "api": of_weir.api,
     "serving": serving,
+    "serving_modes": serving_modes,
     "rivals": rivals,
     "profile": profile,
 }
-DEFAULT = tuple(name for name in SCENARIOS if name not in ("rivals", "profile", "serving"))
-"""Rivals need environments of their own, a profile is no measurement: only when named."""
-STACKLESS = {"rollouts": rollouts, "batch_scoring": batch_scoring}
+WHEN_NAMED = ("rivals", "profile", "serving", "serving_modes")
+"""Rivals need environments of their own, a profile is no measurement, the others take long."""
+DEFAULT = tuple(name for name in SCENARIOS if name not in WHEN_NAMED)
+STACKLESS = {
+    "rollouts": rollouts,
+    "batch_scoring": batch_scoring,
+    "recommendation": recommendation,
+}
 """What needs no stack, or has one of its own; only when named."""
 LONG = ("catchup",)
 """Once when everything is measured, as often as asked when named."""
@@ -56,6 +64,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=(), help="names of rivals, or of parts")
     parser.add_argument("--rollouts", type=int, default=Choices.rollouts, help="to simulate")
     parser.add_argument("--rows", type=int, default=Choices.rows, help="to score in a batch")
+    parser.add_argument(
+        "--core-hour-price", type=float, default=Choices.core_hour_price, help="US dollars"
+    )
     parser.add_argument("--results", type=Path, default=results.FILE, help="the file to write")
     chosen = parser.parse_args()
     if unknown := set(chosen.scenarios) - set(NAMES):
@@ -77,6 +88,7 @@ def main() -> None:
         only=tuple(chosen.only),
         rollouts=chosen.rollouts,
         rows=chosen.rows,
+        core_hour_price=chosen.core_hour_price,
     )
     for name in [name for name in chosen.scenarios if name in STACKLESS]:
         results.write(chosen.results, name, STACKLESS[name](choices))

@@ -201,7 +201,7 @@ def _archived(url: str, *, at_least: int) -> pd.DataFrame:
 
 @contextmanager
 def _scoring(rows: int) -> Iterator[Scoring]:
-    archive = _archive(rows)
+    archive = scored_archive(rows)
     with local_services(keep_logs=lambda: False) as services:
         stack = services.stack
         assert stack is not None
@@ -224,7 +224,7 @@ def _request(settings: Settings, rows: DayRange, version: str) -> Request:
     )
 
 
-def _archive(rows: int) -> Path:
+def scored_archive(rows: int) -> Path:
     """Make the rows, unless they are there; a killed attempt leaves another name."""
     place = CACHE / f"scored-{rows}-{DEFINITION_DIGEST}"
     if not place.exists():

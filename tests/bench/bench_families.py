@@ -50,7 +50,10 @@ GRIDS: dict[str, tuple[Parameters, ...]] = {
     "forest": (FOREST, ForestParameters(), ForestParameters(depth_max=20, leaf_rows_min=5)),
     "boosting": BOOSTED,
 }
-CHOSEN: dict[str, Parameters] = {"forest": FOREST, "boosting": BoostingParameters()}
+CHOSEN: dict[str, Parameters] = {
+    "forest": ForestParameters(depth_max=20, leaf_rows_min=5),
+    "boosting": BoostingParameters(),
+}
 THRESHOLDS = Thresholds(review=0.5, block=0.9)
 RESAMPLES = 400
 AP, CARDS = "average_precision", "card_precision_at_100"

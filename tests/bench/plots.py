@@ -13,6 +13,7 @@ mpl.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from tests.bench import serving_modes_report
 from tests.bench.rollouts_report import draw_regret
 
 Entry = dict[str, Any]
@@ -133,4 +134,5 @@ PICTURES: dict[str, tuple[int, Callable[[Entry, Any], None]]] = {
     "window": (1, _cost("events_in_window")),
     "rivals": (2, _rivals),
     "rollouts": (1, draw_regret),
+    "serving_modes": (2, serving_modes_report.draw),
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import results, rollouts_report
+from tests.bench import recommendation_report, results, rollouts_report, serving_modes_report
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NOTHING = "Nothing has been measured yet."
@@ -29,6 +29,7 @@ def write_page(file: Path) -> None:
     if page.exists():
         text = page.read_text(encoding="utf-8")
         page.write_text(with_tables(text, everything, file.parent), encoding="utf-8")
+        serving_modes_report.write_page(everything, beside=file.parent)
 
 
 def picture(name: str, directory: Path) -> str:
@@ -342,6 +343,12 @@ def _rollouts(entry: Entry) -> str:
     )
 
 
+def _recommendation(entry: Entry) -> str:
+    night = table(recommendation_report.NIGHT_HEAD, recommendation_report.nights(entry))
+    ranking = table(recommendation_report.RANKING_HEAD, recommendation_report.rankings(entry))
+    return f"{night}\n\n{ranking}\n\n{recommendation_report.recall(entry)}"
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "latency": ("Event to decision", _latency),
     "stages": ("Where the time goes", _stages),
@@ -353,10 +360,12 @@ SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "catchup": ("After an outage", _catchup),
     "api": ("POST /predict", _api),
     "serving": ("Ad-hoc scores beside Feast and MLflow", _serving),
+    "serving_modes": ("Batch against online", serving_modes_report.table),
     "rivals": ("Side by side", _rivals),
     "profile": ("Profiles", _profile),
     "rollouts": ("Rollouts, simulated", _rollouts),
     "batch_scoring": ("Batch scoring", _batch_scoring),
+    "recommendation": ("Recommendation", _recommendation),
 }
 
 

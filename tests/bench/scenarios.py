@@ -51,6 +51,7 @@ class Choices:
         only: names of rivals, or of parts of a simulation; empty: all.
         rollouts: how many to simulate.
         rows: to score in a batch.
+        core_hour_price: what a core costs an hour, US dollars.
     """
 
     runs: int = 3
@@ -63,6 +64,7 @@ class Choices:
     only: tuple[str, ...] = ()
     rollouts: int = 2_000
     rows: int = 10_000_000
+    core_hour_price: float = 0.05
 
     def or_rates(self, *rates: float) -> tuple[float, ...]:
         """The rates that were asked for, else these."""

@@ -51,3 +51,29 @@ def test_a_small_measurement_counts_every_event_and_makes_its_page(
     assert "![Event to decision](latency.svg)" in page
     assert weir_stack.stack is not None
     assert weir_stack.stack.is_running(), "a stack that ran before goes on"
+
+
+def test_the_ways_to_serve_give_whole_predictions_and_their_price(
+    weir_stack: Services, tmp_path: Path
+) -> None:
+    results = tmp_path / "benchmarks"
+    results.mkdir()
+    (results / "README.md").write_text("<!-- results: begin --><!-- results: end -->\n")
+    page = tmp_path / "serving-modes.md"
+    page.write_text("<!-- serving_modes: begin --><!-- serving_modes: end -->\n")
+    small = ("--runs", "1", "--seconds", "1", "--warm", "0.5", "--rate", "100", "--events", "300")
+    ways = ("stream", "http", "http_batch", "embedded", "embedded_batch")
+    found = measured(
+        weir_stack, results / "results.json", "serving_modes", *small, "--only", *ways
+    )["serving_modes"]
+    runs = {row["mode"]: row["runs"][0] for row in found["rows"]}
+    assert tuple(runs) == ways
+    for run in runs.values():
+        assert run["predictions"] > 0
+        assert run["cpu_s_per_1000"] > 0
+        assert run["latency_ms"]["p50"] <= run["latency_ms"]["p99"]
+        assert run.get("not_whole", 0) == 0
+    assert set(runs["http"]["cpu_s_per_1000_by_program"]) <= {"api", "redis"}
+    assert "| HTTP, 100 in a request |" in page.read_text()
+    assert "A core costs 0.05 USD an hour." in page.read_text()
+    assert (results / "serving_modes.svg").exists()

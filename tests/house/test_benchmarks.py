@@ -1,6 +1,6 @@
 """The page of figures shows what was measured and nothing else."""
 
-from tests.bench import results
+from tests.bench import results, serving_modes_report
 from tests.bench.report import with_tables
 
 PAGE = results.FILE.parent / "README.md"
@@ -9,5 +9,13 @@ PAGE = results.FILE.parent / "README.md"
 def test_the_tables_are_those_of_the_results() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert with_tables(text, results.read(results.FILE), PAGE.parent) == text, (
+        "run `PYTHONPATH=. .venv/bin/python -m tests.bench.report`"
+    )
+
+
+def test_the_figures_of_the_ways_to_serve_are_those_of_the_results() -> None:
+    page = serving_modes_report.PAGE
+    text = page.read_text(encoding="utf-8")
+    assert serving_modes_report.with_figures(text, results.read(results.FILE)) == text, (
         "run `PYTHONPATH=. .venv/bin/python -m tests.bench.report`"
     )

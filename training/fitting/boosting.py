@@ -48,7 +48,7 @@ class BoostingParameters:
 
     rounds: int = 300
     learning_rate: float = 0.05
-    leaves_max: int = 31
+    leaves_max: int = 8
     leaf_rows_min: int = 20
     l2: float = 5.0
     fraud_weight: float = 1.0
