@@ -21,8 +21,20 @@ from models.heuristic import HEURISTIC
 from models.model import Scores
 from scoring.core.rollouts import RolloutInUse
 from tests.api_service import FixedModel, Service, assert_problem, damaged
-from tests.builders import NOW_MS
+from tests.builders import NOW_MS, transaction_object
 from tests.rollout_steps import rollout
+
+
+def test_an_answer_is_checked_once_when_it_is_built_and_not_again_when_it_is_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: Any) -> None:
+        raise AssertionError("checked a second time")
+
+    monkeypatch.setattr("fastapi.routing.serialize_response", fail)
+    assert service.predict()["score"] == 0.95
+    batch = service.client.post("/predict/batch", json={"transactions": [transaction_object()]})
+    assert (batch.status_code, batch.headers["content-type"]) == (200, "application/json")
 
 
 def test_a_known_user_is_scored_with_the_history_and_the_event(service: Service) -> None:
