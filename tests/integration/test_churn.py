@@ -32,7 +32,7 @@ from features.online.layout import VIEWS, entity_key, field_name
 from infra.local.flink_client import flink_client
 from models.catalogue import settings_of
 from operations.batch_scoring.errors import NoModelToScoreWithError, NoRowsToScoreError
-from operations.training_run.request import Plan, Rows
+from operations.training_run.request import Rows
 from operations.training_run.run import train_model_of_users
 from schemas.label import Label
 from schemas.settings import Settings
@@ -43,7 +43,6 @@ from tests.asgi_client import AsgiClient
 from tests.logged_system import END_MS, LoggedSystem, logged_services
 from tests.services import Services, unique_name
 from tests.train_command import fails, weir
-from training.fitting.fit import ForestParameters
 from training.registry.versions import ModelVersions
 
 pytestmark = pytest.mark.filterwarnings(
@@ -54,7 +53,6 @@ pytestmark = pytest.mark.filterwarnings(
 
 NOW_MS = END_MS + HOUR_MS
 WORLD = World(shoppers=90, days=100, end_ms=END_MS, currency="EUR")
-PLAN = Plan(ForestParameters(trees=15, depth_max=6))
 LABELLED = 3
 """The archive has a table of labels once there is one."""
 
@@ -127,9 +125,9 @@ def test_a_second_model_is_trained_scored_in_bulk_and_answered_online_alike(
         churn.score(f"duckdb:{sink}")
     write_features(settings, now_ms=NOW_MS)
     rows = Rows(days=WORLD.days)
-    first = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print, plan=PLAN)
+    first = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
     assert first.verdict.promotes, first.verdict.reason
-    again = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print, plan=PLAN)
+    again = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
     assert (again.verdict.promotes, again.blocked) == (False, False)
     assert "not better by more than noise" in again.verdict.reason
     champion = churn.versions.champion()
@@ -163,7 +161,7 @@ def test_a_value_that_differs_keeps_a_version_from_being_the_champion(churn: Chu
         client.hset(key, field, int64_value(77))
         try:
             outcome = train_model_of_users(
-                churn.settings, other, Rows(days=WORLD.days), now_ms=NOW_MS, plan=PLAN
+                churn.settings, other, Rows(days=WORLD.days), now_ms=NOW_MS
             )
         finally:
             client.hset(key, field, before)
