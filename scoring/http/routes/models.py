@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from models.artifact.load import LoadedModel
@@ -96,11 +96,12 @@ def _responses(answer: UserPredictAnswer | UserBatchPredictAnswer, bytes_max: in
 # Both take the request itself, as those of transactions do.
 @router.post(
     "/models/{name}/predict",
+    response_model=UserPredictAnswer | PredictAnswer,
     summary="Score a user by a model",
     responses=_responses(EXAMPLE, BODY_BYTES_MAX),
     openapi_extra={"requestBody": describe_user_body(), "parameters": [describe_deadline()]},
 )
-async def predict_by(name: ModelName, request: Request) -> UserPredictAnswer | PredictAnswer:
+async def predict_by(name: ModelName, request: Request) -> Response:
     """Score a user by its features in the online store, as of now.
 
     One pipelined read of Redis serves the request. Without features or without a champion there is
@@ -118,18 +119,17 @@ async def predict_by(name: ModelName, request: Request) -> UserPredictAnswer | P
         if scored.is_unknown:
             raise HTTPException(404, scored.reason)
         raise FeaturesNotMaterializedError(scored.reason)
-    return _answer(scored, model, degraded, asked)
+    return transactions.written(_answer(scored, model, degraded, asked))
 
 
 @router.post(
     "/models/{name}/predict/batch",
+    response_model=UserBatchPredictAnswer | BatchPredictAnswer,
     summary="Score many users by a model",
     responses=_responses(BATCH_EXAMPLE, BATCH_BODY_BYTES_MAX),
     openapi_extra={"requestBody": describe_users_body(), "parameters": [describe_deadline()]},
 )
-async def predict_batch_by(
-    name: ModelName, request: Request
-) -> UserBatchPredictAnswer | BatchPredictAnswer:
+async def predict_batch_by(name: ModelName, request: Request) -> Response:
     """Score up to 1,000 users, all as of the same instant, as the route for one scores each.
 
     A user without features gets a problem in its place. A batch has the time of one user for each
@@ -154,7 +154,7 @@ async def predict_batch_by(
             if isinstance(scored, NoScore)
             else _answer(scored, model, degraded, asked)
         )
-    return UserBatchPredictAnswer.of(answers)
+    return transactions.written(UserBatchPredictAnswer.of(answers))
 
 
 def _is_of_transactions(parts: ApiParts, name: str) -> bool:

@@ -58,7 +58,7 @@ async def predict(request: Request) -> Response:
     asked = await read_predict_request(request, parts)
     (answer,) = await answer_all(request, asked, parts)
     assert isinstance(answer, PredictAnswer)
-    return _written(answer)
+    return written(answer)
 
 
 @router.post(
@@ -90,9 +90,9 @@ async def predict_batch(request: Request) -> Response:
     if parts.gate is not None:
         further = (len(asked.transactions) - 1) // TRANSACTIONS_EACH
         parts.gate.charge(request.state.key_id, further)
-    return _written(BatchPredictAnswer.of(await answer_all(request, asked, parts)))
+    return written(BatchPredictAnswer.of(await answer_all(request, asked, parts)))
 
 
-def _written(answer: BaseModel) -> Response:
+def written(answer: BaseModel) -> Response:
     """Give the answer as JSON; FastAPI would check it a second time before it writes it."""
     return Response(answer.model_dump_json(), media_type="application/json")
