@@ -78,20 +78,20 @@ class Recommender:
             return self._without_candidates(CANDIDATES_UNREADABLE)
         if found.popular:
             self._popular = found.popular
-        ranker, words = self._ranker()
+        ranker, remarks = self._ranker()
         ranked = rank(found, daypart=daypart, model=ranker, now_ms=self._context.now_ms())
         if ranked is None:
             return self._without_candidates(
                 CANDIDATES_MISSING if found.version is None else SHOPPER_UNKNOWN, found
             )
         ref = None if ranker is None else ranker.ref
-        whole = ranked._replace(degraded=(*ranked.degraded, *words))
+        whole = ranked._replace(degraded=(*ranked.degraded, *remarks))
         return Recommendation(whole, ref, found.version, found.built_at_ms)
 
     def _ranker(self) -> tuple[LoadedModel | None, tuple[str, ...]]:
         """Give the version that ranks, and what the platform says of it."""
         try:
-            return self._context.model.champion_with_words()
+            return self._context.model.champion_and_degraded()
         except NoChampionError:
             return None, ()
 
