@@ -129,8 +129,10 @@ def _batch_task_manager(settings: Settings, layout: Layout) -> Program:
             "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             *flink_arguments(layout, scratch),
             *("-D", f"taskmanager.numberOfTaskSlots={settings.batch_slots}"),
+            *("-D", f"taskmanager.resource-id={BATCH}"),
         ),
-        ready=f"flink=http://127.0.0.1:{settings.flink_rest_port}",
+        # This one has registered, not only that of the velocity job.
+        ready=f"http=http://127.0.0.1:{settings.flink_rest_port}/taskmanagers/{BATCH}",
         clean=(scratch,),
         environment=flink_environment(layout),
     )

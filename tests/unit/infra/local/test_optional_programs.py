@@ -39,5 +39,8 @@ def test_the_taskmanager_for_batch_jobs_has_its_own_slots_and_scratch(layout: La
     settings = Settings(batch_slots=3)
     program = by_name(layout, settings)["batch"]
     assert "taskmanager.numberOfTaskSlots=3" in program.command
+    # Ready is not that any TaskManager has registered, but that this one has.
+    assert "taskmanager.resource-id=batch" in program.command
+    assert program.ready.endswith("/taskmanagers/batch")
     live = next(each for each in programs(settings, layout) if each.name == "taskmanager")
     assert set(program.clean).isdisjoint(live.clean)
