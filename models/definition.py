@@ -23,10 +23,11 @@ from models.policy import DecisionPolicy
 
 ColumnType: TypeAlias = ValueType | Literal["string"]
 
+_TEXT: Final[ColumnType] = "string"
 _TYPES: Final[Mapping[str, ColumnType]] = {
     AMOUNT_COLUMN: "int64",
     **{each.name: each.value_type for each in (*MERCHANT_FEATURES, *ON_DEMAND_FEATURES)},
-    **dict.fromkeys(CATEGORY_COLUMNS, "string"),
+    **dict.fromkeys(CATEGORY_COLUMNS, _TEXT),
     **USER_INPUTS,
 }
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
