@@ -125,7 +125,6 @@ class Night:
         Raises:
             NightTakenOverError: another night has begun meanwhile.
         """
-        popular_file.write(file, popular.tolist())
         before = self.client.eval(
             SWAP_SCRIPT,
             2,
@@ -141,6 +140,7 @@ class Night:
                 f"another night has begun to write candidates, so {self.version} is not used; "
                 "let one of them finish"
             )
+        popular_file.write(file, popular.tolist())
         if not before:
             return None
         # A ranking reads the version and its candidates in one call, so none is under way.

@@ -67,8 +67,11 @@ class Recommender:
         Args:
             user_id: of the shopper.
             daypart: the part of the day; None if it is not known.
-            timeout_ms: a limit of the read, ms, instead of ``redis_timeout_ms``.
+            timeout_ms: a limit of the read, ms, instead of ``redis_timeout_ms``; with 0 nothing is
+                read.
         """
+        if timeout_ms == 0:
+            return self._without_candidates(STORE_UNAVAILABLE)
         try:
             found = await self._reader.read(user_id, timeout_ms=timeout_ms)
         except OnlineStoreUnavailableError:

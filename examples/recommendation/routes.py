@@ -61,7 +61,7 @@ async def rank(request: Request) -> RankAnswer:
     given = await recommender.recommend(
         user_id,
         daypart=daypart,
-        timeout_ms=max(0.0, min(plan.timeout_ms, parts.read_timeout_ms)),
+        timeout_ms=min(plan.timeout_ms, parts.read_timeout_ms) if plan.history else 0,
     )
     for missing in given.ranked.degraded:
         parts.metrics.degraded.labels(missing).inc()
