@@ -10,7 +10,7 @@ Pure. Called by `models.artifact.compile_forest`, which proves the result on gol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 
 from models.artifact.aggregate import AVERAGE, SUM
 
-TreeEstimator = RandomForestClassifier | HistGradientBoostingClassifier
+TreeEstimator: TypeAlias = RandomForestClassifier | HistGradientBoostingClassifier
 """The estimators that have a compiled form."""
 
 INPUT: Final = "vectors"

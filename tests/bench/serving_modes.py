@@ -238,7 +238,8 @@ def _feature_rows(bootstrap: str, wanted: int) -> list[bytes]:
     rows: list[bytes] = []
     until_s = time.time() + READ_S_MAX
     while len(rows) < wanted and time.time() < until_s:
-        rows += [each.value() for each in consumer.consume(wanted, 1.0) if each.error() is None]
+        read = consumer.consume(wanted, 1.0)
+        rows += [bytes(each.value() or b"") for each in read if each.error() is None]
     consumer.close()
     if not rows:
         raise SystemExit(f"the topic {FEATURES} gave no row within {READ_S_MAX:g} s")

@@ -26,7 +26,7 @@ def main() -> None:
     _score(scorer, calls, spec["warm_s"])
     cpu_s, began_s = time.process_time(), time.perf_counter()
     latencies_s = _score(scorer, calls, spec["seconds"])
-    found = {
+    found: dict[str, Any] = {
         "cpu_s": time.process_time() - cpu_s,
         "seconds": time.perf_counter() - began_s,
         "predictions": len(latencies_s) * size,

@@ -10,7 +10,7 @@ the same. Pure. Called by `training.fitting.families`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -92,7 +92,7 @@ def fit_boosting(
         categorical_features=None,
         random_state=seed,
     )
-    later = {}
+    later: dict[str, Any] = {}
     if newer is not None:
         later = {
             "X_val": columns.widened(_vectors(newer, spec)),
@@ -173,7 +173,7 @@ class _Copy(NamedTuple):
 class _Columns(NamedTuple):
     """The columns of a matrix, and copies of those that have many values."""
 
-    count: int
+    width: int
     copies: tuple[_Copy, ...]
 
     @classmethod
@@ -198,8 +198,8 @@ class _Columns(NamedTuple):
         """Move the splits of copies to their columns; the estimator then takes those alone."""
         for (tree,) in estimator._predictors:  # noqa: SLF001
             nodes = tree.nodes
-            for number, copy in enumerate(self.copies, self.count):
+            for number, copy in enumerate(self.copies, self.width):
                 at = (nodes["feature_idx"] == number) & (nodes["is_leaf"] == 0)
                 nodes["num_threshold"][at] = copy.thresholds(nodes["num_threshold"][at])
                 nodes["feature_idx"][at] = copy.of
-        estimator.n_features_in_ = self.count
+        estimator.n_features_in_ = self.width

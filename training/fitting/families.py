@@ -53,17 +53,18 @@ class Family(StrEnum):
             is_large: all of `FORESTS` and `BOOSTED`; otherwise the defaults of each family, and
                 nothing for forests, whose default needs no choice.
         """
-        if is_large:
-            return {
-                Family.FOREST: FORESTS,
-                Family.BOOSTING: BOOSTED,
-                Family.AUTO: (*FORESTS, *BOOSTED),
-            }[self]
-        return {
+        grids: dict[Family, tuple[Parameters, ...]] = {
             Family.FOREST: (),
             Family.BOOSTING: (BoostingParameters(),),
             Family.AUTO: (ForestParameters(), BoostingParameters()),
-        }[self]
+        }
+        if is_large:
+            grids = {
+                Family.FOREST: FORESTS,
+                Family.BOOSTING: BOOSTED,
+                Family.AUTO: (*FORESTS, *BOOSTED),
+            }
+        return grids[self]
 
 
 def fit_trees(
