@@ -44,7 +44,7 @@ CARGO_OPTIONS := --quiet --locked --manifest-path native/Cargo.toml
 PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.cache/bytecode" $(BIN)/python -m pytest
 # Imports only modules that have examples; those of the second list import pandas, which is slow.
 EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' clients features infra schemas scoring streams tests/oracle)
-SLOW_EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' models operations training)
+SLOW_EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' examples models operations training)
 # Compiles once, because on some machines Python may not write bytecode at run time.
 UV_SYNC := $(UV) pip sync --quiet --require-hashes --compile-bytecode
 UV_COMPILE := UV_CUSTOM_COMPILE_COMMAND='make requirements' $(UV) pip compile --quiet \
