@@ -57,7 +57,7 @@ MAKEFLAGS += --no-print-directory
 help: ## print this list
 	@echo 'make TARGET    [WEIR_DATA_DIR=.weir] [WEIR_KAFKA_PORT=9092 ...] [PYTHON=python3.11]'
 	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) \
-		| while IFS=$$'\t' read -r target text; do printf '  %-22s %s\n' "$$target" "$$text"; done
+		| while IFS=$$'\t' read -r target text; do printf '  %-24s %s\n' "$$target" "$$text"; done
 
 ## ---- running ----
 

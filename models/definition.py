@@ -26,7 +26,8 @@ ColumnType: TypeAlias = ValueType | Literal["string"]
 _TEXT: Final[ColumnType] = "string"
 _TYPES: Final[Mapping[str, ColumnType]] = {
     AMOUNT_COLUMN: "int64",
-    **{each.name: each.value_type for each in (*MERCHANT_FEATURES, *ON_DEMAND_FEATURES)},
+    **{feature.name: feature.value_type for feature in MERCHANT_FEATURES},
+    **{feature.name: feature.value_type for feature in ON_DEMAND_FEATURES},
     **dict.fromkeys(CATEGORY_COLUMNS, _TEXT),
     **USER_INPUTS,
 }
