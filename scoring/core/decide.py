@@ -19,7 +19,7 @@ from models.model import Model
 from models.policy import Policy
 from schemas.decision import Decision, ModelRef, Offset, inputs_of
 from schemas.feature_row import FeatureRow
-from scoring.core.last_good import words_of
+from scoring.core.last_good import remarks_of
 
 DEGRADED_NO_MODEL = "no_model"
 """There is no champion: the heuristic decided."""
@@ -170,7 +170,7 @@ def _score(
     """Score each row by the model if it has the model's definitions, else by the heuristic."""
     fits = [model.definition_digest in (None, row.definition_digest) for row in rows]
     is_heuristic = model.ref.name == HEURISTIC_NAME
-    degraded = (DEGRADED_NO_MODEL,) if is_heuristic else words_of(model)
+    degraded = (DEGRADED_NO_MODEL,) if is_heuristic else remarks_of(model)
     values = known_or_null(model, batch, count=len(rows))
     if all(fits):
         return _score_by(model, rows, values, degraded=degraded)

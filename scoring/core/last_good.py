@@ -59,13 +59,13 @@ class LastGoodModel(Model):
         return self.model.score(rows)
 
 
-def words_of(model: Model) -> tuple[str, ...]:
+def remarks_of(model: Model) -> tuple[str, ...]:
     """Give what ``degraded`` says of every decision by a model."""
     if isinstance(model, TimedModel):
-        return words_of(model.model)
+        return remarks_of(model.model)
     return (DEGRADED_CHAMPION_UNAVAILABLE,) if isinstance(model, LastGoodModel) else ()
 
 
-def without_words(model: Model) -> Model:
+def without_remarks(model: Model) -> Model:
     """Give the model itself, for an arm of its version: an arm does not follow the champion."""
     return model.model if isinstance(model, LastGoodModel) else model

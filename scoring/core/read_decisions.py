@@ -26,7 +26,7 @@ from schemas.decision import ModelRef, Outcome, PolicyRef
 from schemas.output_codec import ROLLOUT_FIELDS
 from scoring.core.decide import MATCHED_RULE, MATCHED_RULES_MAX, NO_RULE_MATCHED
 from scoring.core.first_decision import OUTCOMES, KeptBatch
-from scoring.core.last_good import words_of
+from scoring.core.last_good import remarks_of
 
 # Names in capitals are parts that the engine writes, or that a form has once; the others are fields
 # of `RowKeys`. The names and their order are those of `schemas.decision.Decision`.
@@ -195,7 +195,7 @@ def decide_read(
         places=places,
         batch=None if batch is None else [_as_json(each, columns) for each in batch],
     )
-    of_model = words_of(model)
+    of_model = remarks_of(model)
     words = (
         [of_model] * len(at) if batch is None else [of_model + _degraded(each) for each in batch]
     )

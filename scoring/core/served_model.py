@@ -9,7 +9,7 @@ from features.online.user_inputs import UserInputLayout
 from models.artifact.load import LoadedModel
 from models.definition import ModelDefinition
 from scoring.core.errors import NoChampionError
-from scoring.core.last_good import without_words, words_of
+from scoring.core.last_good import remarks_of, without_remarks
 from scoring.core.ports import ModelSource
 
 
@@ -44,9 +44,9 @@ class ServedModel:
             NoChampionError: there is none.
         """
         current = self.source.current()
-        model = without_words(current)
+        model = without_remarks(current)
         if isinstance(model, LoadedModel):
-            return model, words_of(current)
+            return model, remarks_of(current)
         name = self.definition.name
         reasons = [f"version {version}: {why}" for version, why in self.refused().items()]
         why = f" (refused: {'; '.join(reasons):.300})" if reasons else ""

@@ -18,7 +18,7 @@ from models.artifact.load import load_model
 from models.errors import ModelRefusedError
 from models.model import Model
 from schemas.rollout import Rollout
-from scoring.core.last_good import without_words
+from scoring.core.last_good import without_remarks
 from scoring.core.ports import ModelSource
 from scoring.stores.champion import fetch_files
 from scoring.stores.kept_models import KeptModels, KeptVersion
@@ -138,7 +138,7 @@ class ArmModels:
         return [arm.version for arm in rollout.arms if arm.version not in known]
 
     def _load(self, version: str) -> None:
-        champion = without_words(self._champion.current())
+        champion = without_remarks(self._champion.current())
         if (champion.ref.name, champion.ref.version) == (self._model_name, version):
             self._loaded[version] = champion
             return

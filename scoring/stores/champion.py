@@ -24,7 +24,7 @@ from models.encoding.vector import COLUMNS
 from models.errors import ModelRefusedError, SignatureMismatchError
 from models.heuristic import HEURISTIC
 from models.model import Model
-from scoring.core.last_good import LastGoodModel, without_words
+from scoring.core.last_good import LastGoodModel, without_remarks
 from scoring.metrics import Metrics
 from scoring.stores.kept_models import KeptModels, KeptVersion
 
@@ -159,7 +159,7 @@ class ChampionWatcher:
         """Show the model in use to those who decide, with a word if it may not be the champion."""
         is_last_good = self._in_use is not None and not self._is_champion
         if is_last_good == isinstance(self._current, LastGoodModel) and (
-            without_words(self._current) is self._model
+            without_remarks(self._current) is self._model
         ):
             return
         self._current = LastGoodModel(self._model) if is_last_good else self._model

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from scoring.core.errors import OnlineStoreUnavailableError
-from scoring.core.last_good import words_of
+from scoring.core.last_good import remarks_of
 from scoring.core.ports import FeatureReader
 from scoring.http.answers.health import (
     HEALTH_EXAMPLE,
@@ -68,7 +68,7 @@ async def ready(parts: Parts, response: Response) -> ReadyAnswer:
         model=model.ref,
         refused=parts.refused_models(),
         worker=os.getpid(),
-        degraded=words_of(model),
+        degraded=remarks_of(model),
         rollout=parts.rollouts.standing(),
     )
     if not answer.ready:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from models.artifact.load import LoadedModel
 from schemas.errors import shown
 from scoring.core.errors import FeaturesNotMaterializedError, OnlineStoreUnavailableError
-from scoring.core.last_good import without_words
+from scoring.core.last_good import without_remarks
 from scoring.core.served_model import ServedModel
 from scoring.core.user_scores import NoScore, UserScore, score_users
 from scoring.http.answers import models as listed
@@ -72,7 +72,7 @@ async def models(parts: Parts) -> ModelsAnswer:
     for name, definition in parts.definitions.items():
         served = parts.served_models.get(name)
         source = parts.models if served is None else served.source
-        model = without_words(source.current())
+        model = without_remarks(source.current())
         refusals = parts.refused_models() if served is None else served.refused()
         champion = model.ref if isinstance(model, LoadedModel) else None
         answers.append(OneModelAnswer.of(definition, champion, refusals))

@@ -13,7 +13,7 @@ from models.model import Model
 from models.policy import Policy
 from schemas.decision import Offset
 from scoring.core.decide import decide
-from scoring.core.last_good import LastGoodModel, words_of
+from scoring.core.last_good import LastGoodModel, remarks_of
 from scoring.core.timed_model import TimedModel
 from scoring.metrics import build_metrics
 from scoring.stores.arm_models import ArmModels
@@ -63,7 +63,7 @@ def registry() -> MemoryRegistry:
 
 
 def shown(model: Model) -> tuple[str, tuple[str, ...]]:
-    return model.ref.version, words_of(model)
+    return model.ref.version, remarks_of(model)
 
 
 def test_a_process_that_starts_without_a_registry_uses_the_last_good_model_and_says_so(
