@@ -11,7 +11,9 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,16 +21,18 @@ import orjson
 import pytest
 from kafka import KafkaProducer
 
+from clients.log_record import Record
 from features.definitions import DAY_MS, FEATURE_NAMES
 from infra.local.layout import REPO
 from models.encoding.vector import vector_bytes, vector_digest
 from operations.parity.run import SURFACES
 from schemas import topics
 from schemas.settings import environment_of
+from tests import one_vector
 from tests.blind_stream import BlindStream
 from tests.model_files import trained
 from tests.services import Services
-from tests.topic_tail import by_transaction, tail
+from tests.topic_tail import Tail, by_transaction, tail
 from tests.traffic import live_transaction, now_ms
 from training.registry.gate import PassedGate
 from training.registry.register import ModelRegistry
@@ -111,6 +115,66 @@ def test_predicted_just_before_it_is_streamed_it_has_the_very_vector_and_score(
     assert decision["vector_digest"] == vector_digest(vector_bytes(vector))
     for name in ("score", "decision", "model", "features", "approximate"):
         assert predicted[name] == decision[name], name
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
+def test_stream_api_batch_form_function_and_embedded_use_score_alike_to_the_last_bit(
+    weir_stack: Services, producer: KafkaProducer, champion: str, tmp_path: Path
+) -> None:
+    """Each user and merchant has a history, and one more transaction, which is scored."""
+    settings, prefix = weir_stack.settings, uuid.uuid4().hex[:8]
+
+    def events(of: str) -> list[dict[str, Any]]:
+        return [
+            live_transaction(
+                f"{prefix}-{of}", n, user_id=f"{prefix}-u{n}", merchant_id=f"{prefix}-m{n}"
+            )
+            for n in range(one_vector.BATCH)
+        ]
+
+    scorer = one_vector.embedded_scorer(settings, tmp_path)
+    first = events("first")
+    streamed_all(weir_stack, producer, first)
+    deadline_s = time.monotonic() + ANSWER_MS_MAX / 1_000
+    while not all(
+        pair.user[0] and pair.merchant[0] for pair in one_vector.histories(settings, first)
+    ):
+        assert time.monotonic() < deadline_s, "not all histories are in Redis"
+        time.sleep(0.5)
+    second = events("second")
+    found = one_vector.scored_before_they_are_streamed(settings, second, scorer)
+    rows, decisions = streamed_all(weir_stack, producer, second)
+    if not scorer.model.batch_columns:
+        found["rows of the log"] = one_vector.scored_from_rows(rows, scorer)
+    wanted = [one_vector.of_decision(decision) for decision in decisions]
+    assert {each.version for each in wanted} == {champion}
+    assert len({each.vector for each in wanted}) == one_vector.BATCH, "no two are the same"
+    for way, scored in found.items():
+        assert scored == wanted, way
+
+
+def streamed_all(
+    services: Services, producer: KafkaProducer, events: list[dict[str, Any]]
+) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """Send transactions; give their rows and their decisions, in the order of the transactions."""
+    ids = [event["transaction_id"] for event in events]
+    bootstrap, wanted = services.kafka_bootstrap, set(ids)
+
+    def has_all(seen: Tail, records: list[Record]) -> bool:
+        return len(records) >= len(ids) and len(by_transaction(seen, wanted)) == len(ids)
+
+    with tail(bootstrap, topics.FEATURES) as rows, tail(bootstrap, topics.DECISIONS) as decisions:
+        for event in events:
+            key = event["user_id"].encode()
+            producer.send(topics.TRANSACTIONS, key=key, value=orjson.dumps(event))
+        producer.flush()
+        for each in (rows, decisions):
+            each.until(partial(has_all, each), within_ms=ANSWER_MS_MAX)
+        found_rows, found = by_transaction(rows, wanted), by_transaction(decisions, wanted)
+    return (
+        [found_rows[each][0][0].value or b"" for each in ids],
+        [found[each][0][1] for each in ids],
+    )
 
 
 def test_rows_and_decisions_of_a_repeat_say_what_the_first_ones_say(
