@@ -114,7 +114,7 @@ def draw(entry: Entry, axes: Any) -> None:
     price = entry["core_hour_price"]
     for name, found in zip(names, medians, strict=True):
         latency_ms = found["latency_ms"]
-        # Nobody waits for one prediction of a batch: its place is the time of the whole run.
+        # No caller waits for one prediction of a batch: its place is the time of the whole run.
         seconds = found.get("seconds_by_step", {}).get("all", 0.0)
         at_ms = latency_ms.get("p50", seconds * 1_000)
         usd = usd_per_1000(found, price)

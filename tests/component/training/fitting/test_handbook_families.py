@@ -1,4 +1,4 @@
-"""Both families on transactions that nobody here made: the Fraud Detection Handbook's."""
+"""Both families on the public transactions of the Fraud Detection Handbook."""
 
 from __future__ import annotations
 
