@@ -128,7 +128,12 @@ class ControlledRollout:
             totals = run.counting.state.totals
             return all(each.decisions == wanted[name] for name, each in totals.items())
 
-        until(is_stored, self.pass_a_second)
+        def seen() -> object:
+            run = self.controller._run if self.controller is not None else None
+            changes = [(each.rollout.status, each.reason) for each in self.history()]
+            return None if run is None else run.counting.snapshot(), wanted, changes
+
+        until(is_stored, self.pass_a_second, seen=seen)
 
     def pass_a_second(self) -> None:
         self.traffic.now_ms += 1_000

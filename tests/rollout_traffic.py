@@ -173,10 +173,16 @@ class RolloutTraffic:
         self._producer.poll(0)
 
 
-def until(is_so: Callable[[], bool], step: Callable[[], object], *, steps_max: int = 60) -> None:
-    """Step until something is so."""
+def until(
+    is_so: Callable[[], bool],
+    step: Callable[[], object],
+    *,
+    steps_max: int = 60,
+    seen: Callable[[], object] = lambda: "",
+) -> None:
+    """Step until something is so; fails with what is seen."""
     for _ in range(steps_max):
         if is_so():
             return
         step()
-    raise AssertionError(f"not so after {steps_max} steps")
+    raise AssertionError(f"not so after {steps_max} steps: {seen()}")
