@@ -53,7 +53,7 @@ def test_here_all_arrows_point_down_and_every_room_is_drawn() -> None:
     drawing = "\n".join(rooms.drawing(rooms.REPO))
     assert " UP" not in drawing
     names = [room for layer in rooms.layers_of(rooms.REPO) for room in layer]
-    assert names[0] == "infra"
+    assert names[0] == "examples"
     assert names[-1] == "schemas"
     assert all(f"\n{name}" in f"\n{drawing}" for name in names)
 
