@@ -22,7 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "status": (
         "infra.cli.stack:status",
-        "Show what runs and how far it is behind; exit 1 unless everything works.",
+        "Show what runs, how far it is behind and the active rollout; exit 1 unless all works.",
     ),
     "doctor": (
         "infra.cli.stack:doctor",
