@@ -292,7 +292,7 @@ requirements: | $(UV) ## pin the dependencies of pyproject.toml again; UPGRADE=1
 
 # Only what scores a row: no service, no registry, no client library.
 EMBEDDED_PARTS := schemas features models/*.py models/encoding \
-	models/artifact/{__init__,files,load_light,onnx_file,signature,walked_trees}.py \
+	models/artifact/{__init__,aggregate,files,load_light,onnx_file,signature,walked_trees}.py \
 	scoring/__init__.py scoring/core scoring/embedded
 
 .PHONY: embedded

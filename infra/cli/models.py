@@ -19,8 +19,6 @@ from training.registry.versions import ModelVersions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
-_WHY = Column("why", overflow="fold")
-
 
 def list_models(*, model: ModelName = None, as_json: AsJson = False) -> None:
     """List the versions of the model, newest first.
@@ -34,7 +32,7 @@ def list_models(*, model: ModelName = None, as_json: AsJson = False) -> None:
         for entry in found:
             typer.echo(json.dumps(_version_fields(entry)))
         return
-    columns = ("version", "status", "average\nprecision", "registered (UTC)", _WHY)
+    columns = ("version", "status", "average\nprecision", "registered (UTC)", _why())
     table = Table(*columns, box=None)
     for entry in found:
         status = " ".join(entry.aliases) or entry.tags.get("status", "")
@@ -61,7 +59,7 @@ def history(*, model: ModelName = None, as_json: AsJson = False) -> None:
         for entry in reversed(log.entries):
             typer.echo(json.dumps(_entry_fields(entry, turns.get(entry.number))))
         return
-    table = Table("time (UTC)", "champion", "how", "rollback", _WHY, box=None)
+    table = Table("time (UTC)", "champion", "how", "rollback", _why(), box=None)
     for entry in reversed(log.entries):
         champion = entry.version if entry.version != NO_CHAMPION else "none"
         turn = str(turns.get(entry.number, ""))
@@ -83,6 +81,11 @@ def rollback(*, model: ModelName = None) -> None:
         say(f"skipped: {skipped}")
     left = "before, there was none" if done.left is None else f"version {done.left} is rolled back"
     say(f"version {done.now.version} is the champion again, {left}")
+
+
+def _why() -> Column:
+    # A column holds the cells of its table, so each table needs one of its own.
+    return Column("why", overflow="fold")
 
 
 def _print(table: Table) -> None:

@@ -227,11 +227,12 @@ def test_what_cannot_be_scored_is_refused_and_the_old_predictions_stay(scoring: 
     signature = trained().files.signature
     digest = DEFINITION_DIGEST.encode()
     _register(other, replace(trained().files, signature=signature.replace(digest, b"of-others")))
+    renamed = replace(scoring.request.definition, name=other.model_name)
     fails(
         scoring,
         DefinitionMismatchError,
         "train again",
-        lambda: scoring.run(model_name=other.model_name),
+        lambda: scoring.run(definition=renamed),
     )
 
 

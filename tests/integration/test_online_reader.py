@@ -17,8 +17,8 @@ import pytest
 
 from scoring.core.errors import OnlineStoreUnavailableError
 from scoring.stores.first_decisions import FirstDecisions
+from scoring.stores.guarded_reads import CONNECTIONS_MAX
 from scoring.stores.online_reader import (
-    CONNECTIONS_MAX,
     FAILURES_MAX,
     RedisFeatureReader,
     connect_reader,

@@ -275,7 +275,7 @@ def test_the_commands_show_the_log_at_80_columns(models: Models) -> None:
     assert "version 3 is the champion, moved outside Weir" in listed
     rows = [line.split() for line in shown.splitlines()[1:]]
     assert [row[2] for row in rows] == ["3", "2", "1"]
-    assert rows[1][3:] == ["promoted", "1", "a", "test", "of", "2"]
+    assert rows[1][3:] == ["promoted", "1", "a", "test", "of", "2"], shown
     entries = [json.loads(line) for line in models.weir("history", "--json").splitlines()]
     assert [(entry["version"], entry["rollback"]) for entry in entries] == [
         ("3", None),

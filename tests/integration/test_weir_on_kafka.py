@@ -233,6 +233,8 @@ def test_new_decisions_are_followed_until_ctrl_c(broker: Settings) -> None:
         return value + b"\n"
 
     past = send("past")
+    # A program that a shell has put into the background ignores SIGINT, and so would its child.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         while process.stdout.readline() != past:
