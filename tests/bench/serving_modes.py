@@ -30,6 +30,7 @@ from clients.mlflow_rest import MlflowRest
 from features.definitions import DAY_MS
 from infra.local.flink_client import flink_client
 from infra.local.layout import REPO
+from models.catalogue import transaction_model
 from operations.batch_scoring.request import DayRange, Request
 from operations.batch_scoring.run import Watch, score_batch
 from schemas.topics import FEATURES
@@ -114,11 +115,9 @@ def _batch(stack: BenchStack, choices: Choices) -> dict[str, Any]:
             rows=DayRange(FIRST_DAY_MS, FIRST_DAY_MS + DAY_MS),
             sink=f"duckdb:{Path(directory) / 'predictions.duckdb'}",
             table="predictions",
-            model_name=settings.model_name,
+            definition=transaction_model(settings),
             model_version=settings.champion_alias,
             entity_column="transaction_id",
-            review_threshold=settings.review_threshold,
-            block_threshold=settings.block_threshold,
         )
         pids = {name: pid for name, pid in stack.pids().items() if name in ("batch", "jobmanager")}
         children_s = _ended_children_s()
