@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from features.engine.rows import ReadRows
-from models.encoding.vector import VectorSpec
 from models.model import Model, ReadRowsModel, ReadScores, Scores
-from schemas.decision import ModelRef
 from schemas.feature_row import FeatureRow
+from scoring.core.wrapped_model import WrappedModel
 
 
-class TimedModel(Model):
+class TimedModel(WrappedModel):
     """Scores as another model does.
 
     Attributes:
-        model: that model.
         took_ms: how long all calls have taken, ms.
     """
 
@@ -26,29 +24,9 @@ class TimedModel(Model):
             model: scores.
             clock_ms: a clock that never goes back, ms.
         """
-        self.model = model
+        super().__init__(model)
         self._clock_ms = clock_ms
         self.took_ms = 0.0
-
-    @property
-    def ref(self) -> ModelRef:
-        """See `models.model.Model`."""
-        return self.model.ref
-
-    @property
-    def definition_digest(self) -> str | None:
-        """See `models.model.Model`."""
-        return self.model.definition_digest
-
-    @property
-    def batch_columns(self) -> tuple[str, ...]:
-        """See `models.model.Model`."""
-        return self.model.batch_columns
-
-    @property
-    def spec(self) -> VectorSpec | None:
-        """See `models.model.Model`."""
-        return self.model.spec
 
     @property
     def reader(self) -> ReadRowsModel | None:

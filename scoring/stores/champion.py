@@ -36,8 +36,6 @@ REFUSED_VERSIONS_MAX: Final = 1_000
 """How many refused versions are remembered, so that each is fetched and logged only once."""
 EARLIER_MAX: Final = 10
 """How many earlier champions are tried in place of a refused one."""
-
-
 UNKNOWN_MS_MAX: Final = 60_000
 """How long the registry may be silent until decisions say that the champion is not known, ms."""
 

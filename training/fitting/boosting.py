@@ -78,7 +78,8 @@ def fit_boosting(
         The estimator, which takes vectors of 32-bit values, and the parameters with the number of
         rounds that it has.
     """
-    columns = _Columns.of(_vectors(table, spec))
+    vectors, is_fraud = _vectors(table, spec), table["is_fraud"].to_numpy(dtype=bool)
+    columns = _Columns.of(vectors)
     estimator = HistGradientBoostingClassifier(
         max_iter=parameters.rounds,
         learning_rate=parameters.learning_rate,
@@ -99,16 +100,14 @@ def fit_boosting(
             "y_val": newer["is_fraud"].to_numpy(dtype=int),
         }
     with threadpool_limits(jobs, "openmp"):
-        estimator.fit(
-            columns.widened(_vectors(table, spec)), table["is_fraud"].to_numpy(dtype=int), **later
-        )
+        estimator.fit(columns.widened(vectors), is_fraud.astype(int), **later)
     if newer is not None:
         # The first loss is that of no tree; at least one tree stays.
         best = max(int(np.argmax(estimator.validation_score_)), 1)
         estimator._predictors = estimator._predictors[:best]  # noqa: SLF001
     columns.narrow(estimator)
     if parameters.fraud_weight != 1:
-        _correct(estimator, _vectors(table, spec), table["is_fraud"].to_numpy(dtype=bool))
+        _correct(estimator, vectors, is_fraud)
     return estimator, replace(parameters, rounds=len(estimator._predictors))  # noqa: SLF001
 
 
