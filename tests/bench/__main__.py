@@ -19,6 +19,8 @@ from tests.bench.scenarios import Choices
 from tests.bench.serving import serving
 from tests.bench.serving_modes import serving_modes
 from tests.bench.stages import stages
+from tests.bench.storage import storage
+from tests.bench.task_threads import task_threads
 
 SCENARIOS = {
     "latency": of_weir.latency,
@@ -29,6 +31,8 @@ SCENARIOS = {
     "features": of_weir.features,
     "recovery": of_weir.recovery,
     "catchup": of_weir.catchup,
+    "storage": storage,
+    "task_threads": task_threads,
     "api": of_weir.api,
     "serving": serving,
     "serving_modes": serving_modes,
@@ -44,7 +48,7 @@ STACKLESS = {
     "recommendation": recommendation,
 }
 """What needs no stack, or has one of its own; only when named."""
-LONG = ("catchup",)
+LONG = ("catchup", "storage", "task_threads")
 """Once when everything is measured, as often as asked when named."""
 
 NAMES = (*SCENARIOS, *STACKLESS)

@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ class BenchStack:
             chosen["data_dir"] = DATA_DIR
         if "WEIR_TOPIC_PARTITIONS" not in os.environ:
             chosen["topic_partitions"] = PARTITIONS
-        self.stack = Stack(Settings(**chosen))
+        self._chosen = Settings(**chosen)
+        self.stack = Stack(self._chosen)
         self.settings = self.stack.settings
         self.is_ours = not self.stack.is_running()
 
@@ -80,12 +81,7 @@ class BenchStack:
         """
         if not self.is_ours:
             return
-        say("a fresh stack")
-        self.stack.down()
-        for part in self.stack.layout.data_dir.iterdir():
-            if part != self.stack.layout.mlflow_data:
-                shutil.rmtree(part, ignore_errors=True)
-        self.stack.up()
+        self.restart_empty()
         self.until_served()
         if warm_up_events:
             say(f"warming up with {warm_up_events} events")
@@ -95,6 +91,22 @@ class BenchStack:
             )
             events = round(WARM_UP_RATE_PER_S * WARM_UP_S)
             self.run(self.load(events, rate_per_s=WARM_UP_RATE_PER_S, population="warm"))
+
+    def restart_empty(self, *, programs: Iterable[str] | None = None, **changes: Any) -> None:
+        """Empty logs and states, and start again; only for a stack that is ours.
+
+        Args:
+            programs: names of those to start; all by default.
+            changes: settings that differ until the next restart.
+        """
+        say("a fresh stack")
+        self.stack.down()
+        for part in self.stack.layout.data_dir.iterdir():
+            if part != self.stack.layout.mlflow_data:
+                shutil.rmtree(part, ignore_errors=True)
+        self.stack = Stack(self._chosen.model_copy(update=changes))
+        self.settings = self.stack.settings
+        self.stack.up(programs=programs)
 
     def until_served(self) -> None:
         """Wait until the champion decides: what a first event meets is no part of any figure."""

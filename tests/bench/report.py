@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import recommendation_report, results, rollouts_report, serving_modes_report
+from tests.bench import (
+    recommendation_report,
+    results,
+    rollouts_report,
+    serving_modes_report,
+    storage_report,
+)
+from tests.bench.markdown import number, table
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NOTHING = "Nothing has been measured yet."
@@ -76,22 +83,6 @@ def runs_of(entry: Entry) -> Iterable[dict[str, Any]]:
     """Every single run of an entry."""
     for row in (*entry["rows"], *entry.get("steps", ())):
         yield from row["runs"]
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown."""
-    names = list(head)
-    lines = [names, ["---"] * len(names), *([str(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def number(value: object) -> str:
-    """A figure with a sensible number of digits; empty for None."""
-    if not isinstance(value, int | float):
-        return "" if value is None else str(value)
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def latency_cells(found: dict[str, Any]) -> list[str]:
@@ -300,6 +291,30 @@ def _profile(entry: Entry) -> str:
     return "\n\n".join(parts)
 
 
+def _task_threads(entry: Entry) -> str:
+    base = entry["rows"][0]["median"]["rows_per_s"]
+    rows = []
+    for row in entry["rows"]:
+        found = row["median"]
+        used = found["cpu_us_per_event"]
+        rows.append(
+            [
+                row["parallelism"],
+                number(found["rows_per_s"]),
+                f"{found['rows_per_s'] / base:.2f}",
+                number(system_us(found)),
+                *(number(used.get(name)) for name in ("taskmanager", "kafka", "redis")),
+                number(found["seconds"]),
+                len(row["runs"]),
+            ]
+        )
+    head = ["parallelism", "rows of `features`/s", "ratio", "CPU us per event", "Flink", "Kafka"]
+    return (
+        f"Backlogs of {entry['backlog']:,} events.\n\n"
+        f"{table([*head, 'Redis', 's measured', 'runs'], rows)}"
+    )
+
+
 def _batch_scoring(entry: Entry) -> str:
     rows = []
     by_part = {row["part"]: row for row in entry["rows"]}
@@ -358,6 +373,8 @@ SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "features": ("Cost by number of features", _features),
     "recovery": ("After a kill -9 of the TaskManager", _recovery),
     "catchup": ("After an outage", _catchup),
+    "storage": ("Bytes on disk and in memory", storage_report.text),
+    "task_threads": ("The velocity job alone, by parallelism", _task_threads),
     "api": ("POST /predict", _api),
     "serving": ("Ad-hoc scores beside Feast and MLflow", _serving),
     "serving_modes": ("Batch against online", serving_modes_report.table),

@@ -206,9 +206,10 @@ def _measured(
         done = system.run(load, warm_s=choices.warm_s)
         say(f"  {rate:g}/s: {shown(done)}")
         found[f"{rate:g}"] = {**_brief(done), "values": values_checked(done)}
-    load = stack.load(choices.events, rate_per_s=None, population="rd")
-    done = system.run(load, drain_s=60 + choices.events / SLOWEST_PER_S)
-    say(f"  a backlog of {choices.events}: {shown(done)}")
+    backlog = choices.backlog()
+    load = stack.load(backlog, rate_per_s=None, population="rd")
+    done = system.run(load, drain_s=60 + backlog / SLOWEST_PER_S)
+    say(f"  a backlog of {backlog}: {shown(done)}")
     return {**found, "drain": _brief(done)}
 
 

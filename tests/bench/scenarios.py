@@ -31,6 +31,8 @@ MEASURING = ("sender", "watcher")
 COST_RATE_PER_S = 1_000.0
 OUTAGE_RATE_PER_S = 1_000
 KILL_AFTER_S = 8.0
+BACKLOG = 60_000
+"""Events of a backlog, if nothing else is said."""
 STEP = 1.12
 """From one rate of the search to the next."""
 STEPS_MAX = 6
@@ -45,7 +47,7 @@ class Choices:
         seconds: how long each run is measured.
         warm_s: how long before that the load runs already.
         rates: events a second; empty: those of the scenario.
-        events: of a backlog.
+        events: of a backlog; 0: as many as the scenario says.
         keys: how many users there are; empty: 1 k, 100 k, 1 M.
         outage_s: how long the outage is that has to be caught up with.
         only: names of rivals, or of parts of a simulation; empty: all.
@@ -58,7 +60,7 @@ class Choices:
     seconds: float = 15.0
     warm_s: float = 5.0
     rates: tuple[float, ...] = ()
-    events: int = 60_000
+    events: int = 0
     keys: tuple[int, ...] = ()
     outage_s: int = 600
     only: tuple[str, ...] = ()
@@ -69,6 +71,10 @@ class Choices:
     def or_rates(self, *rates: float) -> tuple[float, ...]:
         """The rates that were asked for, else these."""
         return self.rates or rates
+
+    def backlog(self) -> int:
+        """The size of a backlog that was asked for, else the usual one."""
+        return self.events or BACKLOG
 
 
 def row(what: dict[str, Any], runs: Iterable[dict[str, Any]]) -> Row:
@@ -113,8 +119,9 @@ def latency(stack: BenchStack, choices: Choices) -> Entry:
 def sustained(stack: BenchStack, choices: Choices) -> Entry:
     """The highest rate: a backlog drained, and the highest rate at which nothing piles up."""
     stack.fresh()
-    drained = [drain(stack, choices.events) for _ in range(choices.runs)]
-    drains = row({"backlog": choices.events}, [done.to_json() for done in drained])
+    events = choices.backlog()
+    drained = [drain(stack, events) for _ in range(choices.runs)]
+    drains = row({"backlog": events}, [done.to_json() for done in drained])
     start = choices.rates[0] if choices.rates else 0.85 * drains["median"]["decided_per_s"]
     steps, kept = search(stack, choices, start)
     return {"rows": [drains], "steps": steps, "sustained_per_s": kept}

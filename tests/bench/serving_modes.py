@@ -176,11 +176,12 @@ def _asked(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _stream(stack: BenchStack, choices: Choices) -> dict[str, Any]:
     """A backlog of transactions to their decisions; then events at the fixed rate."""
-    fast = drain(stack, choices.events)
+    events = choices.backlog()
+    fast = drain(stack, events)
     at_rate = open_loop(stack, choices, choices.or_rates(RATE_PER_S)[0])
     cpu_s = {name: each for name, each in fast.used.cpu_s.items() if name in DECIDING}
     return measured(
-        choices.events - fast.undecided,
+        events - fast.undecided,
         fast.used.seconds,
         cpu_s,
         fast.used,

@@ -1,0 +1,57 @@
+"""The table of the scenario `storage`, and the names of its parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
+from tests.bench.markdown import number, table
+
+OTHER_TOPICS = "other topics"
+ARCHIVE = "archive"
+CHECKPOINTS, WORKING_COPY = "Flink's checkpoints", "Flink's working copy"
+REWRITTEN, AS_GROWN = "Redis' file, rewritten", "Redis' file before a rewrite"
+DISK = (
+    *(TRANSACTIONS, LABELS, FEATURES, DECISIONS, OTHER_TOPICS),
+    *(REWRITTEN, ARCHIVE, CHECKPOINTS, WORKING_COPY),
+)
+"""What the sum of the disk has."""
+MEMORY = "Redis' memory"
+FIRST_DECISIONS, OTHER_KEYS = "first decisions", "other keys"
+STATES = {"user": "states of users", "merchant": "states of merchants"}
+KINDS = (FIRST_DECISIONS, *STATES.values(), OTHER_KEYS)
+Entry = dict[str, Any]
+
+
+def text(entry: Entry) -> str:
+    """Bytes an event by part, and of a state, with a column for each way to send."""
+    found = [row["median"] for row in entry["rows"]]
+
+    def line(title: str, *path: str) -> list[str]:
+        return [title, *(number(_value(each, path)) for each in found)]
+
+    rows = [
+        *(line(part, "disk", part) for part in DISK),
+        line("**on disk**", "disk_all"),
+        line(AS_GROWN, "disk", AS_GROWN),
+        *(line(f"{MEMORY}, {kind}", "memory", kind) for kind in KINDS),
+        line(f"**{MEMORY}**", "memory", MEMORY),
+        *(line(f"a whole state of a {each}, in memory", "a_state", each) for each in STATES),
+    ]
+    loads = [
+        f"{_name(row)}: {row['events']:,} events of {row['users']:,} users, runs: "
+        f"{len(row['runs'])}."
+        for row in entry["rows"]
+    ]
+    head = ["bytes an event", *map(_name, entry["rows"])]
+    return f"{table(head, rows)}\n\n{' '.join(loads)}"
+
+
+def _value(found: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        found = found.get(name, 0)
+    return found
+
+
+def _name(row: Entry) -> str:
+    return "A backlog" if row["rate_per_s"] is None else f"{row['rate_per_s']:g}/s"
