@@ -18,8 +18,11 @@ import numpy as np
 import uvloop
 
 from tests.bench.measure import percentiles_ms
+from tests.bench.open_loop import ask_when_due
 
 CONNECTIONS_MAX = 256
+WAIT_S = 60.0
+"""How long after the last request an answer may come."""
 _END = b"\r\n\r\n"
 
 
@@ -84,14 +87,8 @@ async def ask_all(spec: dict[str, Any]) -> dict[str, Any]:
         idle.append(connection)
 
     idle.extend([await connect() for _ in range(8)])
-    start_s = time.perf_counter() + 0.2
-    tasks = []
-    for at in range(count):
-        due_s = start_s + at / spec["rate_per_s"]
-        if (wait_s := due_s - time.perf_counter()) > 0:
-            await asyncio.sleep(wait_s)
-        tasks.append(asyncio.create_task(ask(at, due_s)))
-    await asyncio.wait_for(asyncio.gather(*tasks), timeout=60)
+    if late := await ask_when_due(ask, rate_per_s=spec["rate_per_s"], count=count, wait_s=WAIT_S):
+        raise TimeoutError(f"{late} of {count} requests had no answer after {WAIT_S:g} s")
     measured = latencies_s[round(spec["rate_per_s"] * spec["warm_s"]) :]
     return {
         "latency_ms": percentiles_ms(measured[~np.isnan(measured)]),

@@ -6,7 +6,6 @@ missing, and how many requests got no products.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import sys
@@ -21,6 +20,7 @@ import uvloop
 from examples.recommendation.features import DAYPARTS
 from examples.recommendation.ranking import TOP
 from tests.bench.measure import percentiles_ms
+from tests.bench.open_loop import ask_when_due
 from tests.bench.serving_client import Service
 
 WAIT_S = 30
@@ -37,7 +37,8 @@ async def ask_all(spec: dict[str, Any]) -> dict[str, Any]:
     answers: Counter[str] = Counter()
     degraded: Counter[str] = Counter()
 
-    async def ask(at: int, due_s: float, body: dict[str, str]) -> None:
+    async def ask(at: int, due_s: float) -> None:
+        body = {"user_id": rng.choice(users), "daypart": rng.choice(DAYPARTS)}
         try:
             answer = await service.ask(body)
         except (OSError, ValueError) as error:
@@ -48,17 +49,8 @@ async def ask_all(spec: dict[str, Any]) -> dict[str, Any]:
         answers[answer["source"] if is_whole else "not whole"] += 1
         degraded.update(answer["degraded"] if answer is not None else ())
 
-    start_s = time.perf_counter() + 0.2
-    tasks = []
-    for at in range(count):
-        due_s = start_s + at / spec["rate_per_s"]
-        if (wait_s := due_s - time.perf_counter()) > 0:
-            await asyncio.sleep(wait_s)
-        body = {"user_id": rng.choice(users), "daypart": rng.choice(DAYPARTS)}
-        tasks.append(asyncio.create_task(ask(at, due_s, body)))
-    _, late = await asyncio.wait(tasks, timeout=WAIT_S)
-    for task in late:
-        task.cancel()
+    # A request without an answer counts below: it is no answer with products.
+    await ask_when_due(ask, rate_per_s=spec["rate_per_s"], count=count, wait_s=WAIT_S)
     measured = latencies_s[round(spec["rate_per_s"] * spec["warm_s"]) :]
     return {
         "latency_ms": percentiles_ms(measured[~np.isnan(measured)]),

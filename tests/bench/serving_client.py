@@ -29,6 +29,7 @@ from models.encoding.vector import VectorSpec
 from schemas.transaction import Transaction
 from tests.bench.api_client import CONNECTIONS_MAX, Connection
 from tests.bench.measure import percentiles_ms
+from tests.bench.open_loop import ask_when_due
 
 WAIT_S = 30
 """How long after the last request an answer may come; later ones are errors."""
@@ -136,7 +137,8 @@ async def ask_all(spec: dict[str, Any]) -> dict[str, Any]:
     latencies_s = np.full(count, np.nan)
     answers: Counter[str] = Counter()
 
-    async def ask(at: int, due_s: float, transaction: Transaction) -> None:
+    async def ask(at: int, due_s: float) -> None:
+        transaction = made_up(rng, at, spec)
         try:
             is_whole = await score(transaction)
         except (OSError, ValueError, KeyError) as error:
@@ -145,17 +147,9 @@ async def ask_all(spec: dict[str, Any]) -> dict[str, Any]:
         latencies_s[at] = time.perf_counter() - due_s
         answers["scored" if is_whole else "not whole"] += 1
 
-    start_s = time.perf_counter() + 0.2
-    tasks = []
-    for at in range(count):
-        due_s = start_s + at / spec["rate_per_s"]
-        if (wait_s := due_s - time.perf_counter()) > 0:
-            await asyncio.sleep(wait_s)
-        tasks.append(asyncio.create_task(ask(at, due_s, made_up(rng, at, spec))))
-    _, late = await asyncio.wait(tasks, timeout=WAIT_S)
-    for task in late:
-        task.cancel()
-    answers["no answer"] += len(late)
+    answers["no answer"] = await ask_when_due(
+        ask, rate_per_s=spec["rate_per_s"], count=count, wait_s=WAIT_S
+    )
     measured = latencies_s[round(spec["rate_per_s"] * spec["warm_s"]) :]
     return {
         "latency_ms": percentiles_ms(measured[~np.isnan(measured)]),

@@ -18,6 +18,7 @@ import numpy as np
 import uvloop
 
 from tests.bench.measure import percentiles_ms
+from tests.bench.open_loop import ask_when_due
 from tests.bench.serving_client import Service
 
 WAIT_S = 60.0
@@ -90,14 +91,12 @@ async def _as_fast_as_it_goes(asking: Asking, spec: dict[str, Any], until_s: flo
 
 
 async def _at_a_rate(asking: Asking, spec: dict[str, Any]) -> None:
-    tasks = []
-    start_s = time.perf_counter() + 0.2
-    for at in range(max(1, round(spec["rate_per_s"] * spec["seconds"]))):
-        due_s = start_s + at / spec["rate_per_s"]
-        if (wait_s := due_s - time.perf_counter()) > 0:
-            await asyncio.sleep(wait_s)
-        tasks.append(asyncio.create_task(asking.ask(due_s)))
-    await asyncio.wait_for(asyncio.gather(*tasks), timeout=WAIT_S)
+    async def ask(_: int, due_s: float) -> None:
+        await asking.ask(due_s)
+
+    count = max(1, round(spec["rate_per_s"] * spec["seconds"]))
+    if late := await ask_when_due(ask, rate_per_s=spec["rate_per_s"], count=count, wait_s=WAIT_S):
+        raise TimeoutError(f"{late} of {count} requests had no answer after {WAIT_S:g} s")
 
 
 def main() -> None:
