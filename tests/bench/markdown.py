@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+BESIDE = ("mlflow", "api", "sender", "watcher")
+"""Programs that take no part in a decision."""
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -24,3 +28,9 @@ def number(value: object) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
+
+
+def system_us(found: dict[str, Any]) -> float:
+    """CPU of all programs that take part in a decision, broker included, us per event."""
+    by_program = found["cpu_us_per_event"]
+    return float(sum(us for name, us in by_program.items() if name not in BESIDE))

@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import (
+    batch_scoring_report,
     recommendation_report,
     results,
     rollouts_report,
     serving_modes_report,
     storage_report,
 )
-from tests.bench.markdown import number, table
+from tests.bench.markdown import BESIDE, number, system_us, table
+from tests.bench.targets import against_targets
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NOTHING = "Nothing has been measured yet."
 Entry = dict[str, Any]
-BESIDE = ("mlflow", "api", "sender", "watcher")
-"""Programs that take no part in a decision."""
+TARGETS_BEGIN, TARGETS_END = "<!-- targets: begin -->", "<!-- targets: end -->"
 
 
 def write_page(file: Path) -> None:
@@ -47,9 +48,16 @@ def picture(name: str, directory: Path) -> str:
 
 def with_tables(text: str, everything: dict[str, Entry], directory: Path) -> str:
     """The page with its tables replaced by those of the results."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{tables(everything, directory)}\n\n{END}{after}"
+    if TARGETS_BEGIN in text:
+        text = _with(text, (TARGETS_BEGIN, TARGETS_END), against_targets(everything))
+    return _with(text, (BEGIN, END), tables(everything, directory))
+
+
+def _with(text: str, markers: tuple[str, str], content: str) -> str:
+    begin, end = markers
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 def tables(everything: dict[str, Entry], directory: Path) -> str:
@@ -91,10 +99,13 @@ def latency_cells(found: dict[str, Any]) -> list[str]:
     return [number(latency_ms.get(name)) for name in ("p50", "p99", "p99_9")]
 
 
-def system_us(found: dict[str, Any]) -> float:
-    """CPU of all programs that take part in a decision, broker included, us per event."""
-    by_program = found["cpu_us_per_event"]
-    return float(sum(us for name, us in by_program.items() if name not in BESIDE))
+def by_program(found: dict[str, Any]) -> str:
+    """CPU of an event by program, us, for programs with at least 1 us."""
+    used = {
+        name: us for name, us in found["cpu_us_per_event"].items() if us >= 1 and name not in BESIDE
+    }
+    largest = sorted(used.items(), key=lambda each: -each[1])
+    return ", ".join(f"{name} {number(us)}" for name, us in largest)
 
 
 def _latency(entry: Entry) -> str:
@@ -147,7 +158,8 @@ def _sustained(entry: Entry) -> str:
     head = ["events/s", "keeps up", "p50 ms", "p99 ms", "p99.9 ms", "CPU us per event", "runs"]
     return (
         f"A backlog of {drained['backlog']:,} events: {number(found['decided_per_s'])} "
-        f"decisions/s, {number(system_us(found))} us of CPU per event. The highest rate "
+        f"decisions/s, {number(system_us(found))} us of CPU per event ({by_program(found)}). "
+        "The highest rate "
         f"without a growing backlog: {entry['sustained_per_s']:,.0f} events/s.\n\n"
         f"{table(head, rows)}"
     )
@@ -315,39 +327,6 @@ def _task_threads(entry: Entry) -> str:
     )
 
 
-def _batch_scoring(entry: Entry) -> str:
-    rows = []
-    by_part = {row["part"]: row for row in entry["rows"]}
-    steps = ("prepare", "score", "publish", "all")
-    for name, title in (("plain", "as it is"), ("killed", "TaskManager killed half-way")):
-        if name not in by_part:
-            continue
-        found = by_part[name]["median"]
-        rows.append(
-            [
-                title,
-                f"{found['rows']:,.0f}",
-                f"{found['rows_per_s']:,.0f}",
-                *(number(found["seconds"][step]) for step in steps),
-                by_part[name]["runs"][0]["digest"],
-                len(by_part[name]["runs"]),
-            ]
-        )
-    seconds = [f"{step} s" for step in steps]
-    parts = [table(["", "rows", "rows/s", *seconds, "digest of the table", "runs"], rows)]
-    if "plain" in by_part:
-        us = by_part["plain"]["median"]["task_us_a_row"]
-        steps_us = [[name, number(value)] for name, value in us.items()]
-        parts.append(table(["step of a task", "us a row"], steps_us))
-    if "stream" in by_part:
-        found = by_part["stream"]["median"]
-        parts.append(
-            f"Of {found['compared']:,.0f} rows that the stream had decided, "
-            f"{found['different']:,.0f} have another score by batch, compared bit by bit."
-        )
-    return "\n\n".join(parts)
-
-
 def _rollouts(entry: Entry) -> str:
     head = ["", "simulated", "what became of them", "sample, median", "mean", "90 %"]
     cost = ["CPU us of a decision and its label, in batches of", "500", "2,000", "10,000"]
@@ -381,7 +360,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "rivals": ("Side by side", _rivals),
     "profile": ("Profiles", _profile),
     "rollouts": ("Rollouts, simulated", _rollouts),
-    "batch_scoring": ("Batch scoring", _batch_scoring),
+    "batch_scoring": ("Batch scoring", batch_scoring_report.text),
     "recommendation": ("Recommendation", _recommendation),
 }
 

@@ -104,14 +104,14 @@ def shown(done: Measured) -> str:
 
 
 def latency(stack: BenchStack, choices: Choices) -> Entry:
-    """Event to decision at 500, 2,000 and 5,000 events/s."""
+    """Event to decision at 200, 500, 2,000 and 5,000 events/s."""
     stack.fresh()
     rows = [
         row(
             {"rate_per_s": rate},
             [open_loop(stack, choices, rate).to_json() for _ in range(choices.runs)],
         )
-        for rate in choices.or_rates(500, 2_000, 5_000)
+        for rate in choices.or_rates(200, 500, 2_000, 5_000)
     ]
     return {"rows": rows}
 

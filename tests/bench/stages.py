@@ -1,8 +1,9 @@
 """Where the time goes: the latency of an event, cut into stages by the clocks it passed.
 
 For this scenario alone the broker stamps records when it appends them (`LogAppendTime`). A stage
-is the difference of two clocks of one machine, read in whole ms and so right on average. The
-row's own stamp is read from the feature log afterwards.
+is the difference of two clocks of one machine, read in whole ms and so right on average. The job
+stamps a row when it begins to fold its batch, the scorer a decision when it begins to score its
+batch. The row's own stamp is read from the feature log afterwards.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from tests.bench.scenarios import Choices, Entry, open_loop
 
 STAGES = (
     "due to Kafka",
-    "Kafka to features computed (Flink)",
-    "computed to feature log",
-    "feature log to decided (scorer)",
-    "decided to Kafka",
+    "Kafka to fold (Flink)",
+    "fold to feature log (Flink)",
+    "feature log to score (scorer)",
+    "score to Kafka (scorer)",
     "Kafka to subscriber",
 )
 SHOWN = ("mean", "p50", "p99")

@@ -38,13 +38,12 @@ def text(entry: Entry) -> str:
         line(f"**{MEMORY}**", "memory", MEMORY),
         *(line(f"a whole state of a {each}, in memory", "a_state", each) for each in STATES),
     ]
-    loads = [
-        f"{_name(row)}: {row['events']:,} events of {row['users']:,} users, runs: "
-        f"{len(row['runs'])}."
+    loads = "; ".join(
+        f"{way(row)}, {row['events']:,} events of {row['users']:,} users, runs: {len(row['runs'])}"
         for row in entry["rows"]
-    ]
-    head = ["bytes an event", *map(_name, entry["rows"])]
-    return f"{table(head, rows)}\n\n{' '.join(loads)}"
+    )
+    head = ["bytes an event", *map(way, entry["rows"])]
+    return f"{table(head, rows)}\n\nSent: {loads}."
 
 
 def _value(found: Any, path: tuple[str, ...]) -> Any:
@@ -53,5 +52,6 @@ def _value(found: Any, path: tuple[str, ...]) -> Any:
     return found
 
 
-def _name(row: Entry) -> str:
-    return "A backlog" if row["rate_per_s"] is None else f"{row['rate_per_s']:g}/s"
+def way(row: Entry) -> str:
+    """How the events of a row were sent."""
+    return "a backlog" if row["rate_per_s"] is None else f"{row['rate_per_s']:g}/s"

@@ -28,7 +28,7 @@ from tests.bench.usage import between, look
 PROGRAMS = ("kafka", "redis", "jobmanager", "taskmanager", "velocity-job")
 """The job and what it needs."""
 PARALLELISM = (1, 2)
-EVENTS = 600_000
+EVENTS = 1_000_000
 WARM_UP_EVENTS = 200_000
 """Backlog before the one that counts: the JVM compiles meanwhile."""
 SLOWEST_PER_S = 2_000
@@ -51,6 +51,8 @@ def task_threads(stack: BenchStack, choices: Choices) -> Entry:
             found = drained(stack, events)
             say(f"parallelism {parallelism}: {json.dumps(found)}")
             runs[parallelism].append(found)
+    # The scenario after this one asks the registry.
+    stack.restart_empty()
     rows = [row({"parallelism": each}, of_each) for each, of_each in runs.items()]
     return {"backlog": events, "rows": rows}
 

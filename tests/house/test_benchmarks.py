@@ -1,7 +1,8 @@
 """The page of figures shows what was measured and nothing else."""
 
 from tests.bench import results, serving_modes_report
-from tests.bench.report import with_tables
+from tests.bench.report import SECTIONS, TARGETS_BEGIN, with_tables
+from tests.bench.targets import TARGETS
 
 PAGE = results.FILE.parent / "README.md"
 
@@ -11,6 +12,11 @@ def test_the_tables_are_those_of_the_results() -> None:
     assert with_tables(text, results.read(results.FILE), PAGE.parent) == text, (
         "run `PYTHONPATH=. .venv/bin/python -m tests.bench.report`"
     )
+
+
+def test_the_page_has_the_targets_and_each_names_a_scenario_with_a_table() -> None:
+    assert TARGETS_BEGIN in PAGE.read_text(encoding="utf-8")
+    assert {target.scenario for target in TARGETS} <= set(SECTIONS)
 
 
 def test_the_figures_of_the_ways_to_serve_are_those_of_the_results() -> None:
