@@ -48,7 +48,6 @@ class Rival:
         processes: how many of them share the work.
         before: a command to run first, after its Python.
         topics: endings of further topics it needs made.
-        backlog_share: how much of the others' backlog it gets; less for one that takes minutes.
     """
 
     name: str
@@ -57,20 +56,13 @@ class Rival:
     processes: int = 1
     before: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
-    backlog_share: float = 1.0
 
 
 _BYTEWAX = ("-m", "bytewax.run", "bytewax_flow:flow", "-r", "{state}", "-s", "10", "-b", "0")
 RIVALS = (
     Rival("quix", ".venv-bench-quix", ("quix_app.py",)),
     Rival("quix x 2", ".venv-bench-quix", ("quix_app.py",), processes=2),
-    Rival(
-        "faust",
-        ".venv-bench-faust",
-        ("faust_app.py", "worker"),
-        topics=("by-merchant",),
-        backlog_share=0.2,
-    ),
+    Rival("faust", ".venv-bench-faust", ("faust_app.py", "worker"), topics=("by-merchant",)),
     Rival(
         "bytewax",
         ".venv-bench-bytewax",
@@ -195,9 +187,7 @@ def rivals(stack: BenchStack, choices: Choices) -> Entry:
             say(f"run {run + 1}: {rival.name}")
             try:
                 with RunningRival(rival, stack, model) as running:
-                    found.setdefault(rival.name, []).append(
-                        _measured(running, stack, choices, share=rival.backlog_share)
-                    )
+                    found.setdefault(rival.name, []).append(_measured(running, stack, choices))
             except RivalError as error:
                 say(f"left out: {error}")
     rows = [{"system": name, "median": median(runs), "runs": runs} for name, runs in found.items()]
@@ -205,7 +195,7 @@ def rivals(stack: BenchStack, choices: Choices) -> Entry:
 
 
 def _measured(
-    system: BenchStack | RunningRival, stack: BenchStack, choices: Choices, *, share: float = 1.0
+    system: BenchStack | RunningRival, stack: BenchStack, choices: Choices
 ) -> dict[str, Any]:
     """One system: at each rate, and a backlog."""
     found: dict[str, Any] = {}
@@ -216,7 +206,7 @@ def _measured(
         done = system.run(load, warm_s=choices.warm_s)
         say(f"  {rate:g}/s: {shown(done)}")
         found[f"{rate:g}"] = {**_brief(done), "values": values_checked(done)}
-    backlog = round(choices.backlog() * share)
+    backlog = choices.backlog()
     load = stack.load(backlog, rate_per_s=None, population="rd")
     done = system.run(load, drain_s=60 + backlog / SLOWEST_PER_S)
     say(f"  a backlog of {backlog}: {shown(done)}")
