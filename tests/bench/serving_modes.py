@@ -13,7 +13,6 @@ predictions/s of the latencies, `--only` which ways, `--core-hour-price` what a 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -120,8 +119,8 @@ def _batch(stack: BenchStack, choices: Choices) -> dict[str, Any]:
             entity_column="transaction_id",
         )
         pids = {name: pid for name, pid in stack.pids().items() if name in ("batch", "jobmanager")}
-        children_s = _ended_children_s()
-        before = look({**pids, "operations": os.getpid()})
+        own_s, children_s = time.process_time(), _ended_children_s()
+        before = look(pids)
         report = score_batch(
             settings,
             flink_client(stack.stack, log="batch-score"),
@@ -129,15 +128,21 @@ def _batch(stack: BenchStack, choices: Choices) -> dict[str, Any]:
             now_ms=time.time_ns() // 1_000_000,
             watch=Watch(say=say, begin=lambda _: None, progress=lambda _: None),
         )
-        used = between(before, look({**pids, "operations": os.getpid()}))
-    cpu_s = {**used.cpu_s, "submitting": _ended_children_s() - children_s}
+        used = between(before, look(pids))
+    # Not by `look`: the stack's programs are children of this process.
+    here = {
+        "operations": time.process_time() - own_s,
+        "submitting": _ended_children_s() - children_s,
+    }
     seconds = {name: round(each, 3) for name, each in report.seconds.items()}
+    others = used.cores_busy - used.cores_ours - sum(here.values()) / used.seconds
     return measured(
         report.rows,
         used.seconds,
-        cpu_s,
+        {**used.cpu_s, **here},
         used,
         {},
+        cores_of_others=round(max(0.0, others), 2),
         seconds_by_step={**seconds, "all": round(used.seconds, 3)},
     )
 

@@ -25,6 +25,7 @@ from operations.labels.send import LabelsTopic, OutgoingLabel
 from operations.online_rebuild.states import connect
 from schemas.label import Label
 from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
+from scoring.stores.kept_decisions import CONTEXTS_KEY
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.load import Load
 from tests.bench.scenarios import Choices, Entry, fill, row, shown
@@ -62,13 +63,13 @@ class Stored:
     Attributes:
         disk: bytes of files by part.
         memory: bytes of Redis' memory by kind of key, and all of it.
-        keys: keys of Redis by kind.
+        entries: keys of Redis by kind; of first decisions, all that are kept.
         rewrites: how often Redis has rewritten its file since it started.
     """
 
     disk: dict[str, int]
     memory: dict[str, int]
-    keys: dict[str, int]
+    entries: dict[str, int]
     rewrites: int
 
 
@@ -104,17 +105,17 @@ def _row(stack: BenchStack, choices: Choices, events: int, *, rate_per_s: float 
 
 
 def growth(before: Stored, after: Stored, *, events: int) -> dict[str, Any]:
-    """What was added for each event, and what a state takes as a whole, bytes."""
+    """What was added for each event, and what a state or a decision takes as a whole, bytes."""
     # The growth of the file began when it had been rewritten.
     disk = _each(after.disk, {**before.disk, AS_GROWN: before.disk[REWRITTEN]}, events)
     return {
         "disk": disk,
         "disk_all": round(sum(each for part, each in disk.items() if part != AS_GROWN), 1),
         "memory": _each(after.memory, before.memory, events),
-        "a_state": {
-            entity: round(after.memory[kind] / after.keys[kind])
-            for entity, kind in STATES.items()
-            if after.keys.get(kind)
+        "whole": {
+            kind: round(after.memory[kind] / after.entries[kind])
+            for kind in (FIRST_DECISIONS, *STATES.values())
+            if after.entries.get(kind)
         },
         "redis_rewrites": after.rewrites - before.rewrites - 1,
     }
@@ -136,14 +137,14 @@ def settled(stack: BenchStack) -> Stored:
     time.sleep(max(ONLINE_S, CHECKPOINTS_KEPT * interval_s))
     client = connect(stack.settings)
     try:
-        memory, keys = _memory(client)
+        memory, entries = _memory(client)
         # A file system may reserve the blocks of a file when it writes them.
         os.sync()
         grown = _bytes_of(stack.stack.layout.redis_data)
         rewrites = _rewritten(client)
     finally:
         client.close()
-    return Stored({**_disk(stack), AS_GROWN: grown}, memory, keys, rewrites)
+    return Stored({**_disk(stack), AS_GROWN: grown}, memory, entries, rewrites)
 
 
 def _disk(stack: BenchStack) -> dict[str, int]:
@@ -182,10 +183,10 @@ def _bytes_of(path: Path) -> int:
 
 
 def _memory(client: redis.Redis) -> tuple[dict[str, int], dict[str, int]]:
-    """Bytes of Redis' memory, and numbers of keys, by kind."""
+    """Bytes of Redis' memory, and numbers of entries, by kind."""
     found: Any = client.info("memory")
     memory = Counter({MEMORY: int(found["used_memory"])})
-    keys: Counter[str] = Counter()
+    entries: Counter[str] = Counter()
     names = list(client.scan_iter(count=1_000))
     for start in range(0, len(names), 1_000):
         some = names[start : start + 1_000]
@@ -195,8 +196,11 @@ def _memory(client: redis.Redis) -> tuple[dict[str, int], dict[str, int]]:
             pipeline.memory_usage(name, samples=0)
         for name, size in zip(some, pipeline.execute(), strict=True):
             memory[_kind(name)] += size or 0
-            keys[_kind(name)] += 1
-    return dict(memory), dict(keys)
+            entries[_kind(name)] += 1
+    # The hash of a day has many.
+    days = [name for name in names if _kind(name) == FIRST_DECISIONS and name != CONTEXTS_KEY]
+    entries[FIRST_DECISIONS] = sum(int(client.hlen(name)) for name in days)
+    return dict(memory), dict(entries)
 
 
 def _kind(key: bytes) -> str:

@@ -19,6 +19,11 @@ DISK = (
 MEMORY = "Redis' memory"
 FIRST_DECISIONS, OTHER_KEYS = "first decisions", "other keys"
 STATES = {"user": "states of users", "merchant": "states of merchants"}
+WHOLE = {
+    "a first decision as a whole": FIRST_DECISIONS,
+    "a user's state as a whole": STATES["user"],
+    "a merchant's state as a whole": STATES["merchant"],
+}
 KINDS = (FIRST_DECISIONS, *STATES.values(), OTHER_KEYS)
 Entry = dict[str, Any]
 
@@ -36,7 +41,7 @@ def text(entry: Entry) -> str:
         line(AS_GROWN, "disk", AS_GROWN),
         *(line(f"{MEMORY}, {kind}", "memory", kind) for kind in KINDS),
         line(f"**{MEMORY}**", "memory", MEMORY),
-        *(line(f"a whole state of a {each}, in memory", "a_state", each) for each in STATES),
+        *(line(f"{MEMORY}, {name}", "whole", kind) for name, kind in WHOLE.items()),
     ]
     loads = "; ".join(
         f"{way(row)}, {row['events']:,} events of {row['users']:,} users, runs: {len(row['runs'])}"

@@ -8,7 +8,6 @@ user and the fold by merchant. Only the job and what it needs run; nothing score
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ EVENTS = 1_000_000
 WARM_UP_EVENTS = 200_000
 """Backlog before the one that counts: the JVM compiles meanwhile."""
 SLOWEST_PER_S = 2_000
-POLL_S = 0.05
+POLL_S = 0.1
 
 
 def task_threads(stack: BenchStack, choices: Choices) -> Entry:
@@ -67,8 +66,7 @@ def drained(stack: BenchStack, events: int) -> dict[str, Any]:
         first = rows.count()
         began_s = time.time()
         _send(load, stack.settings.kafka_bootstrap)
-        # The ends of the topic are asked for in this process.
-        pids = {**stack.pids(), "watcher": os.getpid()}
+        pids = stack.pids()
         before, rows_before = look(pids), rows.count()
         until_s = time.time() + 60 + events / SLOWEST_PER_S
         while (written := rows.count()) < first + events:
