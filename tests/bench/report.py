@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from infra.local.layout import REPO
 from tests.bench import (
     batch_scoring_report,
     recommendation_report,
@@ -19,12 +20,14 @@ from tests.bench import (
     storage_report,
 )
 from tests.bench.markdown import BESIDE, number, system_us, table
-from tests.bench.targets import against_targets
+from tests.bench.targets import against_targets, headlines
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 NOTHING = "Nothing has been measured yet."
 Entry = dict[str, Any]
 TARGETS_BEGIN, TARGETS_END = "<!-- targets: begin -->", "<!-- targets: end -->"
+FIRST_PAGE = REPO / "README.md"
+FIRST_PAGE_MARKERS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 
 
 def write_page(file: Path) -> None:
@@ -38,6 +41,9 @@ def write_page(file: Path) -> None:
         text = page.read_text(encoding="utf-8")
         page.write_text(with_tables(text, everything, file.parent), encoding="utf-8")
         serving_modes_report.write_page(everything, beside=file.parent)
+    if file == results.FILE:
+        first = FIRST_PAGE.read_text(encoding="utf-8")
+        FIRST_PAGE.write_text(with_headlines(first, everything), encoding="utf-8")
 
 
 def picture(name: str, directory: Path) -> str:
@@ -51,6 +57,11 @@ def with_tables(text: str, everything: dict[str, Entry], directory: Path) -> str
     if TARGETS_BEGIN in text:
         text = _with(text, (TARGETS_BEGIN, TARGETS_END), against_targets(everything))
     return _with(text, (BEGIN, END), tables(everything, directory))
+
+
+def with_headlines(text: str, everything: dict[str, Entry]) -> str:
+    """The README with its figures replaced by those of the results."""
+    return _with(text, FIRST_PAGE_MARKERS, headlines(everything))
 
 
 def _with(text: str, markers: tuple[str, str], content: str) -> str:

@@ -57,6 +57,17 @@ def against_targets(everything: dict[str, Entry]) -> str:
     return table(["what", "target", "measured", "", "scenario, UTC, code"], rows)
 
 
+def headlines(everything: dict[str, Entry]) -> str:
+    """The table of the README: some of the targets' figures, and when they were measured."""
+    targets = {target.what: target for target in TARGETS}
+    rows = []
+    for title, what in HEADLINES:
+        reading = _reading(targets[what], everything)
+        taken_on = everything[targets[what].scenario]["taken_at"][:10] if reading else ""
+        rows.append([title, reading.text if reading else NOT_MEASURED, taken_on])
+    return table(["what", "measured", "on"], rows)
+
+
 def _reading(target: Target, everything: dict[str, Entry]) -> Reading | None:
     try:
         return target.read(everything[target.scenario])
@@ -258,3 +269,23 @@ TARGETS = (
         "judging a decision and its label, batches of 2,000", "at most 2 us", "rollouts", _judging
     ),
 )
+
+HEADLINES = (
+    ("from event to decision at 500 events/s", "event to decision at 500 events/s"),
+    ("the same at 2,000 events/s", "event to decision at 2,000 events/s"),
+    ("the highest rate without a growing backlog", "the highest sustained rate"),
+    (
+        "CPU time of all programs for an event of a backlog",
+        "CPU of all programs for an event of a backlog",
+    ),
+    (
+        "throughput of a backlog, relative to a Quix Streams application that does the same work",
+        "a backlog, relative to Quix Streams in one process",
+    ),
+    ("`POST /predict` at 300 requests/s", "`POST /predict`, 300 requests/s"),
+    (
+        "10 million rows scored by batch, from Parquet into PostgreSQL",
+        "10 million rows by batch into PostgreSQL",
+    ),
+)
+"""Lines of the README: the title there, and the target whose figure it shows."""

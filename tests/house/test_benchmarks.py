@@ -1,7 +1,7 @@
 """The page of figures shows what was measured and nothing else."""
 
 from tests.bench import results, serving_modes_report
-from tests.bench.report import SECTIONS, TARGETS_BEGIN, with_tables
+from tests.bench.report import FIRST_PAGE, SECTIONS, TARGETS_BEGIN, with_headlines, with_tables
 from tests.bench.targets import TARGETS
 
 PAGE = results.FILE.parent / "README.md"
@@ -10,6 +10,14 @@ PAGE = results.FILE.parent / "README.md"
 def test_the_tables_are_those_of_the_results() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert with_tables(text, results.read(results.FILE), PAGE.parent) == text, (
+        "run `PYTHONPATH=. .venv/bin/python -m tests.bench.report`"
+    )
+
+
+def test_the_figures_of_the_readme_are_those_of_the_results() -> None:
+    text = FIRST_PAGE.read_text(encoding="utf-8")
+    assert "p99" in with_headlines(text, results.read(results.FILE))
+    assert with_headlines(text, results.read(results.FILE)) == text, (
         "run `PYTHONPATH=. .venv/bin/python -m tests.bench.report`"
     )
 
