@@ -78,6 +78,13 @@ class MatureBatch:
         return MatureBatch(*(getattr(self, each.name)[..., begin:end] for each in fields(self)))
 
 
+def drawn(batch: DecisionBatch | MatureBatch) -> Booleans:
+    """Say which events had a draw: the share of their arm was neither 0 nor 1."""
+    own_share = batch.shares[batch.arm, np.arange(len(batch))]
+    result: Booleans = (own_share > 0.0) & (own_share < 1.0)
+    return result
+
+
 def shares_at(arms: Sequence[Sequence[Arm]]) -> Floats:
     """Give ``shares`` from the arms of the revision that made each decision.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from operations.rollouts.batches import DecisionBatch, MatureBatch
+from operations.rollouts.batches import DecisionBatch, MatureBatch, drawn
 from operations.rollouts.challenger import ChallengerState
 from operations.rollouts.losses import OUTCOMES
 from operations.rollouts.shadow import ShadowTotals
@@ -98,13 +98,14 @@ class RolloutState:
         self._count_stages(batch)
         for index, name in enumerate(self._names):
             _add_decisions(self.totals[name], batch, batch.arm == index)
-        own_share = np.take_along_axis(batch.shares, batch.arm[np.newaxis, :], axis=0)[0]
-        drawn = (own_share > 0.0) & (own_share < 1.0)
-        if drawn.any():
-            self.sample_ratio.update(batch.arm[drawn], batch.shares[:, drawn], batch.cluster[drawn])
+        is_drawn = drawn(batch)
+        if is_drawn.any():
+            self.sample_ratio.update(
+                batch.arm[is_drawn], batch.shares[:, is_drawn], batch.cluster[is_drawn]
+            )
         for index, name in enumerate(self._names):
             if name in self.challengers:
-                self.challengers[name].update(batch, index, drawn)
+                self.challengers[name].update(batch, index, is_drawn)
 
     def update_mature(self, batch: MatureBatch) -> None:
         """Count decisions whose labels are mature, in the order of the decisions."""
@@ -122,11 +123,10 @@ class RolloutState:
         for index, name in enumerate(self._names):
             totals = self.totals[name]
             totals.mature = _with_losses(totals.mature, batch.loss[batch.arm == index])
-        own_share = np.take_along_axis(batch.shares, batch.arm[np.newaxis, :], axis=0)[0]
-        drawn = (own_share > 0.0) & (own_share < 1.0)
+        is_drawn = drawn(batch)
         for index, name in enumerate(self._names):
             if name in self.challengers:
-                self.challengers[name].update_mature(batch, index, drawn)
+                self.challengers[name].update_mature(batch, index, is_drawn)
 
     def _count_stages(self, batch: DecisionBatch) -> None:
         newest = int(batch.stage.max())

@@ -26,8 +26,8 @@ from tests.builders import DECISION
 from tests.rollout_steps import NOW_MS, rollout
 
 DECISIONS = 10_000
-BATCHES = (200, 1_000)
-"""Decisions in a step, which waits 0.2 s for them: at 1,000 and at 5,000 decisions/s."""
+BATCHES = (100, 1_000, 2_000)
+"""Decisions in a step, which takes those of a second, at most 2,000: at 100, 1,000 and 5,000/s."""
 SEED = 1
 USERS = 2_000
 

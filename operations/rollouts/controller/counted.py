@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -19,6 +19,8 @@ from schemas.rollout import LossWeights, Rollout
 from scoring.core.rollouts import DEGRADED_ARM_UNAVAILABLE
 
 _BLOCK = OUTCOMES.index("BLOCK")
+_FEATURES: Final = b',"features":{'
+_VECTOR: Final = b',"vector":['
 
 
 class CountedDecision(NamedTuple):
@@ -69,7 +71,7 @@ class DecisionReader:
         if value is None or self._mark not in value:
             return None
         try:
-            return self._counted(orjson.loads(value), partition)
+            return self._counted(_parsed(value), partition)
         except (KeyError, TypeError, ValueError, AttributeError):
             self.unreadable += 1
             return None
@@ -94,6 +96,25 @@ class DecisionReader:
             is_let_through=is_let_through,
             score=float(obj["score"]),
         )
+
+
+def _parsed(value: bytes) -> Any:
+    """Parse a decision; mostly without its features and its vector, which are most of its bytes.
+
+    In a JSON text only a member of an object can begin with `_FEATURES`: within a string its quotes
+    are escaped. Values of features have no brace and those of a vector no bracket; what is wrong
+    within them is not noticed. What cannot be parsed without them is parsed whole.
+    """
+    begin = value.find(_FEATURES)
+    if begin < 0:
+        return orjson.loads(value)
+    end = value.find(b"}", begin) + 1
+    if value.startswith(_VECTOR, end):
+        end = value.find(b"]", end) + 1
+    try:
+        return orjson.loads(value[:begin] + value[end:])
+    except orjson.JSONDecodeError:
+        return orjson.loads(value)
 
 
 def _integer(value: object) -> int:

@@ -32,8 +32,9 @@ from schemas.transaction import Limits
 
 RECORDS_MAX: Final = 2_000
 """Records taken at once of each topic."""
-READ_S: Final = 0.2
-"""Longest wait for decisions, s."""
+READ_S: Final = 1.0
+"""Longest wait for decisions, s. Counting and judging cost about as much for ten decisions as for
+five hundred, so few large batches are cheap; a broken guard may wait a second."""
 LABELS_S: Final = 0.02
 """Longest wait for labels, s."""
 SHADOW_S: Final = 0.02
@@ -70,6 +71,7 @@ class RolloutCounting:
         positions: Positions | None = None,
         state: Mapping[str, Any] | None = None,
         topics: ControllerTopics | None = None,
+        read_s: float = READ_S,
     ) -> None:
         """Start with the rollout, or go on from a snapshot.
 
@@ -82,6 +84,7 @@ class RolloutCounting:
             positions: of the snapshot; None to start with the rollout.
             state: of the same snapshot.
             topics: what is read.
+            read_s: longest wait of a `step` for decisions, s.
 
         Raises:
             KafkaUnreachableError: no answer, or a topic is missing.
@@ -95,6 +98,7 @@ class RolloutCounting:
             self.latest_decision_ms = int(state["latest_decision_ms"])
         self._reader = DecisionReader(rollout)
         self._revision = revision
+        self._read_s = read_s
         self.ignored = 0
         begin = positions or self._first_positions(bootstrap)
         self._live = LogCursor(bootstrap, self._topics.decisions, begin["decisions"])
@@ -150,7 +154,7 @@ class RolloutCounting:
     def step(self, *, now_ms: int) -> int:
         """Count what is new.
 
-        Blocks: `READ_S` for decisions, less for labels.
+        Blocks: ``read_s`` for decisions, less for labels.
 
         Returns:
             How many decisions were counted, mature ones as well.
@@ -158,7 +162,7 @@ class RolloutCounting:
         Raises:
             KafkaUnreachableError: a log can no longer be read.
         """
-        records = self._live.take(RECORDS_MAX, READ_S)
+        records = self._live.take(RECORDS_MAX, self._read_s)
         rows = [self._reader.read(record.value, record.partition) for record in records]
         known = self._known([row for row in rows if row is not None])
         if known:

@@ -8,16 +8,17 @@ shares that do not come out, and labels that stop, pause; then the strategy deci
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeAlias
 
 from operations.rollouts.judge.ab import judge_ab
 from operations.rollouts.judge.bandit import judge_bandit
 from operations.rollouts.judge.canary import judge_canary
-from operations.rollouts.judge.guards import broken, figures, hypotheses, reason
+from operations.rollouts.judge.guards import Hypothesis, broken, figures, hypotheses, reason
 from operations.rollouts.judge.verdict import Verdict
 from operations.rollouts.judge.words import chance, count, duration
 from operations.rollouts.shadow import shadow_figures
 from operations.rollouts.state import RolloutState
-from schemas.rollout import Rollout
+from schemas.rollout import Arm, Rollout
 from schemas.rollout_state import Figure
 
 SAMPLE_RATIO_ALPHA = 0.01
@@ -25,6 +26,9 @@ SAMPLE_RATIO_ALPHA = 0.01
 
 _GUARDED = ("canary", "ab", "bandit")
 _LABELLED = ("canary", "ab", "bandit")
+
+_Guards: TypeAlias = list[tuple[Arm, list[Hypothesis]]]
+"""The hypotheses about each challenger."""
 
 
 def judge(rollout: Rollout, state: RolloutState, *, now_ms: int) -> Verdict:
@@ -43,21 +47,22 @@ def judge(rollout: Rollout, state: RolloutState, *, now_ms: int) -> Verdict:
         return Verdict("go_on", _IN_THE_SHADOW, figures=tuple(found))
     if rollout.strategy not in _GUARDED:
         return Verdict("go_on", _ROUTED_BY_PEOPLE)
-    verdict = _judged_guards(rollout, state) or _judged_inputs(rollout, state, now_ms)
+    guards = [(arm, hypotheses(rollout, state, arm)) for arm in rollout.challengers]
+    verdict = _judged_guards(rollout, guards) or _judged_inputs(rollout, state, now_ms)
     if verdict is None and rollout.status == "paused":
         verdict = Verdict("go_on", "Paused: shares stay until a person resumes or ends it.")
     if verdict is None:
         verdict = _judged_strategy(rollout, state, now_ms)
-    return replace(verdict, figures=(*verdict.figures, *_common_figures(rollout, state)))
+    return replace(verdict, figures=(*verdict.figures, *_common_figures(rollout, state, guards)))
 
 
 _IN_THE_SHADOW = "A person decides: the challenger only scores beside the control."
 _ROUTED_BY_PEOPLE = "A person decides: this strategy changes nothing by itself."
 
 
-def _judged_guards(rollout: Rollout, state: RolloutState) -> Verdict | None:
-    for arm in rollout.challengers:
-        rejected = broken(rollout, hypotheses(rollout, state, arm))
+def _judged_guards(rollout: Rollout, guards: _Guards) -> Verdict | None:
+    for arm, found in guards:
+        rejected = broken(rollout, found)
         if rejected:
             return Verdict("roll_back", reason(rollout, arm, rejected))
     return None
@@ -94,7 +99,7 @@ def _judged_strategy(rollout: Rollout, state: RolloutState, now_ms: int) -> Verd
     return judge_bandit(rollout, state, now_ms=now_ms)
 
 
-def _common_figures(rollout: Rollout, state: RolloutState) -> list[Figure]:
+def _common_figures(rollout: Rollout, state: RolloutState, guards: _Guards) -> list[Figure]:
     p_value = state.sample_ratio.p_value
     found = [
         Figure(
@@ -105,8 +110,8 @@ def _common_figures(rollout: Rollout, state: RolloutState) -> list[Figure]:
             f"{chance(SAMPLE_RATIO_ALPHA)}.",
         )
     ]
-    for arm in rollout.challengers:
-        of_arm = figures(rollout, hypotheses(rollout, state, arm))
+    for arm, hypotheses_of_arm in guards:
+        of_arm = figures(rollout, hypotheses_of_arm)
         several = len(rollout.challengers) > 1
         found += [
             replace(each, name=f"{each.name}_{arm.name}") if several else each for each in of_arm

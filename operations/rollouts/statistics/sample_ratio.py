@@ -54,7 +54,7 @@ class SampleRatio:
         expected = running_sums(self._expected, shares)
         prior = self._prior[:, np.newaxis]
         ratios = (prior + counts[:, :-1]) / (prior + expected[:, :-1])
-        predicted = np.take_along_axis(ratios, arm[np.newaxis, :], axis=0)[0]
+        predicted = ratios[arm, np.arange(len(arm))]
         log_e = running_sums(self._log_e, np.log(predicted / (shares * ratios).sum(axis=0)))
         self._counts, self._expected = counts[:, -1].copy(), expected[:, -1].copy()
         self._log_e, self._log_e_max = float(log_e[-1]), max(self._log_e_max, float(log_e.max()))
