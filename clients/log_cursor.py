@@ -126,6 +126,9 @@ class LogCursor(ConsumerOwner):
                 self._latest_ms[partition] = message.timestamp()[1]
                 found.append(to_record(message, values_only=values_only))
             elif failure.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its name
+                # The log may lack its last offsets, for example those of aborted records.
+                end = cast(int, message.offset())
+                self.positions[partition] = max(self.positions[partition], end)
                 self._at_end.add(partition)
                 self._was_at_end.add(partition)
             elif failure.code() in _OUT_OF_RANGE:

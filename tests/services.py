@@ -55,7 +55,11 @@ class Services:
         return self.settings.flink_rest_url
 
     def new_topic(self, prefix: str = "test", *, partitions: int = 1) -> str:
-        """Create a topic that no other test uses; the broker creates none by itself."""
+        """Create a topic that no other test uses; the broker creates none by itself.
+
+        Kept forever, as Weir's own topics are: tests write timestamps of weeks ago, and with its
+        default of 7 days Kafka would delete such records 30 s after its start, then every 5 min.
+        """
         from kafka.admin import KafkaAdminClient  # slow to import, and unit tests do not need it
 
         from infra.local.topics import wait_until_served
@@ -64,7 +68,13 @@ class Services:
         admin = KafkaAdminClient(bootstrap_servers=self.kafka_bootstrap)
         try:
             admin.create_topics(
-                {topic: {"num_partitions": partitions, "replication_factor": 1}},
+                {
+                    topic: {
+                        "num_partitions": partitions,
+                        "replication_factor": 1,
+                        "configs": {"retention.ms": "-1"},
+                    }
+                },
                 wait_for_metadata=True,
             )
         finally:

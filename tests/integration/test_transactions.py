@@ -6,12 +6,14 @@ They are no records, no lag, and not "behind the log".
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
 from clients.kafka_log import end_offsets, read_log
+from clients.log_cursor import LogCursor
 from clients.topic_tail import TopicTail
 from infra.local.topics import create_topics
 from operations.archive_upkeep import table_status
@@ -61,6 +63,20 @@ def test_a_log_and_a_tail_give_committed_records_only(kafka: Services) -> None:
     assert end_offsets(bootstrap, topic) == {0: 11}
     # From an offset after the last record.
     assert list(read_log(bootstrap, topic, start={0: 6})) == []
+
+
+def test_a_cursor_at_the_end_is_behind_the_markers(kafka: Services) -> None:
+    bootstrap, topic = kafka.kafka_bootstrap, kafka.new_topic(partitions=1)
+    producer = TransactionalProducer(bootstrap, topic)
+    producer.commit([b"committed"])
+    producer.abort([b"aborted"] * 3)
+    seen: list[bytes | None] = []
+    with LogCursor(bootstrap, topic, {}) as cursor:
+        until_s = time.monotonic() + 30.0
+        while not cursor.is_at_end() and time.monotonic() < until_s:
+            seen += [record.value for record in cursor.take(100, 0.1)]
+        assert seen == [b"committed"]
+        assert cursor.positions == end_offsets(bootstrap, topic)
 
 
 def test_an_open_transaction_holds_up_what_comes_after_it(kafka: Services) -> None:
