@@ -167,6 +167,11 @@ class Rollout:
         "Arm whose version the controller is to make the champion, because a person asked for it "
         "over HTTP. The parity gate decides; null if no person asked.",
     ] = None
+    takes_back: Annotated[
+        bool,
+        "Whether the controller is to make the champion before the winner of this completed "
+        "rollout decide again, because a person asked for it over HTTP.",
+    ] = False
     plan: Annotated[Plan, "Parameters of the strategy."] = field(default_factory=Plan)
     limits: Annotated[Limits, "Limits of the guards."] = field(default_factory=Limits)
     loss: Annotated[LossWeights, "What a wrong decision costs."] = field(
@@ -190,6 +195,12 @@ class Rollout:
     def challengers(self) -> tuple[Arm, ...]:
         """Give the other arms, in their order; all strategies but the bandit have one."""
         return tuple(arm for arm in self.arms if arm.name != CONTROL)
+
+    @property
+    def winner(self) -> Arm | None:
+        """Give the challenger whose version became the champion at the end; None without one."""
+        most = max(self.arms, key=lambda arm: arm.share_bp)
+        return most if self.status == "completed" and most.name != CONTROL else None
 
     def position(self) -> Position:
         """Give where it stands: what a change changes."""

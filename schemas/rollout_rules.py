@@ -63,7 +63,7 @@ def check_successor(present: Rollout | None, change: RolloutChange) -> None:
         )
     if present is None:
         return
-    if not present.is_active:
+    if not present.is_active and not _takes_back(present, after):
         refuse("status", f"is {present.status}: the rollout has ended; start a new one")
     for name in FIXED_FIELDS:
         if getattr(after, name) != getattr(present, name):
@@ -72,6 +72,19 @@ def check_successor(present: Rollout | None, change: RolloutChange) -> None:
         (arm.name, arm.version) for arm in present.arms
     ]:
         refuse("arms", "name other versions than at the start; start a new rollout for those")
+
+
+def _takes_back(present: Rollout, after: Rollout) -> bool:
+    """Say whether a change of an ended rollout takes back its winner, asks for that or refuses it.
+
+    Nothing else may follow an end.
+    """
+    if present.winner is None:
+        return False
+    if after.status == "rolled_back":
+        return after.control.share_bp == SHARES_BP
+    is_same = (after.status, after.arms) == (present.status, present.arms)
+    return is_same and after.takes_back != present.takes_back
 
 
 def check_only_active(rollout: Rollout, others: Mapping[str, Rollout]) -> None:
@@ -110,6 +123,8 @@ def _check_arms(rollout: Rollout) -> None:
         refuse("arms", f"has shares that add up to {total_bp}, limit {SHARES_BP}: {described}")
     if rollout.promotes is not None and rollout.promotes not in names:
         refuse("promotes", f"is {shown(rollout.promotes)}, must be one of {', '.join(names)}")
+    if rollout.takes_back and rollout.winner is None:
+        refuse("takes_back", "is true, and no challenger has won: there is nothing to take back")
     if "\0" in rollout.salt:
         refuse("salt", "has the character NUL")
 

@@ -14,13 +14,15 @@ from operations.rollouts.controller.topics import ControllerTopics
 from schemas.rollout import Plan, Rollout, RolloutChange
 from schemas.rollout_state import RolloutReading
 from schemas.settings import Settings
-from scoring.core.rollout_changes import Author, Wanted, started
+from scoring.core.rollout_changes import Author, Start, started
 from scoring.stores.rollout_log import RolloutLog
 from scoring.stores.rollout_state import RolloutStateLog
 from tests.rollout_steps import author
 from tests.rollout_traffic import RolloutTraffic, until
 
 DAY_MS = 86_400_000
+READ_S = 0.2
+"""A step waits so long for decisions, which a test has written before it."""
 PLAN = Plan(
     stages_bp=(1_000, 5_000, 10_000),
     stage_ms_min=1_000,
@@ -47,25 +49,25 @@ class ControlledRollout:
     controller: RolloutController | None = None
     changes: FollowedChanges | None = None
     kills: int = 0
+    authors: int = 0
     kill_at: Callable[[RolloutController], None] = field(default=lambda _: None)
 
     def start(self, strategy: Any = "canary", plan: Plan = PLAN, **more: Any) -> Rollout:
-        wanted = Wanted(
+        asked = Start(
             rollout_id=self.rollout_id,
-            model_name=self.settings.model_name,
             strategy=strategy,
-            control="1",
             challengers=more.pop("challengers", {"challenger": "2"}),
             plan=plan,
             **more,
         )
-        change = started(wanted, self.author())
+        change = started(asked, self.author(), model_name=self.settings.model_name, control="1")
         self.log.write(change)
         return change.rollout
 
     def author(self) -> Author:
+        self.authors += 1
         change = author(now_ms=self.traffic.now_ms)
-        return replace(change, change_id=f"{self.rollout_id}-{change.change_id}")
+        return replace(change, change_id=f"{self.rollout_id}-{self.authors}")
 
     @property
     def log(self) -> RolloutLog:
@@ -97,7 +99,10 @@ class ControlledRollout:
         """One turn of the controller; a new one if the last was killed."""
         if self.controller is None:
             self.controller = RolloutController(
-                self.settings, topics=self.topics, now_ms=lambda: self.traffic.now_ms
+                self.settings,
+                topics=self.topics,
+                now_ms=lambda: self.traffic.now_ms,
+                read_s=READ_S,
             )
             self.changes = FollowedChanges(self.bootstrap, self.topics.rollouts)
             self.kill_at(self.controller)

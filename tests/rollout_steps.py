@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from schemas.rollout import Rollout, RolloutChange, Strategy
-from scoring.core.rollout_changes import Author, Wanted, changed, started
+from scoring.core.rollout_changes import Author, Start, changed, started
 
 NOW_MS = 1_795_478_400_000
 _numbers = count(1)
@@ -27,15 +27,13 @@ def start(
 ) -> RolloutChange:
     """A first change; control version 1 and challenger version 2, unless said otherwise."""
     name = "green" if strategy == "blue_green" else "challenger"
-    wanted = Wanted(
+    asked = Start(
         rollout_id=rollout_id,
-        model_name=model_name,
         strategy=strategy,
-        control=control,
         challengers=challengers or {name: "2"},
         **more,
     )
-    return started(wanted, author())
+    return started(asked, author(), model_name=model_name, control=control)
 
 
 def rollout(**more: Any) -> Rollout:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from models.champion_log import NO_CHAMPION, ROLLED_BACK_TO
 from schemas.field_readers import refuse
-from schemas.rollout import CONTROL, RolloutChange
+from schemas.rollout import Rollout, RolloutChange
 from schemas.settings import Settings
+from scoring.core.rollout_changes import check_won
 from scoring.stores.rollout_commands import RolloutCommands
 from training.registry.versions import ModelVersions, RolledBack
 
@@ -51,20 +53,41 @@ def roll_back(
     if newest.is_active:
         change = commands.roll_back(rollout_id, by=by, reason=reason)
         return RolloutRolledBack([*changes, change], None)
-    winner = max(newest.arms, key=lambda arm: arm.share_bp)
-    if newest.status != "completed" or winner.name == CONTROL:
-        refuse(
-            "status",
-            f"is {newest.status}: {rollout_id} has ended and made no new version the champion, so "
-            "there is nothing to roll back",
-        )
+    champion = take_back(settings, newest)
+    change = commands.take_back(rollout_id, by=by, reason=reason)
+    return RolloutRolledBack([*changes, change], champion)
+
+
+def take_back(settings: Settings, rollout: Rollout) -> RolledBack:
+    """Make the champion before the winner of a completed rollout decide again.
+
+    Delivery: the alias moves in one request. Called again, because the end was not written, it
+    changes nothing more.
+
+    Args:
+        settings: of the deployment.
+        rollout: as it is.
+
+    Raises:
+        InvalidEventError: no challenger has won, or its version is not the champion any more.
+        NoEarlierChampionError: no earlier champion is left.
+        ModelRegistryUnreachableError: no answer.
+    """
+    check_won(rollout)
+    assert rollout.winner is not None
+    winner = rollout.winner.version
     versions = ModelVersions.from_settings(settings)
-    champion = versions.champion()
-    if champion is None or champion.version != winner.version:
-        now = "there is none" if champion is None else f"version {champion.version} is"
+    log = versions.history()
+    newest = log.newest
+    if newest is not None and newest.version == winner:
+        return versions.roll_back()
+    before = [entry.version for entry in log.entries[-2:-1]]
+    if newest is None or newest.how != ROLLED_BACK_TO or before != [winner]:
+        has_none = newest is None or newest.version == NO_CHAMPION
+        now = "there is none" if has_none else f"version {newest.version} is"
         refuse(
             "champion",
-            f"is not version {winner.version} of {rollout_id} any more ({now}); "
+            f"is not version {winner} of {rollout.rollout_id} any more ({now}); "
             "`weir models history` shows why, `weir models rollback` goes back from there",
         )
-    return RolloutRolledBack(changes, versions.roll_back())
+    return RolledBack(winner, versions.get(newest.version))

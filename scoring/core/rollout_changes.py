@@ -53,15 +53,13 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a person wants to start.
+class Start:
+    """What a person asks to start, not yet compared with the registry.
 
     Attributes:
         rollout_id: its id.
-        model_name: the registered model.
         strategy: how the challenger is let in.
-        control: version of the champion.
-        challengers: version of each other arm by its name; one, but for a bandit.
+        challengers: version of each arm beside the control, by its name; one, but for a bandit.
         challenger_share_bp: of an A/B test, in hundredths of a percent.
         plan: the parameters of the strategy.
         limits: of the guards.
@@ -70,9 +68,7 @@ class Wanted:
     """
 
     rollout_id: str
-    model_name: str
     strategy: Strategy
-    control: str
     challengers: Mapping[str, str]
     challenger_share_bp: int = SHARES_BP // 2
     plan: Plan = field(default_factory=Plan)
@@ -81,37 +77,43 @@ class Wanted:
     let_through: LetThroughRule = field(default_factory=LetThroughRule)
 
 
-def started(wanted: Wanted, author: Author) -> RolloutChange:
+def started(asked: Start, author: Author, *, model_name: str, control: str) -> RolloutChange:
     """Give the first change of a rollout.
 
     The salt is the id of the change, so that no two rollouts assign alike.
 
+    Args:
+        asked: what is asked for.
+        author: who, when and why.
+        model_name: the registered model.
+        control: version of its champion.
+
     Raises:
-        InvalidEventError: what is wanted makes no sense; it says why.
+        InvalidEventError: what is asked for makes no sense; it says why.
     """
-    for name, version in wanted.challengers.items():
-        if version == wanted.control:
+    for name, version in asked.challengers.items():
+        if version == control:
             refuse(
                 "arms", f"gives {name} version {version}, which is the champion: nothing to compare"
             )
-    shares_bp = _first_shares_bp(wanted)
+    shares_bp = _first_shares_bp(asked)
     rollout = Rollout(
-        rollout_id=wanted.rollout_id,
+        rollout_id=asked.rollout_id,
         revision=1,
-        model_name=wanted.model_name,
-        strategy=wanted.strategy,
+        model_name=model_name,
+        strategy=asked.strategy,
         status="running",
         arms=(
-            Arm(CONTROL, wanted.control, SHARES_BP - sum(shares_bp.values())),
-            *(Arm(name, version, shares_bp[name]) for name, version in wanted.challengers.items()),
+            Arm(CONTROL, control, SHARES_BP - sum(shares_bp.values())),
+            *(Arm(name, version, shares_bp[name]) for name, version in asked.challengers.items()),
         ),
         salt=author.change_id,
         started_at_ms=author.now_ms,
         stage_since_ms=author.now_ms,
-        plan=wanted.plan,
-        limits=wanted.limits,
-        loss=wanted.loss,
-        let_through=wanted.let_through,
+        plan=asked.plan,
+        limits=asked.limits,
+        loss=asked.loss,
+        let_through=asked.let_through,
     )
     return _signed(rollout, author, before=None)
 
@@ -144,14 +146,13 @@ def changed(
     moves = shares_bp is not None or stage is not None
     after = replace(
         present,
-        revision=present.revision + 1,
         status=status or present.status,
         arms=_with_shares(present, shares_bp),
         stage=present.stage if stage is None else stage,
         promotes=promotes,
         stage_since_ms=author.now_ms if moves else present.stage_since_ms,
     )
-    return _signed(after, author, before=present.position())
+    return _following(present, after, author)
 
 
 def paused(present: Rollout, author: Author) -> RolloutChange:
@@ -178,15 +179,63 @@ def rolled_back(present: Rollout, author: Author) -> RolloutChange:
         InvalidEventError: it has ended. If a challenger has won, its version is the champion, and
             returning to another one needs the registry: the command in the message does that.
     """
-    winner = max(present.arms, key=lambda arm: arm.share_bp)
-    if present.status == "completed" and winner.name != CONTROL:
+    if present.winner is not None:
         refuse(
             "status",
-            f"is completed: {present.rollout_id} has ended and made version {winner.version} the "
-            f"champion; `weir rollout rollback {present.rollout_id}` makes the champion before it "
-            "decide again",
+            f"is completed: {present.rollout_id} has ended and made version "
+            f"{present.winner.version} the champion; `weir rollout rollback {present.rollout_id}` "
+            "makes the champion before it decide again",
         )
     return changed(present, author, status="rolled_back", shares_bp=all_to(present, CONTROL))
+
+
+def taken_back(present: Rollout, author: Author) -> RolloutChange:
+    """Give the change that says of a completed rollout that its winner is the champion no more.
+
+    The caller has made the champion before it decide again.
+
+    Raises:
+        InvalidEventError: no challenger has won.
+    """
+    check_won(present)
+    after = replace(
+        present,
+        status="rolled_back",
+        takes_back=False,
+        arms=_with_shares(present, all_to(present, CONTROL)),
+        stage_since_ms=author.now_ms,
+    )
+    return _following(present, after, author)
+
+
+def asked_to_roll_back(present: Rollout, author: Author) -> RolloutChange:
+    """Give the change that takes a challenger back; once it has won, one that asks the controller.
+
+    Raises:
+        InvalidEventError: it has ended and no challenger has won, or the controller is asked
+            already.
+    """
+    if present.is_active:
+        return rolled_back(present, author)
+    check_won(present)
+    if present.takes_back:
+        refuse("takes_back", "is true already: the controller is asked, and will answer")
+    return _following(present, replace(present, takes_back=True), author)
+
+
+def not_taken_back(present: Rollout, author: Author) -> RolloutChange:
+    """Give the change that refuses what `asked_to_roll_back` asked for."""
+    return _following(present, replace(present, takes_back=False), author)
+
+
+def check_won(present: Rollout) -> None:
+    """Refuse a rollout that has ended without making a new version the champion."""
+    if present.winner is None:
+        refuse(
+            "status",
+            f"is {present.status}: {present.rollout_id} has ended and no new version of it is the "
+            "champion, so there is nothing to roll back",
+        )
 
 
 def completed(present: Rollout, author: Author, *, winner: str) -> RolloutChange:
@@ -242,6 +291,11 @@ def all_to(present: Rollout, name: str) -> dict[str, int]:
     return {arm.name: SHARES_BP if arm.name == name else 0 for arm in present.arms}
 
 
+def _following(present: Rollout, after: Rollout, author: Author) -> RolloutChange:
+    following = replace(after, revision=present.revision + 1)
+    return _signed(following, author, before=present.position())
+
+
 def _signed(after: Rollout, author: Author, *, before: Position | None) -> RolloutChange:
     change = RolloutChange(
         change_id=author.change_id,
@@ -255,17 +309,17 @@ def _signed(after: Rollout, author: Author, *, before: Position | None) -> Rollo
     return decode_rollout_change(encode_rollout_change(change))
 
 
-def _first_shares_bp(wanted: Wanted) -> dict[str, int]:
-    if wanted.strategy == "bandit":
-        equal_bp = SHARES_BP // (len(wanted.challengers) + 1)
-        return dict.fromkeys(wanted.challengers, equal_bp)
+def _first_shares_bp(asked: Start) -> dict[str, int]:
+    if asked.strategy == "bandit":
+        equal_bp = SHARES_BP // (len(asked.challengers) + 1)
+        return dict.fromkeys(asked.challengers, equal_bp)
     first_bp = {
-        "canary": wanted.plan.stages_bp[0] if wanted.plan.stages_bp else 0,
-        "ab": wanted.challenger_share_bp,
+        "canary": asked.plan.stages_bp[0] if asked.plan.stages_bp else 0,
+        "ab": asked.challenger_share_bp,
         "shadow": 0,
         "blue_green": 0,
-    }[wanted.strategy]
-    return dict.fromkeys(wanted.challengers, first_bp)
+    }[asked.strategy]
+    return dict.fromkeys(asked.challengers, first_bp)
 
 
 def _with_shares(present: Rollout, shares_bp: Mapping[str, int] | None) -> tuple[Arm, ...]:

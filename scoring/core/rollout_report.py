@@ -122,6 +122,8 @@ def described(rollout: Rollout) -> str:
 def what_next(rollout: Rollout) -> str:
     """Say what happens next, and on what condition."""
     name = rollout.rollout_id
+    if rollout.takes_back:
+        return "The controller makes the champion before it decide again, or says why it cannot."
     if rollout.status == "completed":
         winner = max(rollout.arms, key=lambda arm: arm.share_bp)
         return (

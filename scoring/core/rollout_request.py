@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast, get_args
 
 from schemas.errors import shown
 from schemas.field_readers import read_text, refuse
 from schemas.rollout import SHARES_BP, LetThroughRule, Limits, LossWeights, Plan, Strategy
 from schemas.rollout_codec import read_record
-from scoring.core.rollout_changes import CHALLENGER, GREEN, Wanted
+from scoring.core.rollout_changes import CHALLENGER, GREEN, Start
 
 NAME_LENGTH_MAX: Final = 64
 """Longest version, arm and name of a person, in characters."""
@@ -22,46 +21,6 @@ REASON_LENGTH_MAX: Final = 1_000
 """Longest reason, in characters."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A start that is asked for, not yet compared with the registry.
-
-    Attributes:
-        rollout_id: its id.
-        strategy: how the challenger is let in.
-        challengers: version of each arm beside the control, by its name.
-        challenger_share_bp: of an A/B test, in hundredths of a percent.
-        plan: the parameters of the strategy.
-        limits: of the guards.
-        loss: what a wrong decision costs.
-        let_through: approval of a few would-be blocks.
-    """
-
-    rollout_id: str
-    strategy: Strategy
-    challengers: Mapping[str, str]
-    challenger_share_bp: int
-    plan: Plan
-    limits: Limits
-    loss: LossWeights
-    let_through: LetThroughRule
-
-    def of(self, *, model_name: str, control: str) -> Wanted:
-        """Complete it with the model and the version of its champion."""
-        return Wanted(
-            rollout_id=self.rollout_id,
-            model_name=model_name,
-            strategy=self.strategy,
-            control=control,
-            challengers=self.challengers,
-            challenger_share_bp=self.challenger_share_bp,
-            plan=self.plan,
-            limits=self.limits,
-            loss=self.loss,
-            let_through=self.let_through,
-        )
 
 
 _FIELDS = (

@@ -11,10 +11,10 @@ from schemas.field_readers import read_text, refuse
 from schemas.json_schema import schema_of
 from schemas.rollout import SHARES_BP, LetThroughRule, Limits, LossWeights, Plan, Strategy
 from schemas.strict_json import parse_object
+from scoring.core.rollout_changes import Start
 from scoring.core.rollout_request import (
     NAME_LENGTH_MAX,
     REASON_LENGTH_MAX,
-    Start,
     read_start,
 )
 from scoring.http.predict_request import BODY_BYTES_MAX, read_body

@@ -17,17 +17,20 @@ from schemas.rollout_rules import check_only_active
 from scoring.core.errors import NoSuchRolloutError, RolloutConflictError
 from scoring.core.rollout_changes import (
     Author,
+    Start,
     aborted,
     asked_to_promote,
+    asked_to_roll_back,
     completed,
     paused,
     resumed,
     rolled_back,
     started,
     switched,
+    taken_back,
 )
 from scoring.core.rollout_history import RolloutHistory
-from scoring.core.rollout_request import NAME_LENGTH_MAX, REASON_LENGTH_MAX, Start
+from scoring.core.rollout_request import NAME_LENGTH_MAX, REASON_LENGTH_MAX
 from scoring.stores.rollout_log import RolloutLog
 from scoring.stores.rollout_versions import RolloutVersions
 
@@ -92,8 +95,12 @@ class RolloutCommands:
             RolloutConflictError: another one was started at the same time.
             KafkaUnreachableError, ModelRegistryUnreachableError: no answer.
         """
-        wanted = asked.of(model_name=self._model_name, control=self._versions.champion())
-        change = started(wanted, self._author(by, reason))
+        change = started(
+            asked,
+            self._author(by, reason),
+            model_name=self._model_name,
+            control=self._versions.champion(),
+        )
         history = self._log.read()
         check_only_active(change.rollout, {one.rollout.rollout_id: one.rollout for one in history})
         for version in asked.challengers.values():
@@ -122,6 +129,14 @@ class RolloutCommands:
     def roll_back(self, rollout_id: str, *, by: str, reason: str) -> RolloutChange:
         """End a rollout because the challenger is bad: the champion decides alone."""
         return self._change(rollout_id, by, reason, rolled_back)
+
+    def take_back(self, rollout_id: str, *, by: str, reason: str) -> RolloutChange:
+        """Say that a winner is the champion no more; `operations.rollouts` calls it."""
+        return self._change(rollout_id, by, reason, taken_back)
+
+    def ask_to_roll_back(self, rollout_id: str, *, by: str, reason: str) -> RolloutChange:
+        """Take the challenger back; once it has won, ask the controller to do that."""
+        return self._change(rollout_id, by, reason, asked_to_roll_back)
 
     def ask_to_promote(
         self, rollout_id: str, *, arm: str | None = None, by: str, reason: str

@@ -21,13 +21,11 @@ from typer.testing import CliRunner
 
 from clients.kafka_log import read_log
 from infra.cli.main import app
-from models.artifact.compile_forest import compile_forest
-from models.encoding.table import encode_table
 from schemas import topics
 from schemas.rollout import CONTROLLER, Rollout, RolloutChange
 from schemas.rollout_state import RolloutSnapshot
 from schemas.settings import Settings, environment_of
-from scoring.core.rollout_changes import Author, Wanted, started
+from scoring.core.rollout_changes import Author, started
 from scoring.core.rollout_request import read_start
 from scoring.core.rollouts import Assigner
 from scoring.stores.rollout_commands import RolloutCommands
@@ -35,9 +33,10 @@ from scoring.stores.rollout_log import RolloutLog
 from scoring.stores.rollout_state import RolloutStateLog
 from scoring.wiring import build_rollout_commands
 from tests.labelled_traffic import LabelledTraffic
-from tests.model_files import Trained, trained, training_table
+from tests.model_files import trained
+from tests.rollout_decisions import decisions, newest_scores, recounted
+from tests.rollout_models import moved, suspicious
 from tests.services import Services, unique_name
-from training.fitting.fit import ForestParameters, fit_forest
 from training.registry.gate import PassedGate
 from training.registry.register import ModelRegistry
 from training.registry.versions import ModelVersions
@@ -62,17 +61,6 @@ PATIENT = {**LENIENT, "error_share_max": 0.9}
 """Limits for a busy machine and two random models: nothing but a real fault breaks them."""
 
 
-def suspicious() -> Trained:
-    """A model that takes good payments for fraud, and the other way round."""
-    table = training_table()
-    table["is_fraud"] = ~table["is_fraud"].astype(bool)
-    spec = trained().spec
-    forest = fit_forest(table, spec, parameters=ForestParameters(trees=20, depth_max=6), seed=7)
-    return Trained(
-        table, spec, forest, compile_forest(forest, spec, encode_table(table, spec), seed=7)
-    )
-
-
 @dataclass
 class Story:
     """The stack with its traffic.
@@ -84,6 +72,7 @@ class Story:
     services: Services
     settings: Settings
     traffic: LabelledTraffic
+    registry: ModelRegistry
     champion: str
     good: str
     bad: str
@@ -155,7 +144,7 @@ def story(weir_stack: Services) -> Iterator[Story]:
         settings.kafka_bootstrap, rate=RATE, users=500, label_after_s=0.5
     ) as traffic:
         begin = datetime.now(UTC).isoformat()
-        yield Story(weir_stack, settings, traffic, champion, good, bad, begin)
+        yield Story(weir_stack, settings, traffic, registry, champion, good, bad, begin)
 
 
 @pytest.fixture(autouse=True)
@@ -165,30 +154,6 @@ def _nothing_stays_active(story: Story) -> Iterator[None]:
     active = story.commands.read().active(story.settings.model_name)
     if active is not None:
         story.commands.abort(active.rollout.rollout_id, by="tess", reason="the test has ended")
-
-
-def decisions(settings: Settings, topic: str = topics.DECISIONS) -> Iterator[tuple[int, int, Any]]:
-    """Partition, offset and object of each decision of a rollout, from the whole log."""
-    for record in read_log(settings.kafka_bootstrap, topic, values_only=True):
-        if record.value is not None and b'"rollout":{' in record.value:
-            yield record.partition, record.offset, orjson.loads(record.value)
-
-
-def recounted(settings: Settings, snapshot: RolloutSnapshot) -> dict[str, Counter[str]]:
-    """The decisions of a rollout up to the offsets of a snapshot, counted from the log."""
-    found = {arm.name: Counter[str]() for arm in snapshot.reading.arms}
-    ends = snapshot.positions["decisions"]
-    for partition, offset, decision in decisions(settings):
-        if (
-            decision["rollout"]["id"] == snapshot.reading.rollout_id
-            and offset < ends[partition]
-            and decision["model_ms"] is not None
-        ):
-            counts = found[decision["arm"]]
-            counts["decisions"] += 1
-            counts[decision["decision"]] += 1
-            counts["errors"] += "arm_unavailable" in decision["degraded"]
-    return found
 
 
 def assert_counted_once(story: Story, rollout_id: str) -> None:
@@ -230,6 +195,47 @@ def test_a_canary_whose_scores_differ_is_rolled_back_by_itself(story: Story) -> 
     assert_counted_once(story, rollout_id)
 
 
+def test_a_canary_with_like_scores_and_another_mix_of_outcomes_is_rolled_back_by_itself(
+    story: Story,
+) -> None:
+    """The thresholds are the deployment's, and many scores are close to one of them."""
+    move = 0.0
+
+    def has_found_one() -> bool:
+        nonlocal move
+        scores = newest_scores(story.settings, version=story.champion, count=1_000)
+        move = smallest_move(scores, across=story.settings.review_threshold)
+        return move != 0.0
+
+    story.until(has_found_one, "scores close to a threshold", within_s=3 * WITHIN_S)
+    model = moved(move)
+    version = story.registry.register(
+        model.forest, model.files, params={}, metrics={}, tags={}, files={}
+    ).version
+    limits = {"outcome_change_max": 0.05, "score_change_max": 0.2, "score_cutoffs": []}
+    rollout_id = story.start("canary", version, limits={**PATIENT, **limits})
+    last = story.ended(rollout_id)
+    assert last.rollout.status == "rolled_back"
+    assert "broke the guard outcomes" in last.reason
+    assert "Also broken" not in last.reason
+    found = story.snapshot(rollout_id)
+    assert found is not None
+    control, challenger = found.reading.arms
+    assert challenger.mean_score == pytest.approx(control.mean_score, abs=0.15)
+    assert_counted_once(story, rollout_id)
+
+
+def smallest_move(scores: list[float], *, across: float) -> float:
+    """The least that moves three of ten scores across a threshold; 0 if 0.1 does not."""
+    above = sum(score > across for score in scores)
+    for hundredths in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10):
+        for move in (hundredths / 100, -hundredths / 100):
+            crossed = abs(sum(score + move > across for score in scores) - above)
+            if crossed > max(0.3 * len(scores), 100):
+                return move
+    return 0.0
+
+
 def test_a_canary_that_is_too_slow_is_rolled_back_by_itself(story: Story) -> None:
     rollout_id = story.start("canary", story.good, limits={**LENIENT, "slow_ms": 0})
     last = story.ended(rollout_id)
@@ -249,9 +255,9 @@ def test_a_canary_whose_version_fails_is_rolled_back_by_itself(story: Story) -> 
             "limits": LENIENT,
         }
     )
-    wanted: Wanted = asked.of(model_name=story.settings.model_name, control=story.champion)
     author = Author("tess", "a story", time.time_ns() // 1_000_000, unique_name("c"))
-    RolloutLog(story.settings.kafka_bootstrap, source="/test").write(started(wanted, author))
+    change = started(asked, author, model_name=story.settings.model_name, control=story.champion)
+    RolloutLog(story.settings.kafka_bootstrap, source="/test").write(change)
     last = story.ended(rollout_id)
     assert last.rollout.status == "rolled_back"
     assert "broke the guard errors" in last.reason

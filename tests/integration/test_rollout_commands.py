@@ -14,8 +14,12 @@ from typer.testing import CliRunner, Result
 
 from infra.cli.main import app
 from infra.local.topics import create_topics
-from schemas.rollout import RolloutChange
+from operations.rollouts.controller.changes import FollowedChanges
+from operations.rollouts.controller.follow import RolloutController
+from operations.rollouts.rollback import take_back
+from schemas.rollout import CONTROLLER, RolloutChange
 from schemas.settings import Settings, environment_of
+from schemas.topics import ROLLOUTS
 from scoring.stores.rollout_log import RolloutLog
 from scoring.wiring import build_rollout_commands
 from tests.house import pages
@@ -209,7 +213,7 @@ def test_a_rollback_ends_an_active_rollout(deployment: Deployment) -> None:
     deployment.start()
     told = deployment.done("rollback", deployment.rollout_id, "--why", "too slow")
     assert "rolled_back: control 100 %, challenger 0 %" in told
-    assert "has ended and made no new version the champion" in deployment.refused(
+    assert "has ended and no new version of it is the champion" in deployment.refused(
         "rollback", deployment.rollout_id
     )
 
@@ -220,9 +224,89 @@ def test_a_rollback_after_the_end_returns_to_the_champion_before(deployment: Dep
     commands = build_rollout_commands(deployment.settings, source="/test")
     commands.complete(deployment.rollout_id, winner="challenger", by="ana", reason="it is better")
     assert "version 2 (challenger) won" in deployment.done("status", deployment.rollout_id)
-    told = deployment.done("rollback", deployment.rollout_id)
+    told = deployment.done("rollback", deployment.rollout_id, "--why", "it blocks too much")
     assert told == "version 1 is the champion again, version 2 is rolled back"
-    assert "is not version 2 of" in deployment.refused("rollback", deployment.rollout_id)
+    told = deployment.done("status", deployment.rollout_id)
+    assert "rolled_back: control 100 %" in told
+    assert "why: it blocks too much. Said by tess" in told
+    assert "status is rolled_back" in deployment.refused("rollback", deployment.rollout_id)
+
+
+def test_a_rollback_after_another_promotion_changes_nothing(deployment: Deployment) -> None:
+    ended_with_a_champion(deployment)
+    deployment.versions.promote("3", gate=PassedGate(rows=1, values_checked=1), reason="a test")
+    told = deployment.refused("rollback", deployment.rollout_id)
+    assert "champion is not version 2 of" in told
+    assert "version 3 is" in told
+    deployment.versions.roll_back()
+    deployment.done("rollback", deployment.rollout_id)
+
+
+# --- over HTTP, by the controller ----------------------------------------------------------
+
+
+def ended_with_a_champion(deployment: Deployment) -> None:
+    """Version 2 wins a rollout and is the champion."""
+    deployment.start()
+    deployment.versions.promote("2", gate=PassedGate(rows=1, values_checked=1), reason="a test")
+    commands = build_rollout_commands(deployment.settings, source="/test")
+    commands.complete(deployment.rollout_id, winner="challenger", by="ana", reason="it is better")
+
+
+def asked_over_http(deployment: Deployment) -> None:
+    commands = build_rollout_commands(deployment.settings, source="/test")
+    commands.ask_to_roll_back(deployment.rollout_id, by="ana", reason="it blocks too much")
+
+
+def answered(deployment: Deployment) -> RolloutChange:
+    """The newest change, after the controller has answered what was asked."""
+    controller = RolloutController(deployment.settings, read_s=0.0)
+    with FollowedChanges(deployment.settings.kafka_bootstrap, ROLLOUTS) as changes:
+        assert changes.asked_back(deployment.settings.model_name) is not None
+        controller.step(changes)
+        controller.step(changes)
+    return deployment.changes()[-1]
+
+
+def test_the_controller_takes_a_winner_back_when_a_person_asks(deployment: Deployment) -> None:
+    ended_with_a_champion(deployment)
+    asked_over_http(deployment)
+    change = answered(deployment)
+    assert (change.rollout.status, change.changed_by) == ("rolled_back", CONTROLLER)
+    assert "version 1 is the champion again" in change.reason
+    assert [each.changed_by for each in deployment.changes()][-2:] == ["ana", CONTROLLER]
+    assert champion_of(deployment) == "1"
+
+
+def test_a_controller_that_was_killed_after_the_champion_moved_goes_back_no_further(
+    deployment: Deployment,
+) -> None:
+    ended_with_a_champion(deployment)
+    asked_over_http(deployment)
+    take_back(deployment.settings, deployment.changes()[-1].rollout)
+    assert champion_of(deployment) == "1"
+    change = answered(deployment)
+    assert change.rollout.status == "rolled_back"
+    assert champion_of(deployment) == "1"
+
+
+def test_the_controller_says_why_it_does_not_take_a_winner_back(deployment: Deployment) -> None:
+    ended_with_a_champion(deployment)
+    asked_over_http(deployment)
+    deployment.versions.promote("3", gate=PassedGate(rows=1, values_checked=1), reason="a test")
+    change = answered(deployment)
+    assert (change.rollout.status, change.rollout.takes_back) == ("completed", False)
+    assert "Not taken back: champion is not version 2 of" in change.reason
+    assert champion_of(deployment) == "3"
+    deployment.versions.roll_back()
+    deployment.done("rollback", deployment.rollout_id)
+    assert champion_of(deployment) == "1"
+
+
+def champion_of(deployment: Deployment) -> str:
+    champion = deployment.versions.champion()
+    assert champion is not None
+    return champion.version
 
 
 # --- docs/rollouts.md ----------------------------------------------------------------------

@@ -10,10 +10,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from zlib import crc32
 
 import pytest
 
 from clients.errors import KafkaUnreachableError
+from operations.rollouts.controller import changes
 from operations.rollouts.controller.follow import RolloutController
 from operations.rollouts.controller.topics import ControllerTopics
 from schemas.rollout import CONTROLLER, Limits
@@ -39,7 +41,9 @@ def topics(kafka: Services) -> ControllerTopics:
 
 
 @pytest.fixture
-def deployment(kafka: Services, topics: ControllerTopics) -> Iterator[ControlledRollout]:
+def deployment(
+    kafka: Services, topics: ControllerTopics, request: pytest.FixtureRequest
+) -> Iterator[ControlledRollout]:
     traffic = RolloutTraffic(
         kafka.kafka_bootstrap, topics, now_ms=time.time_ns() // 1_000_000 - 60 * DAY_MS
     )
@@ -47,7 +51,8 @@ def deployment(kafka: Services, topics: ControllerTopics) -> Iterator[Controlled
         kafka.kafka_bootstrap,
         topics,
         kafka.settings.model_copy(update={"model_name": unique_name("model")}),
-        unique_name("r"),
+        # The same in each run, because the arms of the users follow from it: a guard may be wrong.
+        f"r-{crc32(request.node.name.encode()):08x}",
         traffic,
     )
     yield made
@@ -188,6 +193,24 @@ def test_a_controller_killed_at_each_place_goes_on_where_it_was(
     assert deployment.counts() == dict(wanted), "no decision twice, none lost"
     assert [change.rollout.stage for change in deployment.history()] == [0, 1, 2, 3]
     assert state_of(deployment) == pytest.approx(recounted(deployment))
+
+
+def test_a_change_that_the_controller_reads_late_costs_no_decision(
+    deployment: ControlledRollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = deployment.start("ab")
+    deployment.step()
+    change = paused(rollout, deployment.author())
+    deployment.log.write(change)
+    deployment.traffic.decide(change.rollout, 200)
+    assert deployment.changes is not None
+    deployment.changes.read = lambda _: None  # type: ignore[method-assign]
+    monkeypatch.setattr(changes, "CATCH_UP_S_MAX", 0.0)
+    with pytest.raises(KafkaUnreachableError, match="was not read up to offset"):
+        until(lambda: False, deployment.step)
+    deployment.kill()
+    deployment.settle()
+    assert deployment.counts() == dict(Counter(one.arm for one in deployment.traffic.decisions))
 
 
 def state_of(deployment: ControlledRollout) -> dict[str, float]:

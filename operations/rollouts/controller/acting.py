@@ -15,11 +15,18 @@ from operations.promotion import ClosedGate
 from operations.rollouts.controller.reading import TOO_MANY_LABELS
 from operations.rollouts.judge.verdict import Verdict, after
 from operations.rollouts.promote import promote
+from operations.rollouts.rollback import take_back
 from schemas.errors import InvalidEventError, RetryableError, WeirError
 from schemas.rollout import CONTROLLER, Rollout, RolloutChange
 from schemas.settings import Settings
 from scoring.core.errors import NoSuchRolloutError, RolloutConflictError
-from scoring.core.rollout_changes import Author, changed, paused
+from scoring.core.rollout_changes import (
+    Author,
+    changed,
+    not_taken_back,
+    paused,
+    taken_back,
+)
 from scoring.stores.rollout_commands import RolloutCommands
 from scoring.stores.rollout_log import RolloutLog
 
@@ -57,6 +64,8 @@ class Actor:
         self._promotion: _Promotion | None = None
         self._rollout_id = ""
         self._wait_until_ms = 0
+        self._taken_back: tuple[str, int] | None = None
+        self._take_back_from_ms = 0
         self.waits_for: str | None = None
         self.written = 0
 
@@ -97,6 +106,30 @@ class Actor:
         return self._written(
             lambda author: paused(rollout, author), TOO_MANY_LABELS, now_ms, rollout
         )
+
+    def take_back(self, rollout: Rollout, *, now_ms: int) -> None:
+        """Make the champion before the winner decide again, because a person asked over HTTP.
+
+        Blocks: some requests to MLflow. If it does not answer, a call after `RETRY_MS` tries again.
+
+        Raises:
+            KafkaUnreachableError: the change may not have been written; call it again.
+        """
+        revision = (rollout.rollout_id, rollout.revision)
+        if self._taken_back == revision or now_ms < self._take_back_from_ms:
+            return
+        make = taken_back
+        try:
+            done = take_back(self._settings, rollout)
+            reason = f"A person asked for it; version {done.now.version} is the champion again."
+        except RetryableError as error:
+            logger.warning("rollout %s: not taken back yet: %s", rollout.rollout_id, error)
+            self._take_back_from_ms = now_ms + RETRY_MS
+            return
+        except WeirError as error:
+            make, reason = not_taken_back, f"Not taken back: {error}"
+        self._written(lambda author: make(rollout, author), reason, now_ms, rollout)
+        self._taken_back = revision
 
     def _write(self, rollout: Rollout, verdict: Verdict, now_ms: int) -> bool:
         following = after(rollout, verdict, now_ms=now_ms)

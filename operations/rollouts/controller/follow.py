@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from clients.mlflow_rest import MlflowRest
 from operations.rollouts.controller.acting import Actor
 from operations.rollouts.controller.changes import FollowedChanges
-from operations.rollouts.controller.counting import RolloutCounting
+from operations.rollouts.controller.counting import READ_S, RolloutCounting
 from operations.rollouts.controller.metrics import ControllerMetrics, build_controller_metrics
 from operations.rollouts.controller.reading import Trouble, reading_of
 from operations.rollouts.controller.topics import ControllerTopics
@@ -69,6 +69,7 @@ class RolloutController:
         metrics: ControllerMetrics | None = None,
         topics: ControllerTopics | None = None,
         now_ms: Callable[[], int] = wall_clock_ms,
+        read_s: float = READ_S,
     ) -> None:
         """Point at the services; nothing is asked before `run`.
 
@@ -77,12 +78,14 @@ class RolloutController:
             metrics: to fill; some that no one sees if it is None.
             topics: to read and write.
             now_ms: the clock, ms since 1970 UTC.
+            read_s: longest wait of a `step` for decisions, s.
         """
         self._settings = settings
         self._bootstrap = settings.kafka_bootstrap
         self._metrics = metrics or build_controller_metrics(CollectorRegistry())
         self._topics = topics or ControllerTopics()
         self._now_ms = now_ms
+        self._read_s = read_s
         self._snapshots = RolloutStateLog(self._bootstrap, topic=self._topics.rollout_state)
         log = RolloutLog(self._bootstrap, source=SOURCE, topic=self._topics.rollouts)
         self._actor = Actor(
@@ -121,6 +124,11 @@ class RolloutController:
                 last = run.verdict or Verdict("go_on", "")
                 self._store(run, ended.rollout, replace(last, reason=ended.reason))
             self._leave()
+        asked = changes.asked_back(self._settings.model_name)
+        if asked is not None:
+            written = self._actor.written
+            self._actor.take_back(asked.rollout, now_ms=self._now_ms())
+            self._metrics.changes.labels("take_back").inc(self._actor.written - written)
         if active is None:
             return
         if self._run is None:
@@ -182,6 +190,7 @@ class RolloutController:
             positions=None if found is None else found.positions,
             state=None if found is None else found.state,
             topics=self._topics,
+            read_s=self._read_s,
         )
 
     def _store(self, run: _Run, rollout: Rollout, verdict: Verdict) -> None:

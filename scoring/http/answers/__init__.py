@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from features.definitions import FEATURE_NAMES, USER_FEATURES
 from schemas.decision import ModelRef
+from schemas.rollout import CONTROL, Arm, Rollout
 
 FeatureValues = dict[str, int | float | None]
 """Name of a feature to its value; null means there is no value."""
@@ -51,6 +52,17 @@ class ModelAnswer(Answer):
 
 EXAMPLE_NOW_MS = 1_795_478_400_000
 EXAMPLE_MODEL = ModelRef(name="weir-fraud", version="3", digest="9f2c4e1ab07d6655")
+EXAMPLE_ROLLOUT = Rollout(
+    rollout_id="v8",
+    revision=1,
+    model_name=EXAMPLE_MODEL.name,
+    strategy="canary",
+    status="running",
+    arms=(Arm(CONTROL, EXAMPLE_MODEL.version, 9_500), Arm("challenger", "8", 500)),
+    salt="0f3a",
+    started_at_ms=EXAMPLE_NOW_MS,
+    stage_since_ms=EXAMPLE_NOW_MS,
+)
 # No value is null: FastAPI drops nulls from examples, and a required field would be missing.
 EXAMPLE_FEATURES: FeatureValues = {
     **dict.fromkeys(FEATURE_NAMES, 0),

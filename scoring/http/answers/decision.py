@@ -9,7 +9,7 @@ from __future__ import annotations
 from features.definitions import DEFINITION_DIGEST
 from schemas.decision import Decision, Offset, RolloutRef
 from schemas.json_schema import schema_of
-from scoring.http.answers import EXAMPLE_FEATURES, EXAMPLE_MODEL, EXAMPLE_NOW_MS
+from scoring.http.answers import EXAMPLE_FEATURES, EXAMPLE_MODEL, EXAMPLE_NOW_MS, EXAMPLE_ROLLOUT
 
 SCHEMA = schema_of(Decision)
 
@@ -38,7 +38,7 @@ EXAMPLE = Decision(
     inputs={"amount_minor": 4_250, "ip_country": "DE"},
     vector_spec="0f64b1c86a2d93e7",
     vector_digest="5d1e0a93c47fb208",
-    rollout=RolloutRef(id="v8", revision=1),
+    rollout=RolloutRef(EXAMPLE_ROLLOUT.rollout_id, EXAMPLE_ROLLOUT.revision),
     arm="control",
     propensity=0.95,
     model_ms=1.25,

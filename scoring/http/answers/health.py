@@ -9,9 +9,9 @@ from pydantic import Field
 
 from models.heuristic import HEURISTIC_NAME
 from schemas.decision import ModelRef
-from schemas.rollout import SHARES_BP, Arm, Rollout
+from schemas.rollout import SHARES_BP
 from scoring.core.rollouts import RolloutStanding
-from scoring.http.answers import EXAMPLE_MODEL, Answer, ModelAnswer
+from scoring.http.answers import EXAMPLE_MODEL, EXAMPLE_ROLLOUT, Answer, ModelAnswer
 
 
 class HealthAnswer(Answer):
@@ -138,28 +138,25 @@ class ReadyAnswer(Answer):
 
 
 HEALTH_EXAMPLE = HealthAnswer(status="live")
-_CANARY = Rollout(
-    rollout_id="v8",
-    revision=3,
-    model_name="weir-fraud",
-    strategy="canary",
-    status="running",
-    arms=(Arm("control", "7", 8_500), Arm("challenger", "8", 1_500)),
-    salt="s",
-    started_at_ms=0,
-    stage_since_ms=0,
-    stage=1,
-)
-_STANDING = RolloutStanding(
-    _CANARY, is_in_use=True, loaded={"control": True, "challenger": True}, refused={}
-)
+_REFUSED = {"3": "GoldenRowsMismatchError: golden row 0 scores 0.2, recorded was 0.4"}
 READY_EXAMPLE = ReadyAnswer.of(
-    redis_failure=None, model=EXAMPLE_MODEL, refused={}, worker=4711, rollout=_STANDING
+    redis_failure=None,
+    model=EXAMPLE_MODEL,
+    refused={},
+    worker=4711,
+    rollout=RolloutStanding(
+        EXAMPLE_ROLLOUT, is_in_use=True, loaded={"control": True, "challenger": True}, refused={}
+    ),
 )
 NOT_READY_EXAMPLE = ReadyAnswer.of(
     redis_failure=None,
     model=ModelRef(name=HEURISTIC_NAME, version="rules-1", digest="0fb15af7c48e9c47"),
-    refused={"3": "GoldenRowsMismatchError: golden row 0 scores 0.2, recorded was 0.4"},
+    refused=_REFUSED,
     worker=4711,
-    rollout=_STANDING,
+    rollout=RolloutStanding(
+        EXAMPLE_ROLLOUT,
+        is_in_use=False,
+        loaded={"control": False, "challenger": True},
+        refused=_REFUSED,
+    ),
 )

@@ -7,11 +7,11 @@ from typing import Self
 
 from pydantic import Field
 
-from schemas.rollout import Arm, Rollout, RolloutChange
+from schemas.rollout import RolloutChange
 from schemas.rollout_state import RolloutReading
 from scoring.core.rollout_live import notes_of
 from scoring.core.rollout_report import RolloutReport, report
-from scoring.http.answers import EXAMPLE_NOW_MS, Answer
+from scoring.http.answers import EXAMPLE_NOW_MS, EXAMPLE_ROLLOUT, Answer
 
 
 class ArmAnswer(Answer):
@@ -148,21 +148,11 @@ EXAMPLE = RolloutAnswer.of(
     report(
         [
             RolloutChange(
-                change_id="0f3a",
+                change_id=EXAMPLE_ROLLOUT.salt,
                 changed_at_ms=EXAMPLE_NOW_MS,
                 changed_by="ana",
                 reason="version 8 has better figures",
-                rollout=Rollout(
-                    rollout_id="v8",
-                    revision=1,
-                    model_name="weir-fraud",
-                    strategy="canary",
-                    status="running",
-                    arms=(Arm("control", "7", 9_500), Arm("challenger", "8", 500)),
-                    salt="0f3a",
-                    started_at_ms=EXAMPLE_NOW_MS,
-                    stage_since_ms=EXAMPLE_NOW_MS,
-                ),
+                rollout=EXAMPLE_ROLLOUT,
             )
         ]
     )

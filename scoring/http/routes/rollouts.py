@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 
@@ -63,10 +63,10 @@ _BODIES = (
     Problem.of(408, f"the body was not complete in {BODY_TIMEOUT_S} s"),
     Problem.of(413, f"the body is over {BODY_BYTES_MAX} bytes"),
 )
-_COMPLETED = Problem.of(
+_NOT_WON = Problem.of(
     409,
-    "status is completed: v8 has ended and made version 8 the champion; `weir rollout rollback v8` "
-    "makes the champion before it decide again",
+    "status is aborted: v8 has ended and no new version of it is the champion, so there is nothing "
+    "to roll back",
 )
 _CHANGE_REFUSALS = refused(
     *_BODIES,
@@ -154,18 +154,26 @@ def _change_route(
     arm_field: str | None = None,
     arm_meaning: str = "",
     status: int = 200,
+    asks: str | None = None,
     ended: Problem = _ENDED,
 ) -> None:
-    """Add one route that changes a rollout; its body names who asks and why."""
+    """Add one route that changes a rollout; its body names who asks and why.
 
-    async def change_rollout(rollout_id: RolloutId, request: Request) -> RolloutAnswer:
+    Of a completed rollout, where ``asks`` says what the controller is asked for, the answer is 202.
+    """
+
+    async def change_rollout(
+        rollout_id: RolloutId, request: Request, response: Response
+    ) -> RolloutAnswer:
         asked = await read_change(request, arm_field=arm_field, default_reason=f"{name} over HTTP")
         arm = {arm_field: asked.arm} if arm_field is not None else {}
         commands = parts_of(request).rollout_commands
-        return await _answered(
+        answer = await _answered(
             lambda: make(commands, rollout_id, by=asked.by, reason=asked.reason, **arm),
             is_start=False,
         )
+        response.status_code = 202 if answer.status == "completed" else status
+        return answer
 
     router.add_api_route(
         f"/rollouts/{{rollout_id}}/{name}",
@@ -177,6 +185,7 @@ def _change_route(
         description=description,
         responses={
             status: answered("the rollout after the change", EXAMPLE),
+            **({} if asks is None else {202: answered(asks, EXAMPLE)}),
             **_CHANGE_REFUSALS,
             **refused(ended),
         },
@@ -210,11 +219,12 @@ _change_route(
 _change_route(
     "rollback",
     "Take the challenger back",
-    "The champion decides alone within 2 s. Once the challenger is the champion, this answers 409 "
-    "and names the command that takes it back, `weir rollout rollback`: the API only reads the "
-    "model registry.",
-    RolloutCommands.roll_back,
-    ended=_COMPLETED,
+    "The champion decides alone within 2 s. Once the challenger is the champion, this answers 202: "
+    "the controller makes the champion before it decide again, and the rollout then says so, or "
+    "why not.",
+    RolloutCommands.ask_to_roll_back,
+    asks="the rollout was completed: the controller is asked to take its winner back",
+    ended=_NOT_WON,
 )
 _change_route(
     "promote",

@@ -77,6 +77,43 @@ def test_nothing_follows_the_end(status: Status) -> None:
         check_successor(ended, start_of(replace(ended, revision=2, status="running")))
 
 
+def test_a_winner_may_be_taken_back_after_the_end_and_nothing_else() -> None:
+    won = rollout(status="completed", arms=arms(0, 10_000))
+    asked = replace(won, revision=2, takes_back=True)
+    back = replace(won, status="rolled_back", arms=arms(10_000, 0))
+    check_successor(won, start_of(asked))
+    check_successor(won, start_of(replace(back, revision=2)))
+    check_successor(asked, start_of(replace(back, revision=3)))
+    check_successor(asked, start_of(replace(won, revision=3)))
+    kept = rollout(status="completed", arms=arms(10_000, 0))
+    for present, after in (
+        (won, replace(won, revision=2)),
+        (won, replace(won, revision=2, status="aborted")),
+        (won, replace(asked, arms=arms(10_000, 0))),
+        (won, replace(back, revision=2, arms=arms(5_000, 5_000))),
+        (asked, replace(asked, revision=3)),
+        (kept, replace(kept, revision=2, status="rolled_back")),
+        (kept, replace(kept, revision=2, takes_back=True)),
+        (replace(back, revision=2), replace(asked, revision=3)),
+    ):
+        with pytest.raises(InvalidEventError, match="the rollout has ended"):
+            check_successor(present, start_of(after))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"status": "completed", "arms": arms(10_000, 0)},
+        {"status": "rolled_back", "arms": arms(0, 10_000)},
+    ],
+)
+def test_only_a_winner_may_be_taken_back(changes: dict[str, Any]) -> None:
+    check_rollout(rollout(status="completed", arms=arms(0, 10_000), takes_back=True))
+    with pytest.raises(InvalidEventError, match="takes_back is true, and no challenger has won"):
+        check_rollout(rollout(takes_back=True, **changes))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -32,10 +32,15 @@ ROUTES = {
     ("get", "/rollouts/{rollout_id}"): {"200", "404", "422", "503"} | SCOPED,
     **{
         ("post", f"/rollouts/{{rollout_id}}/{name}"): {
-            *("200" if name != "promote" else "202", "404", "408", "409", "413", "422", "503"),
+            *statuses,
+            *("404", "408", "409", "413", "422", "503"),
             *SCOPED,
         }
-        for name in ("pause", "resume", "switch", "abort", "rollback", "promote")
+        for name, statuses in {
+            **dict.fromkeys(("pause", "resume", "switch", "abort"), ("200",)),
+            "rollback": ("200", "202"),
+            "promote": ("202",),
+        }.items()
     },
     ("get", "/health"): {"200"},
     ("get", "/ready"): {"200", "503"},

@@ -12,12 +12,15 @@ from schemas.rollout_rules import check_successor
 from scoring.core.rollout_changes import (
     aborted,
     asked_to_promote,
+    asked_to_roll_back,
     changed,
     completed,
+    not_taken_back,
     paused,
     resumed,
     rolled_back,
     switched,
+    taken_back,
     winner_of,
 )
 from tests.rollout_steps import NOW_MS, author, rollout, start, step
@@ -25,6 +28,10 @@ from tests.rollout_steps import NOW_MS, author, rollout, start, step
 
 def shares(of: Rollout) -> dict[str, int]:
     return of.position().shares_bp
+
+
+def won() -> Rollout:
+    return completed(rollout(), author(), winner="challenger").rollout
 
 
 @pytest.mark.parametrize(
@@ -170,6 +177,15 @@ def test_blue_green_switches_and_switches_back() -> None:
             lambda: rolled_back(completed(rollout(), author(), winner="control").rollout, author()),
             "r-1 has ended; start a new one",
         ),
+        (lambda: taken_back(rollout(), author()), "status is running: r-1"),
+        (
+            lambda: asked_to_roll_back(aborted(rollout(), author()).rollout, author()),
+            "status is aborted: r-1 has ended and no new version of it is the champion",
+        ),
+        (
+            lambda: asked_to_roll_back(asked_to_roll_back(won(), author()).rollout, author()),
+            "takes_back is true already",
+        ),
         (
             lambda: winner_of(aborted(rollout(), author()).rollout, None),
             "status is aborted: r-1 has ended",
@@ -191,3 +207,20 @@ def test_a_promotion_that_was_asked_for_is_answered_or_withdrawn_by_the_next_cha
     assert asked.rollout.promotes == "challenger"
     assert shares(asked.rollout) == shares(rollout())
     assert paused(asked.rollout, author()).rollout.promotes is None
+
+
+def test_a_winner_is_taken_back_by_whoever_has_moved_the_champion_or_asks_for_that() -> None:
+    asked = asked_to_roll_back(won(), author())
+    assert (asked.rollout.status, asked.rollout.takes_back) == ("completed", True)
+    for present in (won(), asked.rollout):
+        change = taken_back(present, author())
+        check_successor(present, change)
+        assert change.rollout.status == "rolled_back"
+        assert shares(change.rollout)["control"] == 10_000
+    refused = not_taken_back(asked.rollout, author())
+    check_successor(asked.rollout, refused)
+    assert asked_to_roll_back(refused.rollout, author()).rollout.takes_back
+
+
+def test_an_active_rollout_is_rolled_back_at_once_by_who_asks() -> None:
+    assert asked_to_roll_back(rollout(), author()).rollout.status == "rolled_back"

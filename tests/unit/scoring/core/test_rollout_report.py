@@ -10,6 +10,7 @@ from schemas.rollout import Strategy
 from scoring.core.rollout_changes import (
     aborted,
     asked_to_promote,
+    asked_to_roll_back,
     completed,
     paused,
     switched,
@@ -58,6 +59,12 @@ def test_each_strategy_says_what_is_next(strategy: Strategy, says: str) -> None:
         (
             lambda: completed(rollout(), author(), winner="challenger"),
             "version 2 (challenger) won and is the champion",
+        ),
+        (
+            lambda: asked_to_roll_back(
+                completed(rollout(), author(), winner="challenger").rollout, author()
+            ),
+            "The controller makes the champion before it decide again",
         ),
         (
             lambda: asked_to_promote(rollout(), author()),

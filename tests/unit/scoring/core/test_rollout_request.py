@@ -19,8 +19,8 @@ def test_what_is_not_given_is_the_default() -> None:
     asked = read_start(CANARY)
     assert asked.challengers == {"challenger": "7"}
     assert (asked.plan, asked.limits) == (Plan(), Limits())
-    wanted = asked.of(model_name="weir-fraud", control="6")
-    assert started(wanted, author()).rollout.control.version == "6"
+    change = started(asked, author(), model_name="weir-fraud", control="6")
+    assert change.rollout.control.version == "6"
 
 
 def test_each_part_may_be_given() -> None:

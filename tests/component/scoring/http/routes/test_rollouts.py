@@ -116,13 +116,23 @@ def test_what_stands_in_the_way_is_a_conflict(service: Service) -> None:
     assert "which exists; choose another id" in taken["detail"]
 
 
-def test_a_rollback_after_the_end_names_the_command_that_can_do_it(service: Service) -> None:
+def test_a_rollback_after_the_end_asks_the_controller(service: Service) -> None:
     start(service)
     newest = service.rollout_log.history.newest("v8")
     assert newest is not None
     service.rollout_log.write(completed(newest.rollout, author(), winner="challenger"))
+    answer = post(service, "/rollouts/v8/rollback", {"by": "ana"}, status=202)
+    assert (answer["status"], answer["changes"][0]["by"]) == ("completed", "ana")
+    assert "The controller makes the champion before it decide again" in answer["next"]
     problem = post(service, "/rollouts/v8/rollback", status=409)
-    assert "version 8 the champion; `weir rollout rollback v8`" in problem["detail"]
+    assert "the controller is asked" in problem["detail"]
+
+
+def test_a_rollback_without_a_winner_is_a_conflict(service: Service) -> None:
+    start(service)
+    post(service, "/rollouts/v8/abort")
+    problem = post(service, "/rollouts/v8/rollback", status=409)
+    assert "no new version of it is the champion" in problem["detail"]
 
 
 def test_unknown_rollouts_and_fields_are_named(service: Service) -> None:
