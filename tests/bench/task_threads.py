@@ -59,7 +59,7 @@ def task_threads(stack: BenchStack, choices: Choices) -> Entry:
 def drained(stack: BenchStack, events: int) -> dict[str, Any]:
     """Send a backlog and wait until the job has written all its rows.
 
-    Measured from the moment when all of it is sent, because the sender takes a core until then.
+    Measured from the moment when all of it is sent, because the sender uses the cores, too, until then.
     """
     load = stack.load(events, rate_per_s=None)
     with _Rows(stack.settings.kafka_bootstrap) as rows:
