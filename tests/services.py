@@ -9,6 +9,7 @@ are. A test gets a `Services` in both cases and must not depend on which it is.
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,11 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.local import processes
 from infra.local.ports import free_ports
 from infra.local.stack import Stack
 from schemas.settings import Settings
 
 ENGINE_TIMEOUT_S = 2
+LABEL_CHECK_S = 5
+"""So that a test waits for the next look at the labels for seconds, and not for half a minute."""
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"  # the one testcontainers itself is tested with
 REDIS_IMAGE = "redis:7.2"
 
@@ -149,18 +153,31 @@ def local_services(
         postgres_port=postgres,
         flink_parallelism=flink_parallelism,
         models=models,
+        label_check_s=LABEL_CHECK_S,
     )
     stack = Stack(settings, tied=True)
     try:
         yield Services(stack.settings, stack)
     finally:
-        stack.down()
+        _end(stack)
         if keep_logs():
             print(f"\na test failed: the services' logs are in {stack.layout.logs}")
             for path in set(data_dir.iterdir()) - {stack.layout.logs}:
                 shutil.rmtree(path, ignore_errors=True)
         else:
             shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _end(stack: Stack) -> None:
+    """Kill every process of a stack; to stop them in their order takes seconds."""
+    try:
+        supervisor = int(stack.layout.supervisor_pid.read_text())
+    except FileNotFoundError:
+        supervisor = 0
+    # First, so that it starts nothing again; the number may be another process's by now.
+    if supervisor in processes.of_stack(stack.layout.data_dir):
+        os.kill(supervisor, signal.SIGKILL)
+    stack.down()
 
 
 @contextmanager

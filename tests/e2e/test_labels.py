@@ -21,7 +21,7 @@ from tests.traffic import live_transaction, now_ms
 DAY_MS = 86_400_000
 ANSWER_MS_MAX = 60_000
 CORRECTED_MS_MAX = 150_000
-"""The archiver commits every 10 s, and the label checker looks every 30 s."""
+"""The archiver commits every 10 s, and then the label checker looks."""
 RATE = "merchant_fraud_rate_1d_delay_7d"
 
 
