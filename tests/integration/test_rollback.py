@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mlflow
 import pytest
+from mlflow.entities.model_registry import ModelVersion
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
@@ -21,7 +21,7 @@ from scoring import wiring
 from scoring.metrics import build_metrics
 from scoring.stores.champion import ChampionWatcher
 from tests.integration.test_registry import eventually, started
-from tests.model_files import Trained, trained
+from tests.model_files import trained
 from tests.services import Services, unique_name
 from training.errors import NoEarlierChampionError
 from training.registry.gate import PassedGate
@@ -34,25 +34,32 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:User
 POLL_MS = 100
 
 
-@cache
-def model() -> Trained:
-    return trained()
+@pytest.fixture(scope="module")
+def registered(mlflow_server: Services) -> list[ModelVersion]:
+    """Three versions as training makes them, of which all tests use the runs with their files."""
+    uri, name, model = mlflow_server.mlflow_uri, unique_name("model"), trained()
+    registry, client = ModelRegistry(uri, model_name=name), mlflow.MlflowClient(uri)
+    made = [
+        registry.register(model.forest, model.files, params={}, metrics={}, tags={}, files={})
+        for _ in range(3)
+    ]
+    return [client.get_model_version(name, each.version) for each in made]
 
 
 class Models:
     """A registered model with three versions, none of which is the champion."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, registered: Sequence[ModelVersion]) -> None:
         self.settings = services.settings.model_copy(
             update={"model_name": unique_name("model"), "model_poll_ms": POLL_MS}
         )
         self.name = self.settings.model_name
         self.versions = ModelVersions.from_settings(self.settings)
         self.mlflow = mlflow.MlflowClient(self.settings.mlflow_tracking_uri)
-        registry = ModelRegistry(self.settings.mlflow_tracking_uri, model_name=self.name)
-        for _ in range(3):
-            registry.register(
-                model().forest, model().files, params={}, metrics={}, tags={}, files={}
+        self.mlflow.create_registered_model(self.name)
+        for each in registered:
+            self.mlflow.create_model_version(
+                self.name, source=each.source, run_id=each.run_id, tags=each.tags
             )
 
     def promote(self, *numbers: int) -> None:
@@ -98,8 +105,8 @@ class Models:
 
 
 @pytest.fixture
-def models(mlflow_server: Services) -> Models:
-    return Models(mlflow_server)
+def models(mlflow_server: Services, registered: list[ModelVersion]) -> Models:
+    return Models(mlflow_server, registered)
 
 
 def test_rollbacks_walk_back_through_every_champion(models: Models) -> None:
