@@ -85,6 +85,8 @@ def stack(checkout: Path) -> Iterator[Stack]:
         flink_rpc_port=rpc,
         api_port=api,
         archive_commit_ms=1_000,
+        # `send` waits for the next one each time.
+        checkpoint_interval_ms=1_000,
     )
     running = Stack(settings, repo=checkout, tied=True)
     try:
