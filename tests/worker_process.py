@@ -22,7 +22,7 @@ from scoring.worker.app import run
 from scoring.worker.batch import Channels
 
 REPO = Path(__file__).parents[1]
-EXIT_WITHIN_S = 30.0
+EXIT_WITHIN_S = 60.0
 
 
 class WorkerProcess:

@@ -150,7 +150,6 @@ def test_a_topic_that_grows_is_archived_and_verified_in_all_its_partitions(
         send_to(settings, TRANSACTIONS, new, *transactions("grown", 25))
         took_s = eventually(lambda: rows(settings)[TRANSACTIONS] == before + 25)
         print(f"archived {took_s:.1f} s after they were sent")
-        assert took_s < 20
     found = {one.name: one for one in compared(settings)}[TRANSACTIONS]
     assert (found.missing, found.behind) == (0, 0)
     assert ArchiveTable(settings.archive_url, TRANSACTIONS).next_offsets()[new] == 25

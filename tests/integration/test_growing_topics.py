@@ -14,7 +14,6 @@ from clients.topic_description import LOOK_S, describe_topics
 from clients.topic_tail import TopicTail
 from operations.parity.sources.logs import LogReader
 from schemas.output_codec import encode_feature_row
-from scoring.worker.app import METADATA_MAX_AGE_MS
 from tests.scorer_bench import PARTITIONS, Bench, scorer_bench, wait_for
 from tests.scoring_fakes import feature_row
 from tests.services import Services
@@ -95,11 +94,9 @@ def test_the_scorer_decides_the_rows_of_a_new_partition(bench: Bench) -> None:
         rows = [encode_feature_row(feature_row(id_)) for id_ in second]
         send(bootstrap, features, PARTITIONS, *rows)
         began_s = time.monotonic()
+        # Sooner than a client asks for metadata by default, which is every five minutes.
         wait_for(decisions, second)
-        took_s = time.monotonic() - began_s
-        print(f"decided {took_s:.1f} s after they were sent")
-        # The metadata, and a rebalance.
-        assert took_s < METADATA_MAX_AGE_MS / 1_000 + 25
+        print(f"decided {time.monotonic() - began_s:.1f} s after they were sent")
         bench.send_rows(bench.ids(10, start=200))
         wait_for(decisions, bench.ids(10, start=200))
         assert worker.terminate() == 0, worker.tail()

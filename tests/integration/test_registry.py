@@ -39,6 +39,8 @@ ALIAS = "champion"
 POLL_MS = 200
 SEEN_WITHIN_S = 10.0
 """What the scorer promises: a moved alias decides within 10 s."""
+WITHIN_S = 60.0
+"""How long anything else may take on a busy machine."""
 
 GATE = PassedGate(rows=1, values_checked=1)
 
@@ -94,7 +96,7 @@ def started(watcher: ChampionWatcher) -> Iterator[ChampionWatcher]:
         watcher.stop()
 
 
-def eventually(is_so: Callable[[], bool], *, within_s: float = SEEN_WITHIN_S) -> None:
+def eventually(is_so: Callable[[], bool], *, within_s: float = WITHIN_S) -> None:
     deadline_s = time.monotonic() + within_s
     while not is_so():
         assert time.monotonic() < deadline_s, f"not so after {within_s} s"
@@ -105,12 +107,12 @@ def test_a_moved_alias_decides_within_10_s_without_a_restart(loop: Loop) -> None
     with started(loop.watcher()) as watcher:
         assert watcher.current() is HEURISTIC
         first = loop.register(trained())
-        eventually(lambda: watcher.current().ref.version == first.version)
+        eventually(lambda: watcher.current().ref.version == first.version, within_s=SEEN_WITHIN_S)
         assert watcher.current().ref.digest == first.trees_digest
         second = loop.register(trained(seed=8))
-        eventually(lambda: watcher.current().ref.version == second.version)
+        eventually(lambda: watcher.current().ref.version == second.version, within_s=SEEN_WITHIN_S)
         loop.move_alias(first.version)
-        eventually(lambda: watcher.current().ref.version == first.version)
+        eventually(lambda: watcher.current().ref.version == first.version, within_s=SEEN_WITHIN_S)
 
 
 BROKEN = {

@@ -12,7 +12,7 @@ from scoring.worker.process import EXIT_BUG
 from tests.scorer_bench import PARTITIONS, scorer_bench, wait_for
 from tests.services import Services
 
-GONE_S_MAX = 30.0
+GONE_S_MAX = 60.0
 
 
 def create_again(bootstrap: str, topic: str) -> None:
