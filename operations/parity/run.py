@@ -8,6 +8,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Final
 
+from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEWS, BatchView
 from features.definitions import Entity
 from operations.parity.feature_log import FeatureLogComparison
 from operations.parity.recomputation.recomputed import Recomputed
@@ -19,6 +20,7 @@ from operations.parity.sources.rollouts import logged_rollouts
 from operations.parity.surfaces.batch_features import BatchComparison
 from operations.parity.surfaces.decisions import DecisionComparison
 from operations.parity.surfaces.online import OnlineComparison
+from operations.parity.surfaces.online_batch import compare_online_batch
 from operations.parity.surfaces.training_rows import compare_training_rows
 from schemas.output_codec import decode_decision
 from schemas.settings import Settings
@@ -35,12 +37,16 @@ BATCH_SURFACE: Final = "batch_features"
 TRAINING_SURFACE: Final = "training_rows"
 ARCHIVE_SURFACE: Final = "archived_rows"
 ONLINE_SURFACES: Final[dict[str, Entity]] = {"online_users": "user", "online_merchants": "merchant"}
+ONLINE_BATCH_SURFACES: Final[dict[str, BatchView]] = {
+    f"online_{view.name}": view for view in BATCH_VIEWS
+}
 SURFACES: Final = (
     DECISIONS_SURFACE,
     BATCH_SURFACE,
     TRAINING_SURFACE,
     ARCHIVE_SURFACE,
     *ONLINE_SURFACES,
+    *ONLINE_BATCH_SURFACES,
 )
 """What is compared besides the feature log."""
 
@@ -89,6 +95,9 @@ def run_parity(settings: Settings, *, surfaces: Collection[str] = SURFACES) -> P
                     is_worth_waiting=Patience().is_worth_waiting,
                     appeared_since=partial(comparison.appeared_since, entity),
                 )
+        for name, view in ONLINE_BATCH_SURFACES.items():
+            if name in surfaces:
+                reports[name] = _online_batch(settings, view, online)
     finally:
         online.close()
     return ParityReport(feature_log, reports)
@@ -111,6 +120,16 @@ def _decisions(
         comparison.take(decode_decision(record.value))
     snapshots = ArchivedSnapshots(settings.archive_url)
     return {DECISIONS_SURFACE: comparison.finish(), BATCH_SURFACE: batch.compare(snapshots.read)}
+
+
+def _online_batch(settings: Settings, view: BatchView, online: OnlineStates) -> SurfaceReport:
+    complete_ms = online.complete_ms(view)
+    if complete_ms is None:
+        # Nothing was ever materialised, or Redis has lost it: readers use no value.
+        return SurfaceReport()
+    snapshots = ArchivedSnapshots(settings.archive_url, view)
+    rows = snapshots.read(complete_ms - BATCH_AGE_MS_MAX, complete_ms)
+    return compare_online_batch(view, rows, online, complete_ms=complete_ms)
 
 
 def _training_rows(

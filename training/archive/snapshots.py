@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from features.batch import BATCH_NAMES, BATCH_VIEW
+from features.batch import STATISTICS, BatchView
 from training.archive.delta_errors import delta_errors
 from training.errors import NoArchiveError
 
@@ -33,14 +33,15 @@ class SnapshotRow(NamedTuple):
 
 
 class ArchivedSnapshots:
-    """The table of snapshots, as of the first call of `read`.
+    """The table of a view's snapshots, as of the first call of `read`.
 
     A missing table is read as an empty one.
     """
 
-    def __init__(self, url: str) -> None:
-        """Refer to an archive; nothing is opened before the first call."""
-        self._url = f"{url.rstrip('/')}/{BATCH_VIEW}"
+    def __init__(self, url: str, view: BatchView = STATISTICS) -> None:
+        """Refer to an archive and a view; nothing is opened before the first call."""
+        self._url = f"{url.rstrip('/')}/{view.name}"
+        self._names = view.names
         self._rows: ds.Dataset | None = None
 
     def read(self, first_ms: int, last_ms: int) -> Iterator[SnapshotRow]:
@@ -59,13 +60,12 @@ class ArchivedSnapshots:
         wanted = (pc.field("event_time") >= _time(first_ms)) & (
             pc.field("event_time") <= _time(last_ms)
         )
-        for batch in rows.to_batches(
-            columns=["user_id", "event_time", *BATCH_NAMES], filter=wanted
-        ):
+        columns_read = ["user_id", "event_time", *self._names]
+        for batch in rows.to_batches(columns=columns_read, filter=wanted):
             users, times, *columns = (column.to_pylist() for column in batch.columns)
             for user_id, time, *values in zip(users, times, *columns, strict=True):
                 snapshot_ms = round(time.timestamp() * 1_000)
-                features = dict(zip(BATCH_NAMES, values, strict=True))
+                features = dict(zip(self._names, values, strict=True))
                 yield SnapshotRow(user_id, snapshot_ms, features)
 
     def _open(self) -> ds.Dataset | None:

@@ -1,4 +1,4 @@
-"""Reads the hashes of users and merchants in Redis, for `operations.parity.surfaces.online`.
+"""Reads the hashes of users and merchants in Redis, for the surfaces that compare them.
 
 Reads whole hashes in pipelines and finds keys by scanning; writes nothing. The layout of keys and
 fields is in `features.online.layout`.
@@ -11,8 +11,9 @@ from typing import Any, Final, TypeVar
 
 import redis
 
+from features.batch import BatchView
 from features.definitions import Entity
-from features.online.layout import entity_key
+from features.online.layout import complete_key, entity_key
 from schemas.errors import RetryableError
 
 ANSWER_S_MAX: Final = 10.0
@@ -73,6 +74,21 @@ class OnlineStates:
         return found
 
     @_answered
+    def read_fields(
+        self, entity: Entity, ids: Sequence[str], fields: Sequence[bytes]
+    ) -> list[list[bytes | None]]:
+        """Give some fields of some entities, in the order of the ids; None where there is none.
+
+        Raises:
+            OnlineStatesUnreachableError: no answer.
+        """
+        pipeline = self._client.pipeline(transaction=False)
+        for entity_id in ids:
+            pipeline.hmget(entity_key(entity, entity_id, self._project), list(fields))
+        found: list[list[bytes | None]] = pipeline.execute()
+        return found
+
+    @_answered
     def ids(self, entity: Entity) -> list[str]:
         """Give the ids of all entities that are stored.
 
@@ -80,6 +96,16 @@ class OnlineStates:
             OnlineStatesUnreachableError: no answer.
         """
         return list(self._ids(entity))
+
+    @_answered
+    def complete_ms(self, view: BatchView) -> int | None:
+        """Give the newest snapshot of a view that is complete, ms since 1970 UTC; None without one.
+
+        Raises:
+            OnlineStatesUnreachableError: no answer.
+        """
+        mark = self._client.get(complete_key(self._project, view))
+        return int(mark) if isinstance(mark, bytes) and mark.isdigit() else None
 
     def _ids(self, entity: Entity) -> Iterator[str]:
         project = self._project.encode()
