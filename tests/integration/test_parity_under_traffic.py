@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from confluent_kafka import Producer
 
-from clients.kafka_log import read_log
+from clients.kafka_log import end_offsets, read_log
 from features.definitions import DEFINITION_DIGEST
 from infra.simulation.clock import WallClock
 from infra.simulation.system import send_live
@@ -23,12 +23,13 @@ from operations.parity.sources.logs import PATIENCE_S
 from schemas.decision import Offset
 from schemas.output_codec import decode_feature_row, encode_decision
 from schemas.settings import Settings
-from schemas.topics import DECISIONS, FEATURES
+from schemas.topics import DECISIONS, FEATURES, TRANSACTIONS
 from tests import services
 from tests.builders import DECISION
 from tests.services import Services
 from tests.velocity_twin import TwinOnKafka
 
+SENT_MIN = 50
 LATER_S = 2.0
 """When the answers of a test come: after the first look, long before patience runs out."""
 
@@ -69,22 +70,27 @@ def traffic(settings: Settings, *, rate_per_s: float) -> Iterator[None]:
         sender.join()
 
 
+def sent(settings: Settings) -> int:
+    """How many transactions are in the log."""
+    return sum(end_offsets(settings.kafka_bootstrap, TRANSACTIONS).values())
+
+
 def test_rows_that_are_under_way_are_waited_for(broker: Settings) -> None:
     with traffic(broker, rate_per_s=100):
-        time.sleep(1.5)
+        while sent(broker) < SENT_MIN:
+            time.sleep(0.1)
     twin = TwinOnKafka(broker.kafka_bootstrap)
 
     def answers() -> None:
         time.sleep(LATER_S)
         with twin:
-            twin.until_answered(50)
-            time.sleep(1)
+            twin.until_answered(sent(broker))
 
     started_s = time.monotonic()
     with later(threading.Thread(target=answers)):
         report = FeatureLogComparison(broker).run()
     assert report.is_clean, report
-    assert report.rows >= 50
+    assert report.rows >= SENT_MIN
     assert LATER_S < time.monotonic() - started_s < LATER_S + PATIENCE_S
 
 
@@ -107,8 +113,8 @@ def test_decisions_that_are_under_way_are_waited_for_and_lost_ones_are_missing(
 ) -> None:
     with TwinOnKafka(broker.kafka_bootstrap) as twin:
         with traffic(broker, rate_per_s=100):
-            twin.until_answered(50)
-        time.sleep(1)
+            twin.until_answered(SENT_MIN)
+        twin.until_answered(sent(broker))
     rows = [
         (Offset(record.partition, record.offset), decode_feature_row(record.value))
         for record in read_log(broker.kafka_bootstrap, FEATURES)
