@@ -26,6 +26,8 @@ from schemas.settings import Settings
 ENGINE_TIMEOUT_S = 2
 LABEL_CHECK_S = 5
 """So that a test waits for the next look at the labels for seconds, and not for half a minute."""
+REDIS_TIMEOUT_MS = 1_000
+"""By default a decision waits 50 ms, then goes without Redis: on a busy machine that happens."""
 KAFKA_IMAGE = "confluentinc/cp-kafka:7.6.0"  # the one testcontainers itself is tested with
 REDIS_IMAGE = "redis:7.2"
 
@@ -154,6 +156,7 @@ def local_services(
         flink_parallelism=flink_parallelism,
         models=models,
         label_check_s=LABEL_CHECK_S,
+        redis_timeout_ms=REDIS_TIMEOUT_MS,
     )
     stack = Stack(settings, tied=True)
     try:
