@@ -16,7 +16,6 @@ from infra.cli.batch_options import (
     Every,
     Features,
     From,
-    Model,
     PartRows,
     TableName,
     To,
@@ -25,6 +24,7 @@ from infra.cli.batch_options import (
     range_of_days,
 )
 from infra.cli.failures import UsageError
+from infra.cli.model_option import ModelName
 from infra.cli.output import out, say
 from infra.cli.times import day_ms, parse_duration_ms
 from infra.local.flink_client import flink_client
@@ -60,7 +60,7 @@ def score(
     active: Active = None,
     features: Features = None,
     entity: Entity = None,
-    model: Model = None,
+    model: ModelName = None,
     version: Version = None,
     to: To = None,
     table: TableName = TABLE,

@@ -9,7 +9,7 @@ import typer
 
 from features.definitions import DAY_MS
 from infra.cli.failures import UsageError
-from infra.cli.times import DAY_FORMATS, day_ms
+from infra.cli.times import day_ms, day_option
 from models.catalogue import find_model_definition
 from models.definition import ModelDefinition
 from operations.batch_scoring.request import (
@@ -33,22 +33,13 @@ To = Annotated[
 ]
 TableName = Annotated[str, typer.Option("--table", help="Name of the table of predictions.")]
 
-
 From = Annotated[
-    datetime | None,
-    typer.Option("--from", formats=DAY_FORMATS, help="Score each transaction from this day on."),
+    datetime | None, day_option("--from", "Score each transaction from this day on, UTC.")
 ]
-Until = Annotated[
-    datetime | None,
-    typer.Option("--until", formats=DAY_FORMATS, help="First day no longer scored, UTC."),
-]
+Until = Annotated[datetime | None, day_option("--until", "First day no longer scored, UTC.")]
 AsOfDay = Annotated[
     datetime | None,
-    typer.Option(
-        "--as-of",
-        formats=DAY_FORMATS,
-        help="Score each entity as of this midnight UTC; the last one by default.",
-    ),
+    day_option("--as-of", "Score each entity as of this midnight UTC; the last one by default."),
 ]
 Active = Annotated[
     str | None,
@@ -60,9 +51,6 @@ Features = Annotated[
 Entity = Annotated[
     str | None,
     typer.Option(help="Column that names the entity; transaction_id with --from, else user_id."),
-]
-Model = Annotated[
-    str | None, typer.Option(help="A model of the deployment; WEIR_MODEL_NAME by default.")
 ]
 Version = Annotated[
     str | None, typer.Option(help="A version's number or an alias; the champion by default.")

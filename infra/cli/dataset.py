@@ -8,7 +8,7 @@ import typer
 
 from infra.cli.deployment import deployment_settings
 from infra.cli.output import say
-from infra.cli.times import DAY_FORMATS, AsOf, as_of_ms, day_ms
+from infra.cli.times import AsOf, as_of_ms, day_ms, day_option
 from infra.simulation.clock import WallClock
 from operations.datasets import build_and_log
 from training.datasets.dataset import Dataset
@@ -17,13 +17,8 @@ from training.datasets.split import SplitKind
 
 def build(
     *,
-    from_day: Annotated[
-        datetime, typer.Option("--from", formats=DAY_FORMATS, help="First day, UTC.")
-    ],
-    until_day: Annotated[
-        datetime,
-        typer.Option("--until", formats=DAY_FORMATS, help="First day no longer included, UTC."),
-    ],
+    from_day: Annotated[datetime, day_option("--from", "First day, UTC.")],
+    until_day: Annotated[datetime, day_option("--until", "First day no longer included, UTC.")],
     as_of: AsOf = None,
     split: Annotated[
         SplitKind | None,

@@ -5,14 +5,13 @@ All are UTC; the rest of the code knows only ms since 1970.
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from features.definitions import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from infra.cli.failures import UsageError
 
-DAY_FORMATS: Final = ["%Y-%m-%d"]
 AsOf = Annotated[
     str | None,
     typer.Option(
@@ -21,7 +20,18 @@ AsOf = Annotated[
     ),
 ]
 
+_DAY_FORMATS: Final = ["%Y-%m-%d"]
 _UNITS_MS: Final = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
+
+
+def day_option(name: str, meaning: str) -> Any:
+    """Give an option that takes a day, for a parameter of type `datetime`; `day_ms` reads it.
+
+    Args:
+        name: with its hyphens.
+        meaning: what ``--help`` says of it.
+    """
+    return typer.Option(name, formats=_DAY_FORMATS, help=meaning)
 
 
 def day_ms(day: datetime) -> int:

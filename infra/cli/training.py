@@ -10,7 +10,7 @@ from infra.cli.deployment import deployment_settings
 from infra.cli.failures import EXIT_DIFFERENT
 from infra.cli.model_option import ModelName
 from infra.cli.output import out, say
-from infra.cli.times import DAY_FORMATS, AsOf, as_of_ms, day_ms, parse_duration_ms
+from infra.cli.times import AsOf, as_of_ms, day_ms, day_option, parse_duration_ms
 from infra.cli.training_options import TrainingOptions
 from infra.simulation.clock import WallClock
 from infra.simulation.interrupt import clock_until_interrupted
@@ -28,14 +28,8 @@ KeepImmature = Annotated[
         "--keep-immature", help="Count transactions of the last days as honest unless reported."
     ),
 ]
-From = Annotated[
-    datetime | None,
-    typer.Option("--from", formats=DAY_FORMATS, help="First day of the data set, UTC."),
-]
-Until = Annotated[
-    datetime | None,
-    typer.Option("--until", formats=DAY_FORMATS, help="First day no longer in it, UTC."),
-]
+From = Annotated[datetime | None, day_option("--from", "First day of the data set, UTC.")]
+Until = Annotated[datetime | None, day_option("--until", "First day no longer in it, UTC.")]
 Report = Annotated[
     Path | None,
     typer.Option(
