@@ -21,7 +21,7 @@ from training.fitting.candidate import Candidate
 from training.fitting.evaluate import Comparison, compare
 from training.fitting.figures import Thresholds
 from training.fitting.verdict import (
-    FRAUDS_MIN,
+    POSITIVES_MIN,
     Verdict,
     judge_challenger,
     judge_without_baseline,
@@ -112,9 +112,9 @@ def judge_candidate(
         return not_comparable(baseline.version, absent=absent), None
     is_new = (candidate.test["event_time_ms"] > baseline.fitted_until_ms).to_numpy()
     rows = candidate.test[is_new]
-    frauds = int(rows["is_fraud"].sum())
-    if frauds < FRAUDS_MIN or frauds == len(rows):
-        return judge_challenger(None, champion=baseline.version, frauds=frauds), None
+    positives = int(rows["is_fraud"].sum())
+    if positives < POSITIVES_MIN or positives == len(rows):
+        return judge_challenger(None, champion=baseline.version, positives=positives), None
     comparison = compare(
         rows,
         challenger=candidate.scores[is_new],
@@ -122,4 +122,5 @@ def judge_candidate(
         thresholds=thresholds,
         seed=seed,
     )
-    return judge_challenger(comparison, champion=baseline.version, frauds=frauds), comparison
+    verdict = judge_challenger(comparison, champion=baseline.version, positives=positives)
+    return verdict, comparison

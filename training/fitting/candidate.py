@@ -79,7 +79,7 @@ def fit_candidate(
 
     Args:
         split: its parts with ``is_fraud``; together they have rows of both classes.
-        parameters: of the model; with a grid, taken if there are too few frauds to choose by.
+        parameters: of the model; with a grid, taken if there are too few positives to choose by.
         thresholds: of the policy.
         seed: equal seeds and rows give equal candidates.
         grid: the parameters to choose from; empty for no choice.

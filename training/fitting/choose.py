@@ -21,7 +21,7 @@ from models.encoding.table import encode_table
 from training.datasets.split import Split
 from training.fitting.card_precision import card_precision, cards_by_day
 from training.fitting.families import Parameters, as_record, fit_trees
-from training.fitting.verdict import FRAUDS_MIN
+from training.fitting.verdict import POSITIVES_MIN
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Choice:
 
     Attributes:
         parameters: the chosen ones.
-        tried: each of the grid, in its order; empty if there were too few frauds to choose by.
+        tried: each of the grid, in its order; empty if there were too few positives to choose by.
     """
 
     parameters: Parameters
@@ -90,15 +90,15 @@ def choose_parameters(
         split: its train part is fitted on, its validation part evaluates, and ends boosting early;
             its test part is not used.
         grid: at least one; of equally good ones the first is taken.
-        default: taken if the validation part has fewer than `FRAUDS_MIN` frauds or no honest
+        default: taken if the validation part has fewer than `POSITIVES_MIN` positives or no other
             row, or if the train part has rows of one class only.
         seed: equal seeds and rows give equal choices.
         jobs: number of threads.
     """
     validation = split.validation
     is_fraud = validation["is_fraud"].to_numpy(dtype=bool)
-    if is_fraud.sum() < FRAUDS_MIN or is_fraud.all() or split.train["is_fraud"].nunique() < 2:
-        logger.warning("too few frauds to choose parameters by; taking %s", default)
+    if is_fraud.sum() < POSITIVES_MIN or is_fraud.all() or split.train["is_fraud"].nunique() < 2:
+        logger.warning("too few positives to choose parameters by; taking %s", default)
         return Choice(default)
     spec = split.vector_spec(split.train)
     vectors = encode_table(validation, spec)

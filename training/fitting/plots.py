@@ -39,13 +39,13 @@ def precision_recall(table: pd.DataFrame, scores: NDArray[np.float64]) -> bytes:
 
 
 def calibration(table: pd.DataFrame, scores: NDArray[np.float64]) -> bytes:
-    """Draw the share of fraud over the mean score of each bin; the diagonal is perfect.
+    """Draw the share of positives over the mean score of each bin; the diagonal is perfect.
 
     Args:
         table: with ``is_fraud``.
         scores: of its rows.
     """
-    figure, axes = _empty("calibration", x="mean score", y="share of fraud")
+    figure, axes = _empty("calibration", x="mean score", y="share of positives")
     curve = calibration_curve(table, scores)
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey")
     axes.plot([score for score, _, _ in curve], [share for _, share, _ in curve], marker="o")

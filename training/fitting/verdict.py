@@ -1,6 +1,7 @@
 """Verdicts: whether a new version is good enough to replace the champion, and the reason.
 
-The rules of promotion as far as figures decide them. Knows no registry and no alias: the training
+The rules of promotion as far as figures decide them, for every model: a positive is a row whose
+label is true, of the model of transactions a fraud. Knows no registry and no alias: the training
 run carries the verdict out, and the parity gate may still stop it. Pure. Called by
 `training.fitting.baseline`.
 """
@@ -14,15 +15,15 @@ from typing import Final
 from training.fitting.evaluate import Comparison, Evaluation, Interval
 
 DECIDING_FIGURE: Final = "average_precision"
-"""The figure in which a challenger must beat the champion. It notices one missed fraud among a
-hundred honest transactions and does not depend on the thresholds."""
+"""The figure in which a challenger must beat the champion. It notices one missed positive among a
+hundred other rows and does not depend on the thresholds."""
 FIRST_FIGURE: Final = "auc"
-"""The figure in which a first model must beat guessing. It needs the fewest frauds to show that a
-model can tell fraud from honest transactions at all."""
+"""The figure in which a first model must beat guessing. It needs the fewest positives to show that
+a model can tell them from other rows at all."""
 FIRST_FIGURE_GUESSED: Final = 0.5
 """The value of `FIRST_FIGURE` that guessing gives."""
-FRAUDS_MIN: Final = 10
-"""The fewest frauds that a model is judged on; with fewer, its figures are noise."""
+POSITIVES_MIN: Final = 10
+"""The fewest positives that a model is judged on; with fewer, its figures are noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,10 @@ def judge_without_baseline(evaluation: Evaluation | None, *, no_baseline: str) -
         evaluation: on rows that the version was not fitted on; None if they are of one class.
         no_baseline: why there is no champion to compare with.
     """
-    if evaluation is None or evaluation.frauds < FRAUDS_MIN:
+    if evaluation is None or evaluation.frauds < POSITIVES_MIN:
         return Verdict(
             promotes=True,
-            reason=f"{no_baseline}; fewer than {FRAUDS_MIN} frauds to judge it by",
+            reason=f"{no_baseline}; fewer than {POSITIVES_MIN} positives to judge it by",
         )
     figure = evaluation.figures[FIRST_FIGURE]
     figures = f"{FIRST_FIGURE} {shown(figure)}, guessing gives {FIRST_FIGURE_GUESSED}"
@@ -60,19 +61,19 @@ def judge_without_baseline(evaluation: Evaluation | None, *, no_baseline: str) -
     return Verdict(promotes=False, reason=f"no better than guessing by more than noise: {figures}")
 
 
-def judge_challenger(comparison: Comparison | None, *, champion: str, frauds: int) -> Verdict:
+def judge_challenger(comparison: Comparison | None, *, champion: str, positives: int) -> Verdict:
     """Judge a version against the champion: it must be better by more than noise.
 
     Args:
-        comparison: on rows that neither was fitted on; None if those hold too few frauds.
+        comparison: on rows that neither was fitted on; None if those hold too few positives.
         champion: its version number.
-        frauds: how many frauds those rows hold.
+        positives: how many those rows hold.
     """
     if comparison is None:
         return Verdict(
             promotes=False,
-            reason=f"only {frauds} frauds are newer than what champion version {champion} was "
-            f"fitted on, {FRAUDS_MIN} are needed to tell; train again when more are known",
+            reason=f"only {positives} positives are newer than what champion version {champion} "
+            f"was fitted on, {POSITIVES_MIN} are needed to tell; train again when more are known",
         )
     difference = comparison.difference[DECIDING_FIGURE]
     figures = (

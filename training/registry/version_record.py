@@ -122,10 +122,10 @@ def description(dataset: Dataset, logged: LoggedDataset) -> str:
         pd.Timestamp(time_ms, unit="ms").strftime("%Y-%m-%d %H:%M")
         for time_ms in (version.first_ms, version.end_ms)
     )
-    frauds = int(dataset.table["is_fraud"].sum())
+    positives = int(dataset.table["is_fraud"].sum())
     return (
         f"Fitted on the data set [{version.digest}]({logged.link}): {len(dataset.table):,} "
-        f"transactions, {frauds:,} of them fraud, from {first} up to {end} UTC.\n\n"
+        f"rows, {positives:,} of them positive, from {first} up to {end} UTC.\n\n"
         "`weir train --dataset report.json` builds the same rows again, with the "
         "`dataset/report.json` of this version's run."
     )

@@ -95,7 +95,7 @@ def test_only_rows_that_the_champion_was_not_fitted_on_are_compared(good: Candid
     verdict, none = judged(good, champion(good, fitted_until_ms=int(times.max())))
     assert none is None
     assert not verdict.promotes
-    assert "only 0 frauds are newer" in verdict.reason
+    assert "only 0 positives are newer" in verdict.reason
 
 
 def test_a_champion_that_takes_columns_the_rows_lack_is_not_compared(good: Candidate) -> None:

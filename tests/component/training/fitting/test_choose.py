@@ -9,7 +9,7 @@ from training.fitting.boosting import BoostingParameters
 from training.fitting.choose import CLOSE, Tried, best_of, choose_parameters
 from training.fitting.families import FORESTS, Family
 from training.fitting.fit import ForestParameters
-from training.fitting.verdict import FRAUDS_MIN
+from training.fitting.verdict import POSITIVES_MIN
 
 SMALL = ForestParameters(trees=10, depth_max=1)
 LARGE = ForestParameters(trees=10, depth_max=6)
@@ -53,7 +53,7 @@ def test_of_equals_the_first_is_taken_and_the_default_grid_begins_with_the_small
 def test_with_too_few_frauds_nothing_is_chosen(
     split: Split, frauds: int, *, is_chosen: bool
 ) -> None:
-    assert FRAUDS_MIN == 10
+    assert POSITIVES_MIN == 10
     validation: pd.DataFrame = split.validation.assign(
         is_fraud=[at < frauds for at in range(len(split.validation))]
     )

@@ -34,25 +34,25 @@ def test_a_first_one_that_cannot_be_judged_decides_rather_than_nobody(
 ) -> None:
     verdict = judge_without_baseline(shown, no_baseline="there is no champion yet")
     assert verdict.promotes
-    assert "fewer than 10 frauds" in verdict.reason
+    assert "fewer than 10 positives" in verdict.reason
 
 
 @pytest.mark.parametrize(("low", "promotes"), [(-0.001, False), (EDGE, False), (0.001, True)])
 def test_a_challenger_must_be_better_by_more_than_noise(low: float, promotes: bool) -> None:
-    verdict = judge_challenger(comparison(low), champion="3", frauds=20)
+    verdict = judge_challenger(comparison(low), champion="3", positives=20)
     assert verdict.promotes is promotes
     for figure in ("0.4200", "0.4000", "champion version 3", "0.0200 ["):
         assert figure in verdict.reason
 
 
 def test_a_challenger_that_cannot_be_compared_waits() -> None:
-    verdict = judge_challenger(None, champion="3", frauds=9)
+    verdict = judge_challenger(None, champion="3", positives=9)
     assert not verdict.promotes
-    assert "only 9 frauds" in verdict.reason
+    assert "only 9 positives" in verdict.reason
 
 
 def test_a_version_of_a_stratified_split_is_refused_whatever_its_figures_are() -> None:
-    verdict = not_by_time(judge_challenger(comparison(0.001), champion="3", frauds=20))
+    verdict = not_by_time(judge_challenger(comparison(0.001), champion="3", positives=20))
     assert not verdict.promotes
     assert "better by more than noise" in verdict.reason
     assert "--split time" in verdict.reason
