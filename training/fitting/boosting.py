@@ -65,14 +65,8 @@ def fit_boosting(
 ) -> tuple[HistGradientBoostingClassifier, BoostingParameters]:
     """Fit trees that give the log-odds of fraud.
 
-    Args:
-        table: with ``is_fraud`` and every column of the specification; rows of both classes.
-        spec: of the vectors.
-        parameters: of the trees.
-        seed: equal seeds and tables give equal trees, for any ``jobs``.
-        jobs: number of threads.
-        newer: further labelled rows. Fitting stops when their loss no longer falls, and the rounds
-            after the smallest loss are dropped. None: all rounds are fitted.
+    `training.fitting.families.fit_trees` describes the arguments. With ``newer`` rows, fitting
+    stops when their loss no longer falls, and the rounds after the smallest loss are dropped.
 
     Returns:
         The estimator, which takes vectors of 32-bit values, and the parameters with the number of

@@ -82,7 +82,7 @@ def fit_trees(
         table: with ``is_fraud`` and every column of the specification; rows of both classes.
         spec: of the vectors.
         parameters: of the model.
-        seed: equal seeds and tables give equal models.
+        seed: equal seeds and tables give equal models, for any ``jobs``.
         jobs: number of threads.
         newer: further labelled rows that end boosting early; None: all rounds are fitted.
 

@@ -45,14 +45,8 @@ def fit_forest(
     """Fit a forest that gives the probability of fraud.
 
     A score estimates the share of fraud among similar rows, also if frauds have a weight; the
-    thresholds of the policy rely on that.
-
-    Args:
-        table: with ``is_fraud`` and every column of the specification; rows of both classes.
-        spec: of the vectors.
-        parameters: of the forest.
-        seed: equal seeds and tables give equal forests, for any ``jobs``.
-        jobs: number of threads.
+    thresholds of the policy rely on that. `training.fitting.families.fit_trees` describes the
+    arguments.
     """
     weight = parameters.fraud_weight
     forest = RandomForestClassifier(
