@@ -1,19 +1,62 @@
 """Runs a PyFlink client, which submits a job to a Flink cluster and waits for it.
 
-The client is a process of the Flink environment. Called by the backfill and by batch scoring.
+The client is a process of the Flink environment. Asks the cluster for free slots, too. Called by
+the backfill, by batch scoring and by batch features.
 """
 
+import json
 import re
 import subprocess
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from schemas.errors import RetryableError
 
 _ERROR_LINES_SHOWN: Final = 5
 _END_S_MAX: Final = 10.0
+_REQUEST_S_MAX: Final = 5.0
 _PYTHON_ERROR: Final = re.compile(r"PythonException: <class '[\w.]+'>: (.*)")
+
+
+class NoFreeSlotsError(RetryableError):
+    """Flink does not answer, or all of its task slots are taken."""
+
+
+def free_slots(flink_rest_url: str) -> int:
+    """Give how many tasks can be started now; at least 1.
+
+    Raises:
+        NoFreeSlotsError: Flink does not answer, or has no free slot.
+    """
+    try:
+        slots = int(ask_flink(f"{flink_rest_url}/overview")["slots-available"])
+    except OSError as error:
+        raise NoFreeSlotsError(
+            f"Flink at {flink_rest_url} does not answer: {error}; start the stack with `weir up`"
+        ) from error
+    if slots < 1:
+        raise NoFreeSlotsError(
+            f"Flink at {flink_rest_url} has no free task slot: the velocity job uses those of its "
+            "TaskManager; start one for batch jobs with `weir up --with batch`"
+        )
+    return slots
+
+
+def ask_flink(url: str) -> dict[str, Any]:
+    """Read an answer of Flink's REST interface.
+
+    Blocks: at most 5 s.
+
+    Raises:
+        OSError: no answer.
+    """
+    with urllib.request.urlopen(url, timeout=_REQUEST_S_MAX) as reply:  # noqa: S310  # a setting
+        found: dict[str, Any] = json.load(reply)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Churn from one command on a running stack: ``python -m examples.churn``.
 
-Needs a task slot for batch jobs (``weir up --with batch``). An entry point.
+Needs a task slot for batch jobs (``weir up --with batch``). The predictions go to the PostgreSQL of
+the stack if it runs (``--with postgres``), else to a DuckDB file. An entry point.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from examples.churn.steps import (
     check_equal,
     midnight_before,
     post_to,
-    read_duckdb,
+    read_predictions,
     score_all,
     train_twice_checked,
     write_features,
@@ -33,7 +34,9 @@ from examples.churn.steps import (
 from examples.churn.world import World
 from infra.cli.failures import UsageError
 from infra.cli.output import say
+from infra.local.errors import StackError
 from infra.local.flink_client import flink_client
+from infra.local.optional_programs import POSTGRES
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
 from infra.simulation.gate import IN_FLIGHT_MAX
@@ -51,6 +54,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.churn", description=__doc__)
     parser.add_argument("--shoppers", type=int, default=2_000, help="of the world")
     parser.add_argument("--days", type=int, default=150, help="of history; at least 90")
+    parser.add_argument("--to", help="address of the predictions, as of weir batch score")
     parser.add_argument("--skip-world", action="store_true", help="the world was sent before")
     chosen = parser.parse_args(arguments)
     stack = Stack(Settings())
@@ -77,25 +81,19 @@ def _run(stack: Stack, settings: Settings, chosen: argparse.Namespace) -> None:
             on_progress=lambda _: None,
         )
         say(f"world: {sent.transactions:,} transactions of {chosen.shoppers:,} shoppers")
-    done = write_features(settings, now_ms=now_ms)
+    client = flink_client(stack, log="churn")
+    done = write_features(settings, client, now_ms=now_ms)
     say(f"features: {done.users:,} users of the snapshot {_day(done.snapshot_ms)} are in Redis")
     rows = Rows(days=chosen.days)
     trained = train_twice_checked(settings, rows, now_ms=now_ms, say=say)
     place = "champion" if trained.verdict.promotes else "not promoted"
     say(f"model: {CHURN.name} version {trained.version.version}, {place}: {trained.verdict.reason}")
-    file = settings.data_dir / "churn" / "predictions.duckdb"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    report = score_all(
-        settings,
-        flink_client(stack, log="churn"),
-        f"duckdb:{file}",
-        as_of_ms=world.end_ms,
-        now_ms=now_ms,
-        say=say,
-    )
+    sink = chosen.to or _sink(stack)
+    report = score_all(settings, client, sink, as_of_ms=world.end_ms, now_ms=now_ms, say=say)
     outcomes = ", ".join(f"{count:,} {word}" for word, count in report.outcomes.items())
-    say(f"batch: {report.rows:,} users in {file}: {outcomes}")
-    batch = read_duckdb(file, prediction_date=_day(world.end_ms))
+    # Without the options of the address, which may hold a password.
+    say(f"batch: {report.rows:,} users in {sink.rpartition('@')[2].partition('?')[0]}: {outcomes}")
+    batch = read_predictions(sink, prediction_date=_day(world.end_ms))
     # Shoppers of this world alone: other users of the stack may have bought since midnight.
     ours = {u: found for u, found in batch.items() if u.startswith(f"churn-{world.seed}-")}
     with _api(settings) as port:
@@ -103,6 +101,19 @@ def _run(stack: Stack, settings: Settings, chosen: argparse.Namespace) -> None:
     compared = check_equal(ours, online)
     say(f"online: {compared:,} users have the score of the batch, to the last bit")
     say(f"online: 95 % of {len(online.latencies_ms)} requests took at most {online.p95_ms:.1f} ms")
+
+
+def _sink(stack: Stack) -> str:
+    """The stack's PostgreSQL if it runs, else a file."""
+    try:
+        stack.pid(POSTGRES)
+    except StackError:
+        pass
+    else:
+        return stack.settings.predictions_url
+    file = stack.settings.data_dir / "churn" / "predictions.duckdb"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return f"duckdb:{file}"
 
 
 @contextmanager

@@ -13,24 +13,25 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import psycopg
 
 from examples.churn.model import CHURN
 from features.definitions import DAY_MS
+from operations.batch_features import materialize_on_flink
 from operations.batch_scoring.report import ScoringReport
 from operations.batch_scoring.request import EntitiesAsOf, Request
 from operations.batch_scoring.run import Watch, score_batch
+from operations.batch_scoring.sinks.postgres import PostgresSink
 from operations.flink_client import FlinkClient
-from operations.fresh_archive import bring_up_to_date
 from operations.training_run.request import Plan, Rows
 from operations.training_run.rows import make_user_dataset
 from operations.training_run.run import TrainingOutcome, train_model_of_users
 from schemas.errors import WeirError
 from schemas.settings import Settings
-from training.datasets.materialization import Materialized, materialize
+from training.datasets.materialization import Materialized
 
 REFERENCE: Final = "examples.churn.model:CHURN"
 """What WEIR_MODELS names."""
@@ -67,10 +68,9 @@ class Online:
         return statistics.quantiles(self.latencies_ms, n=20)[-1]
 
 
-def write_features(settings: Settings, *, now_ms: int) -> Materialized:
-    """Bring the archive up to date, and write the batch features of the last midnight to Redis."""
-    bring_up_to_date(settings)
-    return materialize(settings, now_ms=now_ms)
+def write_features(settings: Settings, client: FlinkClient, *, now_ms: int) -> Materialized:
+    """Compute the batch features up to the last midnight on Flink, and write them to Redis."""
+    return materialize_on_flink(settings, client, now_ms=now_ms)
 
 
 def train_twice_checked(
@@ -94,7 +94,18 @@ def train_twice_checked(
 def score_all(
     settings: Settings, client: FlinkClient, sink: str, *, as_of_ms: int, now_ms: int, say: Say
 ) -> ScoringReport:
-    """Score every active user as of a midnight into a table of predictions, on Flink."""
+    """Score every active user as of a midnight into a table of predictions, on Flink.
+
+    Args:
+        settings: of the deployment.
+        client: how to submit a job to Flink.
+        sink: the address of the database; a table that PostgreSQL lacks is created.
+        as_of_ms: the midnight, ms since 1970 UTC.
+        now_ms: the clock, ms since 1970 UTC.
+        say: takes a sentence about what happens.
+    """
+    if _is_postgres(sink):
+        PostgresSink(sink, TABLE).create()
     request = Request(
         rows=EntitiesAsOf(as_of_ms, CHURN.active_ms),
         sink=sink,
@@ -107,15 +118,28 @@ def score_all(
     return score_batch(settings, client, request, now_ms=now_ms, watch=watch)
 
 
-def read_duckdb(path: Path, *, prediction_date: str) -> dict[str, tuple[float, str]]:
-    """Read the score and the decision of each user from a DuckDB file of predictions."""
-    with duckdb.connect(str(path), read_only=True) as database:
-        found = database.execute(
-            f"SELECT entity, score, decision FROM {TABLE} "  # noqa: S608 - a constant
-            "WHERE model_name = ? AND prediction_date = ?::DATE",
-            [CHURN.name, prediction_date],
-        ).fetchall()
+def read_predictions(sink: str, *, prediction_date: str) -> dict[str, tuple[float, str]]:
+    """Read the score and the decision of each user from a table of predictions.
+
+    Args:
+        sink: the address of the database, as `score_all` takes it.
+        prediction_date: ISO date.
+    """
+    query = (
+        f"SELECT entity, score, decision FROM {TABLE} "  # noqa: S608 - a constant
+        f"WHERE model_name = '{CHURN.name}' AND prediction_date = DATE '{prediction_date}'"
+    )
+    if _is_postgres(sink):
+        with psycopg.connect(sink) as connection:
+            found = connection.execute(query).fetchall()
+    else:
+        with duckdb.connect(sink.removeprefix("duckdb:"), read_only=True) as database:
+            found = database.execute(query).fetchall()
     return {entity: (score, decision) for entity, score, decision in found}
+
+
+def _is_postgres(sink: str) -> bool:
+    return sink.startswith("postgres")
 
 
 def post_to(host: str, port: int) -> Post:

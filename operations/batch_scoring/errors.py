@@ -10,10 +10,10 @@
     ├── SinkAddressError             the address of the sink is none that is known
     ├── ScoringFailedError           the Flink job has failed
     └── RetryableError
-        ├── NoFreeSlotsError         Flink does not answer, or has no free slot
         └── SinkUnreachableError     the database does not answer, or a lock is not released
 
-Whatever is raised, the predictions of earlier runs are as they were.
+`operations.flink_client` adds NoFreeSlotsError. Whatever is raised, the predictions of earlier runs
+are as they were.
 """
 
 from schemas.errors import RetryableError, WeirError
@@ -41,10 +41,6 @@ class SinkAddressError(WeirError):
 
 class ScoringFailedError(WeirError):
     """The Flink job of a batch scoring has failed."""
-
-
-class NoFreeSlotsError(RetryableError):
-    """Flink does not answer, or all of its task slots are taken."""
 
 
 class SinkUnreachableError(RetryableError):

@@ -3,15 +3,14 @@
 Called by `run`. A part that is complete has left a file with its result.
 """
 
-import json
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from operations.batch_scoring.errors import NoFreeSlotsError, ScoringFailedError
-from operations.flink_client import FlinkClient
+from operations.batch_scoring.errors import ScoringFailedError
+from operations.flink_client import FlinkClient, ask_flink
 from streams.batch_scoring.plan import RESULTS_DIRECTORY, PartResult, result_file
 
 _REQUEST_S_MAX: Final = 5.0
@@ -19,26 +18,6 @@ _POLL_S: Final = 0.3
 
 Progress = Callable[[int], object]
 """Takes how many rows have been read so far."""
-
-
-def free_slots(flink_rest_url: str) -> int:
-    """Give how many tasks can be started now; at least 1.
-
-    Raises:
-        NoFreeSlotsError: Flink does not answer, or has no free slot.
-    """
-    try:
-        slots = int(_get(f"{flink_rest_url}/overview")["slots-available"])
-    except OSError as error:
-        raise NoFreeSlotsError(
-            f"Flink at {flink_rest_url} does not answer: {error}; start the stack with `weir up`"
-        ) from error
-    if slots < 1:
-        raise NoFreeSlotsError(
-            f"Flink at {flink_rest_url} has no free task slot: the velocity job uses those of its "
-            "TaskManager; start one for batch jobs with `weir up --with batch`"
-        )
-    return slots
 
 
 def run_parts(
@@ -90,7 +69,7 @@ def _read_results(directory: Path, done: dict[int, PartResult]) -> None:
 def _cancel(flink_rest_url: str, job_name: str) -> None:
     """Cancel the job if it still runs: its client was stopped, or failed alone."""
     try:
-        jobs = _get(f"{flink_rest_url}/jobs/overview")["jobs"]
+        jobs = ask_flink(f"{flink_rest_url}/jobs/overview")["jobs"]
         for job in jobs:
             if job["name"] == job_name and job["end-time"] < 0:
                 url = f"{flink_rest_url}/jobs/{job['jid']}?mode=cancel"
@@ -100,9 +79,3 @@ def _cancel(flink_rest_url: str, job_name: str) -> None:
     except OSError:
         # Flink is gone, and the job with it.
         return
-
-
-def _get(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=_REQUEST_S_MAX) as reply:  # noqa: S310  # a setting
-        found: dict[str, Any] = json.load(reply)
-    return found

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from features.definitions import DEFINITION_DIGEST
 from operations.batch_scoring.errors import NoRowsToScoreError
-from operations.batch_scoring.flink import Progress, free_slots, run_parts
+from operations.batch_scoring.flink import Progress, run_parts
 from operations.batch_scoring.inputs import Inputs, find_inputs
 from operations.batch_scoring.model import FoundModel, find_model
 from operations.batch_scoring.report import ScoringReport, add_up, compare
@@ -23,7 +23,7 @@ from operations.batch_scoring.request import Request
 from operations.batch_scoring.sinks.by_address import open_sink
 from operations.batch_scoring.sinks.sink import FilledPart, Run, Sink
 from operations.batch_scoring.tracking import log_report, report_before
-from operations.flink_client import FlinkClient
+from operations.flink_client import FlinkClient, free_slots
 from schemas.settings import Settings
 from streams.batch_scoring.plan import (
     PARTS_DIRECTORY,

@@ -65,6 +65,7 @@ PROGRAMS = {
     "scoring/http/__main__.py": "runs the API",
     "scoring/worker/__main__.py": "runs the scorer",
     "streams/backfill/job.py": "folds the archive on Flink",
+    "streams/batch_features/job.py": "runs the queries of batch features on Flink",
     "streams/batch_scoring/job.py": "scores parts of a batch scoring on Flink",
     "streams/velocity/keep_running.py": "keeps the velocity job running",
     "streams/velocity/submit.py": "submits the velocity job",

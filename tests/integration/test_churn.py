@@ -20,18 +20,20 @@ from examples.churn.steps import (
     REFERENCE,
     ask_online,
     check_equal,
-    read_duckdb,
+    read_predictions,
     score_all,
     train_twice_checked,
     write_features,
 )
 from examples.churn.world import World
+from features.batch import ACTIVITY
 from features.definitions import DAY_MS, HOUR_MS
 from features.online.feast_values import int64_value
 from features.online.layout import VIEWS, entity_key, field_name
 from infra.local.flink_client import flink_client
 from models.catalogue import settings_of
 from operations.batch_scoring.errors import NoModelToScoreWithError, NoRowsToScoreError
+from operations.flink_client import FlinkClient
 from operations.training_run.request import Rows
 from operations.training_run.run import train_model_of_users
 from schemas.label import Label
@@ -62,11 +64,23 @@ class Churn:
     services: Services
     settings: Settings
 
-    def score(self, sink: str, *, as_of_ms: int = END_MS) -> Any:
-        stack = self.services.stack
-        assert stack is not None
-        client = flink_client(stack, log="churn")
-        return score_all(self.settings, client, sink, as_of_ms=as_of_ms, now_ms=NOW_MS, say=print)
+    @property
+    def client(self) -> FlinkClient:
+        assert self.services.stack is not None
+        return flink_client(self.services.stack, log="churn")
+
+    def score(self, *, as_of_ms: int = END_MS) -> Any:
+        return score_all(
+            self.settings,
+            self.client,
+            self.settings.predictions_url,
+            as_of_ms=as_of_ms,
+            now_ms=NOW_MS,
+            say=print,
+        )
+
+    def predictions(self) -> dict[str, tuple[float, str]]:
+        return read_predictions(self.settings.predictions_url, prediction_date="2026-03-28")
 
     @property
     def versions(self) -> ModelVersions:
@@ -95,7 +109,7 @@ def churn(local_services: Services, tmp_path_factory: pytest.TempPathFactory) ->
     archive = str(tmp_path_factory.mktemp("churn") / "archive")
     system.archive(archive)
     with logged_services(system) as logs:
-        stack.up(programs=["mlflow", "jobmanager", "batch"])
+        stack.up(programs=["mlflow", "jobmanager", "batch", "postgres"])
         settings = stack.settings.model_copy(
             update={
                 "archive_url": archive,
@@ -107,7 +121,7 @@ def churn(local_services: Services, tmp_path_factory: pytest.TempPathFactory) ->
             }
         )
         yield Churn(local_services, settings)
-        for program in ("batch", "jobmanager"):
+        for program in ("batch", "jobmanager", "postgres"):
             stack.stop(program)
 
 
@@ -120,23 +134,22 @@ def test_a_second_model_is_trained_scored_in_bulk_and_answered_online_alike(
     churn: Churn, tmp_path: Path
 ) -> None:
     settings = churn.settings
-    sink = tmp_path / "predictions.duckdb"
     with pytest.raises(NoModelToScoreWithError, match="weir train --model churn"):
-        churn.score(f"duckdb:{sink}")
-    write_features(settings, now_ms=NOW_MS)
+        churn.score()
+    assert write_features(settings, churn.client, now_ms=NOW_MS).snapshots >= WORLD.days
     rows = Rows(days=WORLD.days)
     first = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
     assert first.verdict.promotes, first.verdict.reason
-    again = train_twice_checked(settings, rows, now_ms=NOW_MS, say=print)
+    again = train_model_of_users(settings, CHURN, rows, now_ms=NOW_MS)
     assert (again.verdict.promotes, again.blocked) == (False, False)
     assert "not better by more than noise" in again.verdict.reason
     champion = churn.versions.champion()
     assert champion is not None
     assert (champion.name, champion.version) == ("churn", first.version.version)
 
-    report = churn.score(f"duckdb:{sink}")
+    report = churn.score()
     assert set(report.outcomes) == set(CHURN.policy.outcomes)
-    batch = read_duckdb(sink, prediction_date="2026-03-28")
+    batch = churn.predictions()
     assert len(batch) == report.rows > WORLD.shoppers / 3
     with AsgiClient(create_app(churn.parts)) as client:
         online = ask_online(lambda path, body: posted(client, path, body), list(batch), singles=5)
@@ -147,26 +160,30 @@ def test_a_second_model_is_trained_scored_in_bulk_and_answered_online_alike(
         assert (status, problem["detail"]) == (404, "no history for user 'stranger'")
     assert len({score for score, _ in batch.values()}) > 5
     with pytest.raises(NoRowsToScoreError, match="name other days"):
-        churn.score(f"duckdb:{sink}", as_of_ms=WORLD.first_ms - DAY_MS)
-    assert read_duckdb(sink, prediction_date="2026-03-28") == batch
+        churn.score(as_of_ms=WORLD.first_ms - DAY_MS)
+    assert churn.predictions() == batch
 
 
 def test_a_value_that_differs_keeps_a_version_from_being_the_champion(churn: Churn) -> None:
     other = replace(CHURN, name=unique_name("churn"))
     user_id = WORLD.transactions()[-1].user_id
     key = entity_key("user", user_id, churn.settings.feast_project)
-    field = field_name(VIEWS["user"], "user_transaction_count_7d")
+    broken = [
+        field_name(VIEWS["user"], "user_transaction_count_7d"),
+        field_name(ACTIVITY.name, "user_transaction_count_30d_batch"),
+    ]
     with Redis.from_url(churn.settings.redis_url) as client:
-        before = client.hget(key, field)
-        client.hset(key, field, int64_value(77))
+        before = client.hmget(key, broken)
+        client.hset(key, mapping=dict.fromkeys(broken, int64_value(77)))
         try:
             outcome = train_model_of_users(
                 churn.settings, other, Rows(days=WORLD.days), now_ms=NOW_MS
             )
         finally:
-            client.hset(key, field, before)
+            client.hset(key, mapping=dict(zip(broken, before, strict=True)))
     assert outcome.blocked
-    assert outcome.verdict.reason.startswith("parity is not 0: online_users has 1 mismatched")
+    wrong = "parity is not 0: online_users has 1 mismatched, online_user_activity has 1 mismatched"
+    assert outcome.verdict.reason.startswith(wrong)
     assert ModelVersions.from_settings(settings_of(churn.settings, other)).champion() is None
 
 

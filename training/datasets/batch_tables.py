@@ -1,57 +1,22 @@
 """Computes the derived tables of the archive: daily snapshots of users, and the history of labels.
 
 Pure: tables in, tables out, in DuckDB. Called by `materialize`, which stores both tables for Feast,
-and by the data sets, which compute the snapshots from their own version of the archive.
+and by the data sets, which compute the snapshots from their own version of the archive. Flink
+computes the same snapshots for `operations.batch_features`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.batch import STATISTICS, BatchView
-from features.definitions import DAY_MS, Aggregate, Quantity
-
-_SQL_OF: Final[Mapping[tuple[Quantity, Aggregate], str]] = {
-    ("transaction", "count"): "n",
-    ("amount", "sum"): "amount",
-    ("amount", "mean"): "amount::DOUBLE / n",
-    ("fraud", "count"): "coalesce(frauds, 0)",
-    ("fraud", "rate"): "coalesce(frauds, 0)::DOUBLE / n",
-}
-
-
-def _query(view: BatchView) -> str:
-    days = view.window_ms // DAY_MS
-    values = ", ".join(_SQL_OF[feature.quantity, feature.aggregate] for feature in view.features)
-    return f"""
-WITH days AS (SELECT unnest($snapshots::BIGINT[]) AS snapshot),
-daily AS (
-    SELECT user_id, event_time_ms // {DAY_MS} AS day, count(*) AS n, sum(amount_minor) AS amount
-    FROM transactions GROUP BY ALL
-),
-frauds AS (
-    SELECT user_id, event_time_ms // {DAY_MS} AS day, observed_time_ms, until_ms
-    FROM observations JOIN transactions USING (transaction_id) WHERE is_fraud
-),
-spent AS (
-    SELECT user_id, snapshot, sum(n)::BIGINT AS n, sum(amount)::BIGINT AS amount
-    FROM daily JOIN days ON day >= snapshot - {days} AND day < snapshot GROUP BY ALL
-),
-reported AS (
-    SELECT user_id, snapshot, count(*)::BIGINT AS frauds
-    FROM frauds JOIN days ON day >= snapshot - {days} AND day < snapshot
-        AND observed_time_ms < snapshot * {DAY_MS} AND until_ms >= snapshot * {DAY_MS}
-    GROUP BY ALL
-)
-SELECT user_id, snapshot, {values}
-FROM spent LEFT JOIN reported USING (user_id, snapshot) ORDER BY snapshot, user_id
-"""  # noqa: S608 - numbers and expressions of ours
+from features.batch_query import snapshot_query
+from features.definitions import DAY_MS
 
 
 def snapshot_schema(view: BatchView) -> pa.Schema:
@@ -109,17 +74,32 @@ def user_snapshots(
     Returns:
         `snapshot_schema`, ordered by snapshot and user.
     """
-    schema = snapshot_schema(view)
     with duckdb.connect() as database:
         database.register("transactions", transactions)
-        database.register("observations", _as_arrow(observations))
+        database.register("observations", observation_rows(observations))
+        database.register("midnights", midnight_rows(snapshots))
         # One thread: sums of integers are the same with more, but memory grows.
         database.execute("SET threads = 1")
-        query = database.sql(_query(view), params={"snapshots": list(snapshots)})
-        rows: pa.Table = query.to_arrow_table()
-    columns = rows.columns
-    days_ms = pc.multiply(columns[1].cast(pa.int64()), DAY_MS)
-    columns[1] = days_ms.cast(pa.timestamp("ms", "UTC"))
+        return snapshot_rows(database.sql(snapshot_query(view)).to_arrow_table(), view)
+
+
+def midnight_rows(snapshots: Sequence[int]) -> pa.Table:
+    """Give days since 1970 as the table of midnights of `features.batch_query`."""
+    return pa.table({"snapshot_ms": pa.array([day * DAY_MS for day in snapshots], pa.int64())})
+
+
+def observation_rows(observations: pd.DataFrame) -> pa.Table:
+    """Give observations as the table ``observations`` of `features.batch_query`."""
+    columns = observations[_OBSERVATIONS.names]
+    return pa.Table.from_pandas(columns, schema=_OBSERVATIONS, preserve_index=False)
+
+
+def snapshot_rows(answer: pa.Table, view: BatchView) -> pa.Table:
+    """Give the answer to `features.batch_query.snapshot_query` as `snapshot_schema`, in order."""
+    schema = snapshot_schema(view)
+    ordered = answer.sort_by([("snapshot_ms", "ascending"), ("user_id", "ascending")])
+    times = ordered["snapshot_ms"].cast(pa.timestamp("ms", "UTC"))
+    columns = [ordered["user_id"], times, *(ordered[name] for name in view.names)]
     return pa.Table.from_arrays(columns, names=schema.names).cast(schema)
 
 
@@ -130,13 +110,8 @@ def transaction_labels(observations: pd.DataFrame) -> pa.Table:
         observations: as `training.archive.labels.with_intervals` gives them: one row a
             transaction and time.
     """
-    table = _as_arrow(observations)
+    table = observation_rows(observations)
     times = table["observed_time_ms"].cast(pa.timestamp("ms", "UTC"))
     return pa.Table.from_arrays(
         [table["transaction_id"], times, table["is_fraud"]], names=LABELS_SCHEMA.names
     ).cast(LABELS_SCHEMA)
-
-
-def _as_arrow(observations: pd.DataFrame) -> pa.Table:
-    columns = observations[_OBSERVATIONS.names]
-    return pa.Table.from_pandas(columns, schema=_OBSERVATIONS, preserve_index=False)

@@ -1,17 +1,19 @@
 """Updates the batch tables of the archive and writes the newest batch features to Redis.
 
 Owns which snapshots are missing and in which order things are written. Feast writes the values to
-Redis. Called by `weir materialize` and by `training.datasets.materializer`.
+Redis. Called by `weir materialize`, by `training.datasets.materializer`, and by
+`operations.batch_features`, which has the snapshots computed on Flink.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
@@ -19,7 +21,7 @@ from deltalake.exceptions import TableNotFoundError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEWS, LABEL_VIEW
+from features.batch import BATCH_AGE_MS_MAX, BATCH_VIEWS, LABEL_VIEW, BatchView
 from features.definitions import DAY_MS
 from features.online.layout import complete_key
 from schemas.settings import Settings
@@ -51,7 +53,44 @@ class Materialized:
     snapshots: int
 
 
-def materialize(settings: Settings, *, now_ms: int) -> Materialized:
+class Computed(NamedTuple):
+    """Snapshots of a view, which are appended together.
+
+    Attributes:
+        view: whose features.
+        last_snapshot: day of the newest of them, since 1970.
+        rows: as `training.datasets.batch_tables.user_snapshots` gives them.
+    """
+
+    view: BatchView
+    last_snapshot: int
+    rows: pa.Table
+
+
+ComputeSnapshots: TypeAlias = Callable[
+    [pa.Table, pd.DataFrame, Mapping[BatchView, Sequence[int]]], Iterable[Computed]
+]
+"""Computes snapshots from all transactions and observations.
+
+It is given the missing days of each view that lacks some, and gives all of them, each view's in
+order.
+"""
+
+
+def in_this_process(
+    transactions: pa.Table, observations: pd.DataFrame, missing: Mapping[BatchView, Sequence[int]]
+) -> Iterator[Computed]:
+    """Compute snapshots in DuckDB, some at a time."""
+    for view, days in missing.items():
+        for start in range(0, len(days), SNAPSHOTS_AT_ONCE):
+            some = days[start : start + SNAPSHOTS_AT_ONCE]
+            rows = user_snapshots(transactions, observations, snapshots=some, view=view)
+            yield Computed(view, some[-1], rows)
+
+
+def materialize(
+    settings: Settings, *, now_ms: int, compute: ComputeSnapshots = in_this_process
+) -> Materialized:
     """Update the batch tables up to the last midnight, and write its values to Redis.
 
     Delivery: every snapshot is appended once. Values in Redis are absolute, so a repeat is
@@ -61,6 +100,7 @@ def materialize(settings: Settings, *, now_ms: int) -> Materialized:
     Args:
         settings: where archive, registry and Redis are; paths are absolute.
         now_ms: the clock, ms since 1970 UTC.
+        compute: computes the missing snapshots; may raise errors of its own.
 
     Raises:
         NoArchiveError: nothing has been archived yet.
@@ -72,14 +112,12 @@ def materialize(settings: Settings, *, now_ms: int) -> Materialized:
     transactions = archived_transactions(url)
     observations = archived_observations(url)
     last = now_ms // DAY_MS
-    snapshots = 0
-    for view in BATCH_VIEWS:
-        missing = _missing_snapshots(f"{url}/{view.name}", transactions, last)
-        for start in range(0, len(missing), SNAPSHOTS_AT_ONCE):
-            some = missing[start : start + SNAPSHOTS_AT_ONCE]
-            rows = user_snapshots(transactions, observations, snapshots=some, view=view)
-            _append(f"{url}/{view.name}", rows, last_snapshot=some[-1])
-        snapshots = max(snapshots, len(missing))
+    days = {
+        view: _missing_snapshots(f"{url}/{view.name}", transactions, last) for view in BATCH_VIEWS
+    }
+    missing = {view: some for view, some in days.items() if some}
+    for view, last_snapshot, rows in compute(transactions, observations, missing):
+        _append(f"{url}/{view.name}", rows, last_snapshot=last_snapshot)
     with delta_errors(url):
         write_deltalake(f"{url}/{LABEL_VIEW}", transaction_labels(observations), mode="overwrite")
     store = open_store(
@@ -95,6 +133,7 @@ def materialize(settings: Settings, *, now_ms: int) -> Materialized:
             oldest = midnight - timedelta(milliseconds=BATCH_AGE_MS_MAX)
             store.materialize(oldest, midnight, feature_views=filled)
         _mark_complete(settings, last * DAY_MS)
+    snapshots = max(map(len, days.values()))
     return Materialized(snapshot_ms=last * DAY_MS, users=users[0] or 0, snapshots=snapshots)
 
 

@@ -1,0 +1,1 @@
+"""Flink runs the queries of batch features over files."""
