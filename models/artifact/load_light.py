@@ -7,14 +7,14 @@ faster.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from features.definitions import DEFINITION_DIGEST
 from models.artifact.files import ModelFiles
 from models.artifact.signature import TOLERANCE, Signature, json_object
 from models.artifact.walked_trees import WalkedTrees
 from models.encoding.row import encode_row
-from models.encoding.vector import VectorSpec
+from models.encoding.vector import COLUMNS, VectorSpec
 from models.errors import GoldenRowsMismatchError, SignatureMismatchError
 from models.model import Scores
 from schemas.decision import ModelRef
@@ -43,13 +43,16 @@ class LightModel:
         return Scores(self._trees.scores(vectors), vectors)
 
 
-def load_light(files: ModelFiles, *, name: str, version: str) -> LightModel:
+def load_light(
+    files: ModelFiles, *, name: str, version: str, columns: Collection[str] = COLUMNS
+) -> LightModel:
     """Load a version from its files, or refuse it.
 
     Args:
         files: of the version.
         name: of the registered model.
         version: its number.
+        columns: those that the caller can fill.
 
     Raises:
         SignatureMismatchError: a file cannot be read, or the files do not belong together.
@@ -59,7 +62,7 @@ def load_light(files: ModelFiles, *, name: str, version: str) -> LightModel:
     of = f"model {name} version {version}"
     signature = Signature.read(files.signature, of=of)
     signature.check_definitions()
-    spec = signature.vector_spec()
+    spec = signature.vector_spec(columns=columns)
     try:
         trees = WalkedTrees(files.trees)
     except ValueError as error:

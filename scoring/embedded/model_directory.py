@@ -7,22 +7,25 @@ own command downloads them, are enough: the model is then called after the direc
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from models.artifact.files import ModelFiles, read_files
 from models.artifact.load_light import LightModel, load_light
+from models.encoding.vector import COLUMNS
 from models.errors import SignatureMismatchError
 
 DESCRIPTION_PATH: Final = "weir/model.json"
 
 
-def load_directory(directory: Path) -> LightModel:
+def load_directory(directory: Path, *, columns: Collection[str] = COLUMNS) -> LightModel:
     """Load the version in a directory, or refuse it.
 
     Args:
         directory: holds ``weir/trees.onnx``, ``weir/signature.json`` and ``weir/golden.json``, or
             is itself that directory `weir`.
+        columns: those that the caller can fill.
 
     Raises:
         models.errors.ModelRefusedError: a file is missing or was changed, or the version does not
@@ -39,7 +42,7 @@ def load_directory(directory: Path) -> LightModel:
             f"{directory}: trees.onnx has digest {files.trees_digest}, the registry said {digest}; "
             "the file was changed after it was downloaded"
         )
-    return load_light(files, name=name, version=version)
+    return load_light(files, name=name, version=version, columns=columns)
 
 
 def write_directory(directory: Path, files: ModelFiles, *, name: str, version: str) -> None:

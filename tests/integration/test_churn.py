@@ -30,8 +30,10 @@ from features.batch import ACTIVITY
 from features.definitions import DAY_MS, HOUR_MS
 from features.online.feast_values import int64_value
 from features.online.layout import VIEWS, entity_key, field_name
+from features.user_inputs import DAYS_IDLE
 from infra.local.flink_client import flink_client
 from models.catalogue import settings_of
+from models.errors import SignatureMismatchError
 from operations.batch_scoring.errors import NoModelToScoreWithError, NoRowsToScoreError
 from operations.flink_client import FlinkClient
 from operations.training_run.request import Rows
@@ -39,6 +41,8 @@ from operations.training_run.run import train_model_of_users
 from schemas.label import Label
 from schemas.settings import Settings
 from schemas.transaction import Transaction
+from scoring import Scorer
+from scoring.embedded.model_directory import load_directory
 from scoring.http.app import create_app
 from scoring.http.parts import ApiParts, open_api_parts
 from tests.asgi_client import AsgiClient
@@ -147,6 +151,15 @@ def test_a_second_model_is_trained_scored_in_bulk_and_answered_online_alike(
     assert champion is not None
     assert (champion.name, champion.version) == ("churn", first.version.version)
 
+    model = tmp_path / "model"
+    downloaded = weir(settings, "models", "download", str(model), "--model", "churn")
+    assert downloaded.exit_code == 0, downloaded.output
+    assert f"churn version {champion.version} is in" in downloaded.output
+    ref = load_directory(model, columns=CHURN.columns).ref
+    assert (ref.name, ref.version, ref.digest) == ("churn", champion.version, champion.trees_digest)
+    with pytest.raises(SignatureMismatchError, match=DAYS_IDLE):
+        Scorer.load(model)
+
     report = churn.score()
     assert set(report.outcomes) == set(CHURN.policy.outcomes)
     batch = churn.predictions()
@@ -197,5 +210,9 @@ def test_a_training_that_cannot_be_says_what_to_do(churn: Churn) -> None:
         "known 30 days after a row",
     )
     fails(weir(settings, "train", "--model", "churn", "--source", "log"), "data set of days")
+    download = weir(
+        settings, "models", "download", "nowhere", "--model", "churn", "--version", "99"
+    )
+    fails(download, "churn has no version 99", "weir models list --model churn")
     listed = weir(settings, "models", "list", "--model", "churn")
     assert listed.exit_code == 0, listed.output
