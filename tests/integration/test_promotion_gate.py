@@ -101,6 +101,23 @@ class Deployment:
         newest = self.versions.all()[0]
         return None if newest.version == self.champion else newest
 
+    def trains_a_refused_version(self) -> str:
+        """Train on the log; give the version, which parity kept from being the champion."""
+        assert self.weir("train", "--source", "log", "--keep-immature").exit_code == 1
+        refused = self.is_unchanged()
+        assert refused is not None
+        return refused.version
+
+    def starts_a_rollout(self) -> str:
+        """Start a rollout of a version that parity kept from being the champion; give its name."""
+        refused = self.trains_a_refused_version()
+        create_topics(self.settings.kafka_bootstrap, 1)
+        name = unique_name("r")
+        options = ("--strategy", "ab", "--challenger", refused)
+        started = self.weir("rollout", "start", name, *options)
+        assert started.exit_code == 0, started.output
+        return name
+
     def refused_a_version(self) -> None:
         """Check that a version was registered that only parity kept from being the champion."""
         refused = self.is_unchanged()
@@ -187,24 +204,15 @@ def test_weir_train_every(deployment: Deployment) -> None:
 
 
 def test_weir_models_promote(deployment: Deployment) -> None:
-    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
-    refused = deployment.is_unchanged()
-    assert refused is not None
-    result = deployment.weir("models", "promote", refused.version)
+    refused = deployment.trains_a_refused_version()
+    result = deployment.weir("models", "promote", refused)
     assert result.exit_code == 1, result.output
     assert f"not promoted, {REASON}" in result.output
     deployment.refused_a_version()
 
 
 def test_weir_rollout_promote(deployment: Deployment) -> None:
-    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
-    refused = deployment.is_unchanged()
-    assert refused is not None
-    create_topics(deployment.settings.kafka_bootstrap, 1)
-    name = unique_name("r")
-    options = ("--strategy", "ab", "--challenger", refused.version)
-    started = deployment.weir("rollout", "start", name, *options)
-    assert started.exit_code == 0, started.output
+    name = deployment.starts_a_rollout()
     result = deployment.weir("rollout", "promote", name)
     assert result.exit_code == 1, result.output
     assert f"not promoted, {REASON}" in result.output
@@ -215,14 +223,7 @@ def test_weir_rollout_promote(deployment: Deployment) -> None:
 
 def test_the_rollout_controller(deployment: Deployment) -> None:
     """A person asks for the promotion over HTTP, and the controller asks the gate."""
-    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
-    refused = deployment.is_unchanged()
-    assert refused is not None
-    create_topics(deployment.settings.kafka_bootstrap, 1)
-    name = unique_name("r")
-    options = ("--strategy", "ab", "--challenger", refused.version)
-    started = deployment.weir("rollout", "start", name, *options)
-    assert started.exit_code == 0, started.output
+    name = deployment.starts_a_rollout()
     commands = build_rollout_commands(deployment.settings, source="/test")
     commands.ask_to_promote(name, by="ana", reason="it is better")
     stop = threading.Event()
@@ -372,9 +373,7 @@ def test_a_training_that_is_tried_again_registers_nothing_while_redis_is_away(
 def test_with_true_logs_the_same_version_is_promoted_and_says_what_was_compared(
     deployment: Deployment, true_services: Services
 ) -> None:
-    assert deployment.weir("train", "--source", "log", "--keep-immature").exit_code == 1
-    refused = deployment.is_unchanged()
-    assert refused is not None
+    refused = deployment.trains_a_refused_version()
     true = deployment.settings.model_copy(
         update={
             "kafka_bootstrap": true_services.kafka_bootstrap,
@@ -382,9 +381,9 @@ def test_with_true_logs_the_same_version_is_promoted_and_says_what_was_compared(
             "archive_url": str(deployment.settings.data_dir / "none"),
         }
     )
-    result = replace(deployment, settings=true).weir("models", "promote", refused.version)
+    result = replace(deployment, settings=true).weir("models", "promote", refused)
     assert result.exit_code == 0, result.output
     champion = deployment.versions.champion()
     assert champion is not None
-    assert champion.version == refused.version
+    assert champion.version == refused
     assert int(champion.tags["parity_values_checked"]) > 50_000
