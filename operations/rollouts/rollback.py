@@ -83,8 +83,8 @@ def take_back(settings: Settings, rollout: Rollout) -> RolledBack:
         return versions.roll_back()
     before = [entry.version for entry in log.entries[-2:-1]]
     if newest is None or newest.how != ROLLED_BACK_TO or before != [winner]:
-        has_none = newest is None or newest.version == NO_CHAMPION
-        now = "there is none" if has_none else f"version {newest.version} is"
+        version = NO_CHAMPION if newest is None else newest.version
+        now = "there is none" if version == NO_CHAMPION else f"version {version} is"
         refuse(
             "champion",
             f"is not version {winner} of {rollout.rollout_id} any more ({now}); "
