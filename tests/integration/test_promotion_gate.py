@@ -14,35 +14,29 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from clients.mlflow_rest import ModelVersion
-from infra.cli.main import app
 from infra.demo import run as demo_run
 from infra.demo.run import DemoOptions, NotPromotedError
 from infra.local.layout import REPO
-from infra.local.topics import create_topics
 from infra.simulation.replay import Progress
 from operations.parity.sources.online_states import OnlineStatesUnreachableError
 from operations.promotion import ClosedGate, ask_gate
 from operations.rollouts.controller.follow import RolloutController
 from operations.training_run.request import Plan, Rows, Source
 from operations.training_run.run import train
-from schemas.feature_row import FeatureRow
-from schemas.settings import Settings, environment_of
+from schemas.settings import Settings
 from scoring.wiring import build_rollout_commands
 from tests.bench import bench_stack
 from tests.component.infra.test_airflow_commands import commands as dag_commands
 from tests.logged_system import LoggedSystem, logged_services
-from tests.model_files import trained
-from tests.services import Services, unique_name
+from tests.refused_model import REASON, Deployment, deployed, with_one_wrong_value
+from tests.services import Services
 from training.registry.gate import PassedGate
-from training.registry.register import ModelRegistry
 from training.registry.versions import ModelVersions
 
 # MLflow warns of type hints of its own when it writes a model; Feast of many things.
@@ -54,14 +48,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 AS_OF = "2026-03-27"
 """The last day of the history."""
-REASON = "parity is not 0: feature_log has 1 mismatched"
 COMMAND_S_MAX = 120
-
-
-def with_one_wrong_value(row: FeatureRow) -> FeatureRow:
-    if row.transaction.transaction_id != "t77":
-        return row
-    return replace(row, features={**row.features, "user_amount_sum_1h": 1})
 
 
 @pytest.fixture(scope="module")
@@ -75,86 +62,57 @@ def wrong_services(local_services: Services, wrong_system: LoggedSystem) -> Iter
         yield started
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """A model with a champion, on logs with a wrong value."""
-
-    settings: Settings
-    champion: str
-
-    @property
-    def versions(self) -> ModelVersions:
-        return ModelVersions.from_settings(self.settings)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**environment_of(self.settings), "COLUMNS": "300"}
-
-    def weir(self, *arguments: str) -> Result:
-        return CliRunner(env=self.environment).invoke(app, list(arguments))
-
-    def is_unchanged(self) -> ModelVersion | None:
-        """Check that the champion is what it was; give the newest version if there is another."""
-        champion = self.versions.champion()
-        assert champion is not None
-        assert champion.version == self.champion
-        newest = self.versions.all()[0]
-        return None if newest.version == self.champion else newest
-
-    def trains_a_refused_version(self) -> str:
-        """Train on the log; give the version, which parity kept from being the champion."""
-        assert self.weir("train", "--source", "log", "--keep-immature").exit_code == 1
-        refused = self.is_unchanged()
-        assert refused is not None
-        return refused.version
-
-    def starts_a_rollout(self) -> str:
-        """Start a rollout of a version that parity kept from being the champion; give its name."""
-        refused = self.trains_a_refused_version()
-        create_topics(self.settings.kafka_bootstrap, 1)
-        name = unique_name("r")
-        options = ("--strategy", "ab", "--challenger", refused)
-        started = self.weir("rollout", "start", name, *options)
-        assert started.exit_code == 0, started.output
-        return name
-
-    def refused_a_version(self) -> None:
-        """Check that a version was registered that only parity kept from being the champion."""
-        refused = self.is_unchanged()
-        assert refused is not None
-        assert refused.tags["status"] == "challenger"
-        assert refused.tags["reason"].startswith(REASON)
-        assert refused.aliases == (self.settings.challenger_alias,)
-
-
-@pytest.fixture
-def deployment(
-    wrong_services: Services, wrong_system: LoggedSystem, mlflow_server: Services, tmp_path: Path
-) -> Deployment:
-    archive_url = str(tmp_path / "archive")
+@pytest.fixture(scope="module")
+def wrong_logs(
+    wrong_services: Services,
+    wrong_system: LoggedSystem,
+    mlflow_server: Services,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Settings:
+    """The logs and the archive that all tests read; without a model."""
+    archive_url = str(tmp_path_factory.mktemp("wrong") / "archive")
     wrong_system.archive(archive_url)
-    settings = wrong_services.settings.model_copy(
+    return wrong_services.settings.model_copy(
         update={
             "mlflow_tracking_uri": mlflow_server.mlflow_uri,
-            "model_name": unique_name("model"),
-            "data_dir": tmp_path / "data",
             "archive_url": archive_url,
             "topic_partitions": 1,
         }
     )
-    model = trained()
-    registry = ModelRegistry(settings.mlflow_tracking_uri, model_name=settings.model_name)
-    champion = registry.register(
-        model.forest, model.files, params={}, metrics={}, tags={}, files={}
-    ).version
-    ModelVersions.from_settings(settings).promote(
-        champion, gate=PassedGate(rows=1, values_checked=1), reason="a test"
-    )
-    return Deployment(settings, champion)
 
 
-def test_the_gate_itself_is_closed(deployment: Deployment) -> None:
-    gate = ask_gate(deployment.settings)
+@pytest.fixture
+def deployment(wrong_logs: Settings, tmp_path: Path) -> Deployment:
+    """For a test that registers versions."""
+    return deployed(wrong_logs, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def untouched(wrong_logs: Settings, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """For all tests that leave everything as it is."""
+    return deployed(wrong_logs, tmp_path_factory.mktemp("untouched"))
+
+
+@pytest.fixture(scope="module")
+def trained_once(wrong_logs: Settings, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """For all tests that ask again for the promotion of a version that was refused."""
+    deployment = deployed(wrong_logs, tmp_path_factory.mktemp("trained"))
+    deployment.trains_a_refused_version()
+    deployment.refused_a_version()
+    return deployment
+
+
+@pytest.fixture
+def rollout(trained_once: Deployment) -> Iterator[str]:
+    """The name of a rollout of the version that was refused."""
+    name = trained_once.starts_a_rollout()
+    yield name
+    aborted = trained_once.weir("rollout", "abort", name)
+    assert aborted.exit_code == 0, aborted.output
+
+
+def test_the_gate_itself_is_closed(untouched: Deployment) -> None:
+    gate = ask_gate(untouched.settings)
     assert isinstance(gate, ClosedGate)
     # The archive, the decisions and the rows of training copy the wrong value.
     assert gate.reason == (
@@ -203,42 +161,41 @@ def test_weir_train_every(deployment: Deployment) -> None:
     deployment.refused_a_version()
 
 
-def test_weir_models_promote(deployment: Deployment) -> None:
-    refused = deployment.trains_a_refused_version()
-    result = deployment.weir("models", "promote", refused)
+def test_weir_models_promote(trained_once: Deployment) -> None:
+    refused = trained_once.is_unchanged()
+    assert refused is not None
+    result = trained_once.weir("models", "promote", refused.version)
     assert result.exit_code == 1, result.output
     assert f"not promoted, {REASON}" in result.output
-    deployment.refused_a_version()
+    trained_once.refused_a_version()
 
 
-def test_weir_rollout_promote(deployment: Deployment) -> None:
-    name = deployment.starts_a_rollout()
-    result = deployment.weir("rollout", "promote", name)
+def test_weir_rollout_promote(trained_once: Deployment, rollout: str) -> None:
+    result = trained_once.weir("rollout", "promote", rollout)
     assert result.exit_code == 1, result.output
     assert f"not promoted, {REASON}" in result.output
-    deployment.refused_a_version()
+    trained_once.refused_a_version()
     assert "the rollout goes on" in result.output
-    assert f"{name}: ab of" in deployment.weir("rollout", "status", name).output
+    assert f"{rollout}: ab of" in trained_once.weir("rollout", "status", rollout).output
 
 
-def test_the_rollout_controller(deployment: Deployment) -> None:
+def test_the_rollout_controller(trained_once: Deployment, rollout: str) -> None:
     """A person asks for the promotion over HTTP, and the controller asks the gate."""
-    name = deployment.starts_a_rollout()
-    commands = build_rollout_commands(deployment.settings, source="/test")
-    commands.ask_to_promote(name, by="ana", reason="it is better")
+    commands = build_rollout_commands(trained_once.settings, source="/test")
+    commands.ask_to_promote(rollout, by="ana", reason="it is better")
     stop = threading.Event()
-    running = threading.Thread(target=RolloutController(deployment.settings).run, args=[stop])
+    running = threading.Thread(target=RolloutController(trained_once.settings).run, args=[stop])
     running.start()
     deadline_s = time.monotonic() + COMMAND_S_MAX
-    while len(commands.changes(name)) < 3 and time.monotonic() < deadline_s:
+    while len(commands.changes(rollout)) < 3 and time.monotonic() < deadline_s:
         time.sleep(0.2)
     stop.set()
     running.join()
-    last = commands.changes(name)[-1]
+    last = commands.changes(rollout)[-1]
     assert last.rollout.status == "running"
     assert last.rollout.promotes is None, "the request is answered"
     assert last.reason.startswith(f"Not promoted: {REASON}")
-    deployment.refused_a_version()
+    trained_once.refused_a_version()
 
 
 @pytest.mark.parametrize(
@@ -246,12 +203,12 @@ def test_the_rollout_controller(deployment: Deployment) -> None:
     [("train",), ("models", "promote", "1"), ("rollout", "promote", "r-1")],
     ids=" ".join,
 )
-def test_no_option_skips_the_gate(deployment: Deployment, command: tuple[str, ...]) -> None:
+def test_no_option_skips_the_gate(untouched: Deployment, command: tuple[str, ...]) -> None:
     for option in ("--skip-parity", "--force", "--no-parity"):
-        result = deployment.weir(*command, option)
+        result = untouched.weir(*command, option)
         assert result.exit_code == 2
         assert f"No such option: {option}" in result.output
-    assert deployment.is_unchanged() is None
+    assert untouched.is_unchanged() is None
 
 
 def test_the_dag_for_airflow(deployment: Deployment, tmp_path: Path) -> None:
@@ -280,7 +237,7 @@ def test_the_dag_for_airflow(deployment: Deployment, tmp_path: Path) -> None:
         "training.registry.versions",
     ],
 )
-def test_a_module_run_as_a_program_does_nothing(deployment: Deployment, module: str) -> None:
+def test_a_module_run_as_a_program_does_nothing(untouched: Deployment, module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", module, "--seed", "1", "--keep-immature", "1"],
         check=False,
@@ -288,10 +245,10 @@ def test_a_module_run_as_a_program_does_nothing(deployment: Deployment, module: 
         text=True,
         timeout=COMMAND_S_MAX,
         cwd=REPO,
-        env={**os.environ, **deployment.environment},
+        env={**os.environ, **untouched.environment},
     )
     assert done.stdout == ""
-    assert deployment.is_unchanged() is None
+    assert untouched.is_unchanged() is None
 
 
 class SilentScreen:
@@ -333,14 +290,14 @@ def test_the_bench(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_service_that_is_away_closes_the_gate(
-    deployment: Deployment, true_services: Services
+    untouched: Deployment, true_services: Services
 ) -> None:
     """Only with every copy compared is parity 0."""
-    true = deployment.settings.model_copy(
+    true = untouched.settings.model_copy(
         update={
             "kafka_bootstrap": true_services.kafka_bootstrap,
             "redis_url": true_services.redis_url,
-            "archive_url": str(deployment.settings.data_dir / "none"),
+            "archive_url": str(untouched.settings.data_dir / "none"),
         }
     )
     assert isinstance(ask_gate(true), PassedGate)
