@@ -11,8 +11,11 @@ SHELL := bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
-# Not parallel: both environments build the same editable package.
+# One target after the other, except where `setup` and `test` let some run side by side.
+SIDE_BY_SIDE :=
+ifeq ($(SIDE_BY_SIDE),)
 .NOTPARALLEL:
+endif
 
 # One stamp for each part; the part is built again if one of its sources is newer than the stamp.
 UV := .tools/bin/uv
@@ -36,12 +39,15 @@ RIVALS_VENVS := $(RIVALS:%=.venv-bench-%/.made)
 FLINK_HOME := .venv-streams/lib/python3.11/site-packages/pyflink
 
 BIN := .venv/bin
+# Each line of a suite that runs beside another one begins with its name.
+NAMED = $(if $(SIDE_BY_SIDE),> >(sed --unbuffered 's/^/$@: /'))
+# Without MAKEFLAGS in `RUST` and `PYTEST`: cargo, or a test that runs make, would wait for our jobs.
 # The first cargo that is recent enough goes first in PATH; nothing is built within the sources.
-RUST = PATH="$$(dirname "$$(infra/local/setup/find-cargo.sh)"):$$PATH" \
+RUST = MAKEFLAGS= PATH="$$(dirname "$$(infra/local/setup/find-cargo.sh)"):$$PATH" \
 	CARGO_TARGET_DIR="$(CURDIR)/.cache/native" PYO3_PYTHON="$(CURDIR)/.tools/bin/python"
 CARGO_OPTIONS := --quiet --locked --manifest-path native/Cargo.toml
 # Keeps the bytecode of tests even if the environment forbids it: compiling is half of a short run.
-PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.cache/bytecode" $(BIN)/python -m pytest
+PYTEST := MAKEFLAGS= PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.cache/bytecode" $(BIN)/python -m pytest
 # Imports only modules that have examples; those of the second list import pandas, which is slow.
 EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' clients features infra schemas scoring streams tests/oracle)
 SLOW_EXAMPLES = $(shell grep -rl --include='*.py' '>>> ' examples models operations training)
@@ -91,15 +97,14 @@ doctor: $(VENV) ## check what is installed, running and reachable, and say how t
 rooms: $(VENV) ## draw the rooms of the code: layers, folders, and the imports between them
 	@$(BIN)/python -m infra.rooms
 
+# One suite works while the other one waits.
+TWO_AT_A_TIME := SIDE_BY_SIDE=yes --jobs=2
+
 .PHONY: test
-test: setup ## everything CI runs: lint, house, unit, component, dags, integration, e2e and chaos
-	@$(MAKE) lint
-	@$(MAKE) house
-	@$(MAKE) unit
+test: setup postgres ## everything CI runs: lint, house, unit, component, dags, integration, e2e and chaos
+	@$(MAKE) $(TWO_AT_A_TIME) --output-sync=target lint house unit dags
 	@$(MAKE) component
-	@$(MAKE) dags
-	@$(MAKE) integration
-	@$(MAKE) end-to-end
+	@$(MAKE) $(TWO_AT_A_TIME) integration end-to-end
 
 .PHONY: lint
 lint: $(VENV) ## check format, lint rules, types and import directions, of Python and Rust (CI)
@@ -148,7 +153,7 @@ dags: $(AIRFLOW_VENV) ## parse the schedules for Airflow with Airflow (CI)
 
 .PHONY: integration
 integration: setup postgres ## test each adapter against its real service, and fakes with the same tests (CI)
-	$(PYTEST) --numprocesses 2 --dist loadfile tests/integration tests/contract
+	$(PYTEST) --numprocesses 2 --dist loadfile tests/integration tests/contract $(NAMED)
 
 .PHONY: e2e
 e2e: setup ## test the whole system with the real broker, Flink, Redis and MLflow
@@ -162,7 +167,7 @@ chaos: setup ## kill -9 under load: nothing is lost, repeats are identical
 # and its gate, which others run, read the whole log.
 .PHONY: end-to-end
 end-to-end: setup ## run e2e, chaos and the replay of a month on one stack (CI)
-	$(PYTEST) tests/e2e tests/chaos tests/replay
+	$(PYTEST) tests/e2e tests/chaos tests/replay $(NAMED)
 
 ## ---- examples ----
 
@@ -189,8 +194,10 @@ bench: setup $(if $(filter rivals,$(SCENARIO)),$(RIVALS_VENVS)) ## measure laten
 
 ## ---- setting up ----
 
+# Side by side, because one part waits for its downloads while another one is compiled.
 .PHONY: setup
-setup: $(VENV) $(STREAMS_VENV) jars ## install everything that is not installed yet
+setup: ## install everything that is not installed yet
+	@$(MAKE) --silent $(if $(SIDE_BY_SIDE),,SIDE_BY_SIDE=yes --jobs=4) $(VENV) $(STREAMS_VENV) jars
 
 .PHONY: jars
 jars: $(KAFKA) $(FLINK_LIB) $(GLUE) $(CLASSES) ## download the jars of Kafka and Flink, and compile our own Java
@@ -236,6 +243,9 @@ $(STREAMS_PACKAGES): requirements/streams.txt pyproject.toml | $(UV)
 $(VENV) $(STREAMS_VENV): %/.made: %/.packages $(ENGINE)
 	@$(call install_ourselves,$*)
 	@touch $@
+
+# One after the other: both build the same editable package.
+$(STREAMS_VENV): | $(VENV)
 
 $(AIRFLOW_VENV): requirements/airflow.txt | $(UV)
 	@echo 'making .venv-airflow: Airflow, to test infra/airflow'
