@@ -26,6 +26,7 @@ from operations.online_rebuild.states import connect
 from schemas.label import Label
 from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from scoring.stores.kept_decisions import CONTEXTS_KEY
+from scoring.stores.lost_decisions import LOCK_KEY, MARKER_KEY
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.load import Load
 from tests.bench.scenarios import Choices, Entry, fill, row, shown
@@ -198,7 +199,8 @@ def _memory(client: redis.Redis) -> tuple[dict[str, int], dict[str, int]]:
             memory[_kind(name)] += size or 0
             entries[_kind(name)] += 1
     # The hash of a day has many.
-    days = [name for name in names if _kind(name) == FIRST_DECISIONS and name != CONTEXTS_KEY]
+    no_day = {CONTEXTS_KEY, MARKER_KEY, LOCK_KEY}
+    days = [name for name in names if _kind(name) == FIRST_DECISIONS and name not in no_day]
     entries[FIRST_DECISIONS] = sum(int(client.hlen(name)) for name in days)
     return dict(memory), dict(entries)
 
