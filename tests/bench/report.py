@@ -315,7 +315,7 @@ def _profile(entry: Entry) -> str:
 
 
 def _task_threads(entry: Entry) -> str:
-    base = entry["rows"][0]["median"]["rows_per_s"]
+    one, base = (entry["rows"][at]["median"]["rows_per_s"] for at in (0, 1))
     rows = []
     for row in entry["rows"]:
         found = row["median"]
@@ -323,7 +323,9 @@ def _task_threads(entry: Entry) -> str:
         rows.append(
             [
                 row["parallelism"],
+                row["cores"],
                 number(found["rows_per_s"]),
+                f"{found['rows_per_s'] / one:.2f}",
                 f"{found['rows_per_s'] / base:.2f}",
                 number(system_us(found)),
                 *(number(used.get(name)) for name in ("taskmanager", "kafka", "redis")),
@@ -331,11 +333,9 @@ def _task_threads(entry: Entry) -> str:
                 len(row["runs"]),
             ]
         )
-    head = ["parallelism", "rows of `features`/s", "ratio", "CPU us per event", "Flink", "Kafka"]
-    return (
-        f"Backlogs of {entry['backlog']:,} events.\n\n"
-        f"{table([*head, 'Redis', 's measured', 'runs'], rows)}"
-    )
+    head = ["parallelism", "cores", "rows of `features`/s", "to the first", "to the second"]
+    head += ["CPU us per event", "Flink", "Kafka", "Redis", "s measured", "runs"]
+    return f"Backlogs of {entry['backlog']:,} events.\n\n{table(head, rows)}"
 
 
 def _rollouts(entry: Entry) -> str:

@@ -145,8 +145,9 @@ def _bytes(title: str, limit: float, of_median: Callable[[dict[str, Any]], float
 
 
 def _task_threads(entry: Entry) -> Reading:
-    one, two = (_row(entry, parallelism=each)["rows_per_s"] for each in (1, 2))
-    return Reading(f"{two / one:.2f} x", two >= 1.5 * one)
+    one_core, one, two = (row["median"]["rows_per_s"] for row in entry["rows"])
+    text = f"{two / one:.2f} x; {two / one_core:.2f} x to parallelism 1 on one core"
+    return Reading(text, two >= 1.5 * one)
 
 
 def _beside_feast(rate_per_s: float) -> Callable[[Entry], Reading]:

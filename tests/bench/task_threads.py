@@ -3,14 +3,21 @@
 With a parallelism of 1 the job is one operator in one thread: source, both folds and sink. With 2
 it is three operators of two subtasks each, which send events to each other: decode, the fold by
 user and the fold by merchant. Only the job and what it needs run; nothing scores or archives.
+
+A single task thread is not alone: the threads that read from Kafka, write to Redis and collect
+garbage, and the broker, use other cores. So a parallelism of 1 is measured with one core for all
+programs, too: to that, 2 on two cores is twice the threads on twice the cores.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import TopicPartition
@@ -26,7 +33,8 @@ from tests.bench.usage import between, look
 
 PROGRAMS = ("kafka", "redis", "jobmanager", "taskmanager", "velocity-job")
 """The job and what it needs."""
-PARALLELISM = (1, 2)
+WAYS = ((1, 1), (1, None), (2, None))
+"""Parallelism, and how many cores the programs have; None: all."""
 EVENTS = 1_000_000
 WARM_UP_EVENTS = 200_000
 """Backlog before the one that counts: the JVM compiles meanwhile."""
@@ -42,24 +50,36 @@ def task_threads(stack: BenchStack, choices: Choices) -> Entry:
             f"{stack.settings.data_dir} first"
         )
     events = choices.events or EVENTS
-    runs: dict[int, list[dict[str, Any]]] = {each: [] for each in PARALLELISM}
+    runs: dict[tuple[int, int | None], list[dict[str, Any]]] = {way: [] for way in WAYS}
     for _ in range(choices.runs):
-        for parallelism in PARALLELISM:
+        for parallelism, cores in WAYS:
             stack.restart_empty(programs=PROGRAMS, flink_parallelism=parallelism)
+            if cores is not None:
+                _keep_to(stack.pids().values(), cores)
             drained(stack, min(events, WARM_UP_EVENTS))
             found = drained(stack, events)
-            say(f"parallelism {parallelism}: {json.dumps(found)}")
-            runs[parallelism].append(found)
+            say(f"parallelism {parallelism}, {cores or 'all'} cores: {json.dumps(found)}")
+            runs[parallelism, cores].append(found)
     # The scenario after this one asks the registry.
     stack.restart_empty()
-    rows = [row({"parallelism": each}, of_each) for each, of_each in runs.items()]
+    rows = [
+        row({"parallelism": parallelism, "cores": cores or os.cpu_count()}, of_way)
+        for (parallelism, cores), of_way in runs.items()
+    ]
     return {"backlog": events, "rows": rows}
+
+
+def _keep_to(pids: Iterable[int], cores: int) -> None:
+    """Keep all threads of some programs to so many cores; what they start inherits it."""
+    for pid in pids:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(thread.name), range(cores))
 
 
 def drained(stack: BenchStack, events: int) -> dict[str, Any]:
     """Send a backlog and wait until the job has written all its rows.
 
-    Measured from the moment when all of it is sent, because the sender uses the cores, too, until then.
+    Measured from the moment when all of it is sent: until then the sender uses the cores, too.
     """
     load = stack.load(events, rate_per_s=None)
     with _Rows(stack.settings.kafka_bootstrap) as rows:
