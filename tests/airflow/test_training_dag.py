@@ -22,12 +22,17 @@ TASKS = ["train", "models"]
 
 @pytest.fixture(scope="module")
 def dag() -> Any:
+    dags = parsed()
+    assert sorted(dags) == ["daily_batch_inference", "weir_training"]
+    return dags["weir_training"]
+
+
+def parsed() -> Any:
     from airflow.dag_processing.dagbag import DagBag
 
     bag = DagBag(dag_folder=str(DAGS))
     assert bag.import_errors == {}
-    assert sorted(bag.dags) == ["daily_batch_inference", "weir_training"]
-    return bag.dags["weir_training"]
+    return bag.dags
 
 
 def test_it_runs_daily_and_never_twice_at_once(dag: Any) -> None:
@@ -45,6 +50,21 @@ def test_it_trains_on_a_data_set_whose_days_move_on_and_names_no_way_around_pari
     dag: Any,
 ) -> None:
     assert dag.get_task("train").bash_command.endswith(" train --days=90")
+
+
+def test_each_further_model_has_dags_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIR_DAG_MODELS", "churn,returns")
+    dags = parsed()
+    assert sorted(dags) == [
+        *(f"daily_batch_inference{model}" for model in ("", "_churn", "_returns")),
+        *(f"weir_training{model}" for model in ("", "_churn", "_returns")),
+    ]
+    train, models = dags["weir_training_churn"].topological_sort()
+    assert train.bash_command.endswith(" train --days=90 --model=churn")
+    assert models.bash_command.endswith(" models list --model=churn")
+    (score,) = dags["daily_batch_inference_returns"].tasks
+    assert score.bash_command.endswith(" --model=returns")
+    assert "--model" not in dags["weir_training"].get_task("train").bash_command
 
 
 def test_every_task_is_tried_again_a_bounded_number_of_times(dag: Any) -> None:

@@ -26,6 +26,7 @@ OTHER_VARIABLES = {
     "WEIR_API_KEY",  # the key that `weir predict` sends
     "WEIR_MODEL_PATH",  # read by the function of AWS Lambda
     "WEIR_BIN",  # read by the commands of infra/airflow
+    "WEIR_DAG_MODELS",  # read by infra/airflow itself
     "WEIR_GATHER_MS",  # the changelog gives the former name of a setting
 }
 
