@@ -53,8 +53,9 @@ def text(entry: Entry) -> str:
 
 def _value(found: Any, path: tuple[str, ...]) -> Any:
     for name in path:
-        found = found.get(name, 0)
-    return found
+        found = found.get(name, {})
+    # A part that has nothing is missing.
+    return found or 0
 
 
 def way(row: Entry) -> str:
