@@ -11,6 +11,7 @@ from tests.bench import report, results
 from tests.bench import scenarios as of_weir
 from tests.bench.batch_scoring import batch_scoring
 from tests.bench.bench_stack import BenchStack, say
+from tests.bench.churn import churn
 from tests.bench.profile import profile
 from tests.bench.recommendation import recommendation
 from tests.bench.rivals_run import rivals
@@ -46,6 +47,7 @@ STACKLESS = {
     "rollouts": rollouts,
     "batch_scoring": batch_scoring,
     "recommendation": recommendation,
+    "churn": churn,
 }
 """What needs no stack, or has one of its own; only when named."""
 LONG = ("catchup", "storage", "task_threads")

@@ -13,6 +13,7 @@ from typing import Any
 from infra.local.layout import REPO
 from tests.bench import (
     batch_scoring_report,
+    churn_report,
     recommendation_report,
     results,
     rollouts_report,
@@ -373,6 +374,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Entry], str]]] = {
     "rollouts": ("Rollouts, simulated", _rollouts),
     "batch_scoring": ("Batch scoring", batch_scoring_report.text),
     "recommendation": ("Recommendation", _recommendation),
+    "churn": ("Churn online", churn_report.text),
 }
 
 

@@ -176,6 +176,13 @@ def _ranking(entry: Entry) -> Reading:
     return Reading(text, p99_ms[0] <= 10 and not errors)
 
 
+def _churn(entry: Entry) -> Reading:
+    found = _row(entry, rate_per_s=100)
+    p50, p95, p99 = (found["latency_ms"][name] for name in ("p50", "p95", "p99"))
+    text = f"p95 {p95:.1f} ms (p50 {p50:.1f}, p99 {p99:.1f}), errors: {found['errors']:,.0f}"
+    return Reading(text, p95 < 50 and not found["errors"])
+
+
 def _batch(entry: Entry) -> Reading:
     found = _row(entry, part="plain")
     seconds, rows_per_s = found["seconds"]["all"], found["rows_per_s"]
@@ -250,6 +257,7 @@ TARGETS = (
         "recommendation",
         _ranking,
     ),
+    Target("churn of one user, 100 requests/s", "p95 below 50 ms, errors: 0", "churn", _churn),
     Target(
         "10 million rows by batch into PostgreSQL", "100,000 rows/s; 80 s", "batch_scoring", _batch
     ),
