@@ -168,7 +168,8 @@ def _read(answer: CsvTable) -> pa.Table:
 def _new_directory(settings: Settings) -> Path:
     """Make a directory with a new name: the job of a client that was killed may still be running.
 
-    Directories that killed clients left are deleted.
+    What killed clients have left is deleted. If a client is still at work, its job fails: of two
+    at the same time only one could store its snapshots.
     """
     root = checkpoints_dir(settings).parent
     for left in root.glob("batch-features-*"):

@@ -137,7 +137,8 @@ def test_each_transaction_has_one_prediction_on_its_day_with_its_origin(
     assert scoring.digest()[:2] == (ROWS, ROWS)
     found = scoring.query(
         "SELECT prediction_date::text, model_name, model_version, data_version, run_id, count(*) "
-        "FROM predictions GROUP BY 1, 2, 3, 4, 5 ORDER BY 1"
+        f"FROM predictions WHERE model_name = '{first.model_name}' "
+        "GROUP BY 1, 2, 3, 4, 5 ORDER BY 1"
     )
     origin = (first.model_name, first.model_version, first.data_version, first.run_id)
     assert found == [(date, *origin, ROWS // DAYS) for date in DATES]

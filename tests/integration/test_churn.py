@@ -59,6 +59,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 NOW_MS = END_MS + HOUR_MS
 WORLD = World(shoppers=90, days=100, end_ms=END_MS, currency="EUR")
+PROGRAMS = ("mlflow", "jobmanager", "batch", "postgres")
 LABELLED = 3
 """The archive has a table of labels once there is one."""
 
@@ -109,11 +110,13 @@ def shoppers() -> tuple[list[Transaction], list[Label]]:
 def churn(local_services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Churn]:
     stack = local_services.stack
     assert stack is not None
+    # They start while the logs are written.
+    stack.up(programs=PROGRAMS, wait=False)
     system = LoggedSystem.folded(world=shoppers)
     archive = str(tmp_path_factory.mktemp("churn") / "archive")
     system.archive(archive)
     with logged_services(system) as logs:
-        stack.up(programs=["mlflow", "jobmanager", "batch", "postgres"])
+        stack.wait_ready(PROGRAMS)
         settings = stack.settings.model_copy(
             update={
                 "archive_url": archive,
