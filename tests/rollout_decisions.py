@@ -36,13 +36,3 @@ def recounted(settings: Settings, snapshot: RolloutSnapshot) -> dict[str, Counte
             counts[decision["decision"]] += 1
             counts["errors"] += "arm_unavailable" in decision["degraded"]
     return found
-
-
-def newest_scores(settings: Settings, *, version: str, count: int) -> list[float]:
-    """The scores of the newest decisions of a version, with and without a rollout."""
-    found = []
-    for record in read_log(settings.kafka_bootstrap, topics.DECISIONS, values_only=True):
-        decision = orjson.loads(record.value or b"{}")
-        if decision and decision["model"]["version"] == version:
-            found.append((decision["decided_at_ms"], decision["score"]))
-    return [score for _, score in sorted(found)[-count:]]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-import numpy as np
-
 from models.artifact.compile_forest import compile_forest
 from models.encoding.table import encode_table
 from tests.model_files import Trained, trained, training_table
@@ -23,13 +21,13 @@ def suspicious() -> Trained:
     )
 
 
-def moved(by: float) -> Trained:
-    """The model of `trained` with every score higher by so much, within 0 and 1."""
+def unsure(*, about: float) -> Trained:
+    """The model of `trained`, with all of its scores within 0.01 of one."""
     like = trained()
     forest = deepcopy(like.forest)
     for tree in forest.estimators_:
         shares = tree.tree_.value[:, 0]
-        shares[:, 1] = np.clip(shares[:, 1] + by, 0.0, 1.0)
+        shares[:, 1] = about + 0.02 * (shares[:, 1] - 0.5)
         shares[:, 0] = 1.0 - shares[:, 1]
     files = compile_forest(forest, like.spec, encode_table(like.table, like.spec), seed=7)
     return Trained(like.table, like.spec, forest, files)

@@ -177,7 +177,7 @@ def until(
     is_so: Callable[[], bool],
     step: Callable[[], object],
     *,
-    steps_max: int = 60,
+    steps_max: int = 200,
     seen: Callable[[], object] = lambda: "",
 ) -> None:
     """Step until something is so; fails with what is seen."""

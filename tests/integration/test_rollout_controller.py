@@ -26,6 +26,8 @@ from tests.rollout_traffic import GOOD, Behaviour, RolloutTraffic, until
 from tests.services import Services, unique_name
 
 MATURITY_MS = 30 * DAY_MS
+TURNS_MAX = 200
+"""Turns of traffic and controller until something happens; on a busy machine many find nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +175,7 @@ def run_canary(deployment: ControlledRollout) -> None:
     rollout = deployment.start(
         plan=replace(PLAN, stages_bp=stages_bp, matured_decisions_min=1_000_000)
     )
-    for _ in range(40):
+    for _ in range(TURNS_MAX):
         deployment.traffic.decide(rollout, 300, label_after_ms=100)
         deployment.step()
         rollout = deployment.rollout
@@ -257,7 +259,7 @@ def test_a_bad_canary_is_rolled_back_by_itself(
     deployment: ControlledRollout, challenger: Behaviour, guard: str
 ) -> None:
     rollout = deployment.start(limits=Limits(slow_ms=100))
-    for _ in range(30):
+    for _ in range(TURNS_MAX):
         deployment.traffic.decide(rollout, 400, challenger=challenger)
         deployment.step()
         rollout = deployment.rollout
@@ -276,7 +278,7 @@ def test_a_canary_whose_labels_show_a_loss_is_rolled_back(deployment: Controlled
     plan = replace(PLAN, stages_bp=(5_000, 10_000), stage_ms_min=DAY_MS, label_maturity_ms=5_000)
     limits = Limits(outcome_change_max=0.2, score_change_max=0.2)
     rollout = deployment.start(plan=plan, limits=limits)
-    for _ in range(40):
+    for _ in range(TURNS_MAX):
         deployment.traffic.decide(
             rollout,
             400,
@@ -304,7 +306,7 @@ def test_labels_that_stop_pause_the_rollout_with_the_reason(
     assert deployment.rollout.status == "running"
     deployment.traffic.now_ms += 3 * DAY_MS
     deployment.traffic.decide(rollout, 10)
-    until(lambda: deployment.rollout.status == "paused", deployment.step, steps_max=20)
+    until(lambda: deployment.rollout.status == "paused", deployment.step)
     assert "No label has come for 3 days" in deployment.history()[-1].reason
 
 
@@ -312,7 +314,7 @@ def test_too_many_labels_pause_the_rollout_with_the_reason(deployment: Controlle
     deployment.settings = deployment.settings.model_copy(update={"rollout_labels_max": 5})
     rollout = deployment.start("ab")
     deployment.traffic.decide(rollout, 300, label_after_ms=10)
-    until(lambda: deployment.rollout.status == "paused", deployment.step, steps_max=20)
+    until(lambda: deployment.rollout.status == "paused", deployment.step)
     assert "WEIR_ROLLOUT_LABELS_MAX" in deployment.history()[-1].reason
 
 
