@@ -15,6 +15,7 @@
     │   ├── NoSuchVersionError            there is no version of this number
     │   ├── NoEarlierChampionError        there is nothing to roll back to
     │   └── OtherDefinitionsVersionError  the scorer would refuse it
+    ├── MissingLibraryError               an optional library is not installed
     ├── NoArchiveError                    nothing has been archived yet
     ├── BackfillMismatchError             a backfill computed other rows than expected
     ├── OtherLogError                     the archive follows another log than the present one
@@ -76,6 +77,10 @@ class FutureFeaturesError(TrainingDataError):
 
 class NullShareError(TrainingDataError):
     """A column is null in too many rows."""
+
+
+class MissingLibraryError(WeirError):
+    """The family asked for needs an optional library; the text says how to install it."""
 
 
 class NoArchiveError(WeirError):

@@ -57,7 +57,10 @@ def train(
     source: Read = Source.DATASET,
     family: Annotated[
         Family,
-        typer.Option(help="A random forest, boosted trees, or the better on the validation rows."),
+        typer.Option(
+            help="A random forest, boosted trees, those of LightGBM, or the better of the first "
+            "two on the validation rows."
+        ),
     ] = Family.FOREST,
     choose: Annotated[
         bool, typer.Option("--choose", help="Choose the parameters first: 4 to 13 fits more.")
@@ -85,6 +88,7 @@ def train(
         keep_immature=keep_immature,
         is_repeated=every is not None,
     )
+    family.check_installed()
     every_ms = None if every is None else parse_duration_ms(every)
     settings, rows = deployment_settings(), options.rows()
     plan = Plan(

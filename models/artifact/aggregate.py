@@ -18,7 +18,7 @@ _LOG_ODDS_MIN: Final = -700.0
 
 
 def probability(log_odds: float) -> float:
-    """Give the probability that log-odds stand for, to the last bit as scikit-learn's boosting.
+    """Give the probability that log-odds stand for, to the last bit as boosting computes it.
 
     By the C library's exponential. NumPy's differs in the last bit for one value in 50 and depends
     on the number of values, so a row would score differently alone and in a batch.

@@ -1,4 +1,4 @@
-"""Compiles fitted trees of scikit-learn into the files of a model version.
+"""Compiles fitted trees into the files of a model version.
 
 The trees, of a random forest or of gradient boosting, become one ONNX operator, and golden rows
 prove that they score as the estimator does. Imports scikit-learn, so only training uses it;
@@ -7,16 +7,17 @@ prove that they score as the estimator does. Imports scikit-learn, so only train
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Final
 
 import numpy as np
 import onnxruntime
-import sklearn
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from models.artifact.files import ModelFiles
 from models.artifact.golden import GoldenRows
+from models.artifact.lightgbm_trees import LightGbmTrees
 from models.artifact.onnx_file import read_tree_arrays
 from models.artifact.onnx_forest import TreeEstimator, to_onnx
 from models.artifact.signature import write_signature
@@ -44,23 +45,25 @@ def compile_forest(
     Raises:
         CompiledModelMismatchError: a compiled score differs from the estimator's.
     """
+    library = "lightgbm" if isinstance(estimator, LightGbmTrees) else "scikit-learn"
+    fitted_by = f"{library} {version(library)}"
     trees = to_onnx(estimator)
     rows = golden_rows(estimator, trees, vectors, seed=seed)
     golden = GoldenRows(rows, fitted_scores(estimator, rows))
     if difference := golden.difference(Trees(trees).scores(rows)):
         raise CompiledModelMismatchError(
             f"{difference}; the compiled trees do not score as the fitted ones do; "
-            f"ONNX Runtime {onnxruntime.__version__}, scikit-learn {sklearn.__version__}"
+            f"ONNX Runtime {onnxruntime.__version__}, {fitted_by}"
         )
     return ModelFiles(
         trees=trees,
-        signature=write_signature(spec, sklearn_version=sklearn.__version__),
+        signature=write_signature(spec, fitted_by=fitted_by),
         golden=golden.to_json(),
     )
 
 
 def fitted_scores(estimator: TreeEstimator, vectors: Matrix) -> Matrix:
-    """Give the probabilities of fraud that scikit-learn computes from 32-bit values.
+    """Give the probabilities of fraud that the trees' library computes from 32-bit values.
 
     A random forest casts its input to 32 bits by itself, boosting does not; the compiled trees
     always do.

@@ -26,7 +26,7 @@ class ModelFiles:
         trees: ``weir/trees.onnx``, an ONNX model of one operator; see `models.artifact.trees`.
         signature: ``weir/signature.json``, the specification of the vector and the definition
             digest; see `models.artifact.signature`.
-        golden: ``weir/golden.json``, rows with the scores that scikit-learn gave them; see
+        golden: ``weir/golden.json``, rows with the scores that the fitted trees gave them; see
             `models.artifact.golden`.
     """
 

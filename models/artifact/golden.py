@@ -1,6 +1,6 @@
-"""Golden rows, ``weir/golden.json``: vectors with the scores that scikit-learn gave them.
+"""Golden rows, ``weir/golden.json``: vectors with the scores that the fitted trees gave them.
 
-They prove that compiled trees score as the fitted forest did: training checks them before it
+They prove that compiled trees score as the fitted ones did: training checks them before it
 registers a version, and the scorer checks them again before it uses one.
 """
 
@@ -22,7 +22,7 @@ class GoldenRows:
 
     Attributes:
         rows: shape (rows, columns), NaN where there is no value.
-        scores: shape (rows,), the probability of fraud that scikit-learn gave each row.
+        scores: shape (rows,), the probability of fraud that the fitted trees gave each row.
     """
 
     rows: NDArray[np.float64]

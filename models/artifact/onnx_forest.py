@@ -1,4 +1,4 @@
-"""Converts fitted trees of scikit-learn into an ONNX model of one operator, `TreeEnsemble`.
+"""Converts fitted trees into an ONNX model of one operator, `TreeEnsemble`.
 
 The trees of a random forest are averaged, those of gradient boosting are added up to log-odds; the
 operator says which (`models.artifact.aggregate`). It takes the concatenated arrays of all trees,
@@ -10,7 +10,7 @@ Pure. Called by `models.artifact.compile_forest`, which proves the result on gol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,10 @@ from onnx import TensorProto, helper
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 
 from models.artifact.aggregate import AVERAGE, SUM
+from models.artifact.lightgbm_trees import LightGbmTrees
+from models.artifact.tree_nodes import Nodes, joined, separated, single_leaf
 
-TreeEstimator: TypeAlias = RandomForestClassifier | HistGradientBoostingClassifier
+TreeEstimator: TypeAlias = RandomForestClassifier | HistGradientBoostingClassifier | LightGbmTrees
 """The estimators that have a compiled form."""
 
 INPUT: Final = "vectors"
@@ -31,30 +33,6 @@ _ML_OPSET: Final = 5
 """The first version that has `TreeEnsemble`, which supports doubles."""
 _IR_VERSION: Final = 10
 _LESS_OR_EQUAL: Final = b"\x00"
-
-
-class _Nodes(NamedTuple):
-    """The nodes of one or more trees; inner nodes and leaves are numbered separately.
-
-    Attributes:
-        features: for each inner node, the column it compares.
-        splits: its threshold; a value less than or equal to it takes the first branch.
-        missing_to_first: 1 if a missing value takes the first branch, too.
-        first: number of the inner node or leaf at the end of the first branch.
-        second: the same for the second branch.
-        first_is_leaf: 1 if the first branch ends at a leaf.
-        second_is_leaf: the same for the second branch.
-        leaves: for each leaf, the probability of class 1, or what it adds to the log-odds.
-    """
-
-    features: NDArray[Any]
-    splits: NDArray[Any]
-    missing_to_first: NDArray[Any]
-    first: NDArray[Any]
-    second: NDArray[Any]
-    first_is_leaf: NDArray[Any]
-    second_is_leaf: NDArray[Any]
-    leaves: NDArray[Any]
 
 
 def to_onnx(estimator: TreeEstimator) -> bytes:
@@ -70,17 +48,8 @@ def to_onnx(estimator: TreeEstimator) -> bytes:
         raise ValueError(
             f"the estimator has the classes {list(estimator.classes_)}, must have [0, 1]"
         )
-    if isinstance(estimator, RandomForestClassifier):
-        trees = [_forest_tree(each.tree_) for each in estimator.estimators_]
-        aggregate = AVERAGE
-    else:
-        # The first tree is the sum that the others add to.
-        # scikit-learn gives its boosted trees under no public name; golden rows prove the result.
-        baseline = np.asarray(estimator._baseline_prediction, np.float64)  # noqa: SLF001
-        trees = [_single_leaf(baseline.reshape(1))]
-        trees += [_boosted_tree(each.nodes) for (each,) in estimator._predictors]  # noqa: SLF001
-        aggregate = SUM
-    nodes, roots = _joined(trees)
+    trees, aggregate = _trees(estimator)
+    nodes, roots = joined(trees)
     vectors = _described(INPUT, columns=estimator.n_features_in_)
     graph = helper.make_graph(
         [_operator(nodes, roots, aggregate)],
@@ -94,10 +63,22 @@ def to_onnx(estimator: TreeEstimator) -> bytes:
     return data
 
 
-def _forest_tree(tree: Any) -> _Nodes:
+def _trees(estimator: TreeEstimator) -> tuple[list[Nodes], int]:
+    if isinstance(estimator, RandomForestClassifier):
+        return [_forest_tree(each.tree_) for each in estimator.estimators_], AVERAGE
+    if isinstance(estimator, LightGbmTrees):
+        return estimator.nodes(), SUM
+    # The first tree is the sum that the others add to.
+    # scikit-learn gives its boosted trees under no public name; golden rows prove the result.
+    baseline = np.asarray(estimator._baseline_prediction, np.float64)  # noqa: SLF001
+    boosted = [_boosted_tree(each.nodes) for (each,) in estimator._predictors]  # noqa: SLF001
+    return [single_leaf(baseline.reshape(1)), *boosted], SUM
+
+
+def _forest_tree(tree: Any) -> Nodes:
     """Give the nodes of a tree of a random forest, the ``tree_`` of an estimator."""
     is_leaf = tree.children_left < 0
-    return _separated(
+    return separated(
         is_leaf,
         features=tree.feature,
         splits=tree.threshold,
@@ -108,10 +89,10 @@ def _forest_tree(tree: Any) -> _Nodes:
     )
 
 
-def _boosted_tree(nodes: NDArray[Any]) -> _Nodes:
+def _boosted_tree(nodes: NDArray[Any]) -> Nodes:
     """Give the nodes of a tree of gradient boosting, the ``nodes`` of a predictor."""
     is_leaf = nodes["is_leaf"].astype(bool)
-    return _separated(
+    return separated(
         is_leaf,
         features=nodes["feature_idx"],
         splits=nodes["num_threshold"],
@@ -122,58 +103,7 @@ def _boosted_tree(nodes: NDArray[Any]) -> _Nodes:
     )
 
 
-def _separated(
-    is_leaf: NDArray[np.bool_],
-    *,
-    features: NDArray[Any],
-    splits: NDArray[Any],
-    missing_to_first: NDArray[Any],
-    first: NDArray[Any],
-    second: NDArray[Any],
-    leaves: NDArray[Any],
-) -> _Nodes:
-    """Number inner nodes and leaves separately; in scikit-learn they share a numbering."""
-    inner = np.flatnonzero(~is_leaf)
-    if not len(inner):
-        return _single_leaf(leaves)
-    number = np.where(is_leaf, np.cumsum(is_leaf) - 1, np.cumsum(~is_leaf) - 1)
-    first, second = first[inner], second[inner]
-    return _Nodes(
-        features[inner],
-        splits[inner],
-        missing_to_first[inner],
-        number[first],
-        number[second],
-        is_leaf[first],
-        is_leaf[second],
-        leaves,
-    )
-
-
-def _single_leaf(leaves: NDArray[Any]) -> _Nodes:
-    """Give the nodes of a tree without splits: a root whose two branches end at its only leaf."""
-    zero, one = np.zeros(1, dtype=int), np.ones(1, dtype=int)
-    return _Nodes(zero, np.zeros(1), zero, zero, zero, one, one, leaves)
-
-
-def _joined(trees: Sequence[_Nodes]) -> tuple[_Nodes, list[int]]:
-    """Join trees into one list of nodes; give the number of the root of each, too."""
-    moved, roots = [], []
-    inner = leaves = 0
-    for tree in trees:
-        roots.append(inner)
-        moved.append(
-            tree._replace(
-                first=tree.first + np.where(tree.first_is_leaf, leaves, inner),
-                second=tree.second + np.where(tree.second_is_leaf, leaves, inner),
-            )
-        )
-        inner += len(tree.splits)
-        leaves += len(tree.leaves)
-    return _Nodes(*(np.concatenate(parts) for parts in zip(*moved, strict=True))), roots
-
-
-def _operator(nodes: _Nodes, roots: Sequence[int], aggregate: int) -> Any:
+def _operator(nodes: Nodes, roots: Sequence[int], aggregate: int) -> Any:
     def integers(values: NDArray[Any]) -> list[int]:
         numbers: list[int] = values.astype(int).tolist()
         return numbers

@@ -19,14 +19,19 @@ TOLERANCE: Final = 1e-6
 """Largest accepted difference of a golden row's score. Measured: 0; more means other trees."""
 
 
-def write_signature(spec: VectorSpec, *, sklearn_version: str) -> bytes:
-    """Give the content of the signature of a model of these vectors."""
+def write_signature(spec: VectorSpec, *, fitted_by: str) -> bytes:
+    """Give the content of the signature of a model of these vectors.
+
+    Args:
+        spec: of the vectors.
+        fitted_by: name and version of the library that fitted it.
+    """
     signature = {
         "vector": json.loads(spec.to_json()),
         "vector_digest": spec.digest,
         "definition_digest": DEFINITION_DIGEST,
         "onnxruntime_version": version("onnxruntime"),
-        "sklearn_version": sklearn_version,
+        "fitted_by": fitted_by,
     }
     return json.dumps(signature, indent=1).encode()
 

@@ -5,11 +5,11 @@ By the protocol and on the folds of `tests.bench.bench_handbook`, with several s
     PYTHONPATH=. .venv/bin/python tests/bench/bench_handbook.py fold table.parquet
     PYTHONPATH=. .venv/bin/python tests/bench/bench_families.py table.parquet
 
-Both are fitted on every fold, forests with every seed; boosting draws nothing. Prints the figures
-of each, and the difference with its interval: of 400 paired draws of customers, within each fold,
-of the mean over folds and seeds. Ten minutes of one core. The parameters are `CHOSEN`; ``--choose``
-chooses them again on the `EARLIER` weeks, which end before the folds begin, by the rule of
-training.
+All are fitted on every fold, forests with every seed; boosting draws nothing. Prints the figures
+of each, and the difference of each two with its interval: of 400 paired draws of customers, within
+each fold, of the mean over folds and seeds. Ten minutes of one core. The parameters are `CHOSEN`;
+``--choose`` chooses them again on the `EARLIER` weeks, which end before the folds begin, by the
+rule of training.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,22 @@ from tests.bench.bench_handbook import (
 )
 from training.fitting.boosting import BoostingParameters
 from training.fitting.choose import Tried, best_of
-from training.fitting.families import BOOSTED, Parameters, as_record, fit_trees
+from training.fitting.families import BOOSTED, LIGHTGBM, Parameters, as_record, fit_trees
 from training.fitting.figures import RankedRows, Thresholds
 from training.fitting.fit import ForestParameters
+from training.fitting.lightgbm_fit import LightGbmParameters
 
 EARLIER = ("2018-05-16", "2018-05-23")
 """Starts of the folds that parameters are chosen on; merchants' features are whole from 8 May."""
 GRIDS: dict[str, tuple[Parameters, ...]] = {
     "forest": (FOREST, ForestParameters(), ForestParameters(depth_max=20, leaf_rows_min=5)),
     "boosting": BOOSTED,
+    "lightgbm": LIGHTGBM,
 }
 CHOSEN: dict[str, Parameters] = {
     "forest": ForestParameters(depth_max=20, leaf_rows_min=5),
     "boosting": BoostingParameters(),
+    "lightgbm": LightGbmParameters(),
 }
 THRESHOLDS = Thresholds(review=0.5, block=0.9)
 RESAMPLES = 400
@@ -95,7 +99,7 @@ def compared(
     seeds: Sequence[int],
     jobs: int,
 ) -> dict[str, Any]:
-    """Fit every family on every fold with every seed, and compare the last with the first."""
+    """Fit every family on every fold with every seed, and compare each two."""
     ranked: dict[str, list[list[RankedRows]]] = {name: [] for name in families}
     for fold in all_folds:
         for name, parameters in families.items():
@@ -115,9 +119,6 @@ def compared(
         ]
         for name, of_family in ranked.items()
     }
-    first, *_, last = families
-    drawn = differences(all_folds, ranked[first], ranked[last])
-    whole = {name: means(by_seed[last])[name] - means(by_seed[first])[name] for name in PUBLISHED}
     return {
         "means": {name: rounded(means(by_seed[name])) for name in families},
         "deviation_of_seeds": {
@@ -128,13 +129,28 @@ def compared(
             for name in families
             if len(by_seed[name]) > 1
         },
-        f"{last} minus {first}": {
-            name: [
-                round(value, 4)
-                for value in (whole[name], *np.quantile(drawn[name], (0.025, 0.975)))
-            ]
-            for name in PUBLISHED
+        **{
+            f"{last} minus {first}": difference(all_folds, ranked[first], ranked[last])
+            for first, last in combinations(families, 2)
         },
+    }
+
+
+def difference(
+    all_folds: Sequence[Fold], first: list[list[RankedRows]], last: list[list[RankedRows]]
+) -> dict[str, list[float]]:
+    """Give last minus first of each published figure, and the ends of its interval."""
+    ours, theirs = (
+        means([each.figures(None) for of_fold in family for each in of_fold])
+        for family in (last, first)
+    )
+    drawn = differences(all_folds, first, last)
+    return {
+        name: [
+            round(float(value), 4)
+            for value in (ours[name] - theirs[name], *np.quantile(drawn[name], (0.025, 0.975)))
+        ]
+        for name in PUBLISHED
     }
 
 

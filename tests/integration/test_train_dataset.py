@@ -144,8 +144,9 @@ def test_of_the_newest_days_those_that_are_old_enough_and_what_was_chosen_is_in_
     assert json.loads(version.tags["parameters"])["depth_max"] == chosen["depth_max"]
 
 
+@pytest.mark.parametrize("family", ["boosting", "lightgbm"])
 def test_a_stratified_data_set_is_trained_as_it_is_split_and_its_version_not_promoted(
-    settings: Settings, tmp_path: Path
+    settings: Settings, tmp_path: Path, family: str
 ) -> None:
     days = ("--from", FROM, "--until", UNTIL)
     built = weir(
@@ -153,7 +154,7 @@ def test_a_stratified_data_set_is_trained_as_it_is_split_and_its_version_not_pro
     )
     assert built.exit_code == 0, built.output
     parts = {name: pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("train", "test")}
-    done = train(settings, "--dataset", str(tmp_path / "report.json"), "--family", "boosting")
+    done = train(settings, "--dataset", str(tmp_path / "report.json"), "--family", family)
     assert done.exit_code == 0, done.output
     assert "a challenger, not the champion" in done.output
     (version,) = versions_of(settings)
@@ -165,7 +166,7 @@ def test_a_stratified_data_set_is_trained_as_it_is_split_and_its_version_not_pro
     )
     assert report["evaluation"]["rows"] == len(parts["test"])
     (tried,) = report["tried"]
-    assert tried["family"] == json.loads(version.tags["parameters"])["family"] == "boosting"
+    assert tried["family"] == json.loads(version.tags["parameters"])["family"] == family
     client = mlflow.MlflowClient(settings.mlflow_tracking_uri)
     run_id = version.tags["dataset_run_id"]
     logged = {Path(entry.path).name for entry in client.list_artifacts(run_id, "dataset")}

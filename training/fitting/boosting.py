@@ -72,7 +72,7 @@ def fit_boosting(
         The estimator, which takes vectors of 32-bit values, and the parameters with the number of
         rounds that it has.
     """
-    vectors, is_fraud = _vectors(table, spec), table["is_fraud"].to_numpy(dtype=bool)
+    vectors, is_fraud = vectors_of(table, spec), table["is_fraud"].to_numpy(dtype=bool)
     columns = _Columns.of(vectors)
     estimator = HistGradientBoostingClassifier(
         max_iter=parameters.rounds,
@@ -90,7 +90,7 @@ def fit_boosting(
     later: dict[str, Any] = {}
     if newer is not None:
         later = {
-            "X_val": columns.widened(_vectors(newer, spec)),
+            "X_val": columns.widened(vectors_of(newer, spec)),
             "y_val": newer["is_fraud"].to_numpy(dtype=int),
         }
     with threadpool_limits(jobs, "openmp"):
@@ -101,17 +101,13 @@ def fit_boosting(
         estimator._predictors = estimator._predictors[:best]  # noqa: SLF001
     columns.narrow(estimator)
     if parameters.fraud_weight != 1:
-        _correct(estimator, vectors, is_fraud)
+        moved = correction(estimator.decision_function(vectors), is_fraud)
+        estimator._baseline_prediction += moved  # noqa: SLF001
     return estimator, replace(parameters, rounds=len(estimator._predictors))  # noqa: SLF001
 
 
-def _correct(
-    estimator: HistGradientBoostingClassifier,
-    vectors: NDArray[np.float64],
-    is_fraud: NDArray[np.bool_],
-) -> None:
-    """Move all log-odds by one number, so that the mean score is the share of fraud again."""
-    log_odds = estimator.decision_function(vectors)
+def correction(log_odds: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> float:
+    """Give what to add to all log-odds, so that the mean score is the share of fraud again."""
     low, high = -LOG_ODDS_MOVED_MAX, LOG_ODDS_MOVED_MAX
     for _ in range(64):
         middle = (low + high) / 2
@@ -119,7 +115,7 @@ def _correct(
             low = middle
         else:
             high = middle
-    estimator._baseline_prediction += (low + high) / 2  # noqa: SLF001
+    return (low + high) / 2
 
 
 def gains(estimator: HistGradientBoostingClassifier) -> NDArray[np.float64]:
@@ -132,8 +128,8 @@ def gains(estimator: HistGradientBoostingClassifier) -> NDArray[np.float64]:
     return found / total if total else found
 
 
-def _vectors(table: pd.DataFrame, spec: VectorSpec) -> NDArray[np.float64]:
-    # The compiled trees compare 32-bit values.
+def vectors_of(table: pd.DataFrame, spec: VectorSpec) -> NDArray[np.float64]:
+    """Give the vectors of a table, of 32-bit values: the compiled trees compare these."""
     return encode_table(table, spec).astype(np.float32).astype(np.float64)
 
 

@@ -1,6 +1,6 @@
-"""The families of models that a training can fit: random forests and gradient boosting.
+"""The families of models that a training can fit: random forests, and boosting of two libraries.
 
-Both give trees that `models.artifact` compiles into the same file. Pure. Called by
+All give trees that `models.artifact` compiles into the same file. Pure. Called by
 `training.fitting.candidate`, `training.fitting.choose` and the command line.
 """
 
@@ -16,10 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
+from models.artifact.lightgbm_trees import LightGbmTrees
 from models.artifact.onnx_forest import TreeEstimator
 from models.encoding.vector import VectorSpec
 from training.fitting.boosting import BoostingParameters, fit_boosting, gains
 from training.fitting.fit import ForestParameters, fit_forest
+from training.fitting.lightgbm_fit import LightGbmParameters, fit_lightgbm, import_lightgbm
 
 Parameters = ForestParameters | BoostingParameters
 
@@ -33,6 +35,8 @@ BOOSTED: Final = tuple(
     for leaves_max, fraud_weight in product((8, 31), (1.0, 10.0))
 )
 """The boosted trees to choose from, smallest first."""
+LIGHTGBM: Final = tuple(LightGbmParameters(**asdict(each)) for each in BOOSTED)
+"""The same, fitted by LightGBM."""
 
 
 class Family(StrEnum):
@@ -40,11 +44,23 @@ class Family(StrEnum):
 
     FOREST = "forest"
     BOOSTING = "boosting"
+    LIGHTGBM = "lightgbm"
     AUTO = "auto"
 
     def default(self) -> Parameters:
         """Give the parameters to take if nothing is chosen; for ``auto`` those of a forest."""
+        if self is Family.LIGHTGBM:
+            return LightGbmParameters()
         return BoostingParameters() if self is Family.BOOSTING else ForestParameters()
+
+    def check_installed(self) -> None:
+        """Return if the library that fits it can be imported.
+
+        Raises:
+            MissingLibraryError: it is an optional one, and cannot.
+        """
+        if self is Family.LIGHTGBM:
+            import_lightgbm()
 
     def grid(self, *, is_large: bool) -> tuple[Parameters, ...]:
         """Give the parameters to choose from.
@@ -56,12 +72,14 @@ class Family(StrEnum):
         grids: dict[Family, tuple[Parameters, ...]] = {
             Family.FOREST: (),
             Family.BOOSTING: (BoostingParameters(),),
+            Family.LIGHTGBM: (LightGbmParameters(),),
             Family.AUTO: (ForestParameters(), BoostingParameters()),
         }
         if is_large:
             grids = {
                 Family.FOREST: FORESTS,
                 Family.BOOSTING: BOOSTED,
+                Family.LIGHTGBM: LIGHTGBM,
                 Family.AUTO: (*FORESTS, *BOOSTED),
             }
         return grids[self]
@@ -88,9 +106,14 @@ def fit_trees(
 
     Returns:
         The estimator, and its parameters: boosting that ended early has fewer rounds.
+
+    Raises:
+        MissingLibraryError: the library of the family is not installed.
     """
     if isinstance(parameters, ForestParameters):
         return fit_forest(table, spec, parameters=parameters, seed=seed, jobs=jobs), parameters
+    if isinstance(parameters, LightGbmParameters):
+        return fit_lightgbm(table, spec, parameters=parameters, seed=seed, jobs=jobs, newer=newer)
     return fit_boosting(table, spec, parameters=parameters, seed=seed, jobs=jobs, newer=newer)
 
 
@@ -98,13 +121,15 @@ def importances(estimator: TreeEstimator) -> NDArray[np.float64]:
     """Give the importance of each column: its share in the decrease of impurity, or of the loss."""
     if isinstance(estimator, RandomForestClassifier):
         return np.asarray(estimator.feature_importances_)
+    if isinstance(estimator, LightGbmTrees):
+        return estimator.gains()
     return gains(estimator)
 
 
 def as_record(parameters: Parameters) -> dict[str, Any]:
     """Give parameters as JSON values, with the name of their family."""
-    is_forest = isinstance(parameters, ForestParameters)
+    family = {ForestParameters: Family.FOREST, LightGbmParameters: Family.LIGHTGBM}
     return {
-        "family": (Family.FOREST if is_forest else Family.BOOSTING).value,
+        "family": family.get(type(parameters), Family.BOOSTING).value,
         **asdict(parameters),
     }

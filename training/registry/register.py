@@ -10,9 +10,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
+import mlflow.lightgbm
 import mlflow.sklearn
 import sklearn
 from mlflow.entities import DatasetInput
@@ -20,6 +22,7 @@ from mlflow.entities import DatasetInput
 from clients.errors import ModelRegistryUnreachableError
 from features.definitions import DEFINITION_DIGEST
 from models.artifact.files import ModelFiles
+from models.artifact.lightgbm_trees import LightGbmTrees
 from models.artifact.onnx_forest import TreeEstimator
 from training.registry.mlflow_runs import FAILURES, experiment_id, open_client, whole_run
 
@@ -166,10 +169,17 @@ def _log_values(
 
 
 def _write_model(estimator: TreeEstimator, directory: Path) -> None:
+    # Without requirements, MLflow imports half of the environment to find out.
+    if isinstance(estimator, LightGbmTrees):
+        mlflow.lightgbm.save_model(
+            estimator.booster,
+            str(directory),
+            pip_requirements=[f"lightgbm=={version('lightgbm')}"],
+        )
+        return
     mlflow.sklearn.save_model(
         estimator,
         str(directory),
-        # Without this, MLflow imports half of the environment to find out.
         pip_requirements=[f"scikit-learn=={sklearn.__version__}"],
         # MLflow's file format without pickle accepts only types that are declared as trusted.
         skops_trusted_types=[

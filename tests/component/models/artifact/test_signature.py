@@ -10,7 +10,7 @@ SPEC = VectorSpec(("amount_minor", "ip_country"), {"ip_country": ("DE", "AT")})
 
 
 def read(**changes: object) -> Signature:
-    fields = json.loads(write_signature(SPEC, sklearn_version="1.9")) | changes
+    fields = json.loads(write_signature(SPEC, fitted_by="scikit-learn 1.9")) | changes
     return Signature.read(json.dumps(fields).encode(), of="model m version 3")
 
 
