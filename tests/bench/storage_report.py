@@ -8,7 +8,7 @@ from schemas.topics import DECISIONS, FEATURES, LABELS, TRANSACTIONS
 from tests.bench.markdown import number, table
 
 OTHER_TOPICS = "other topics"
-ARCHIVE = "archive"
+ARCHIVE, AS_WRITTEN = "archive, compacted", "archive before compaction"
 CHECKPOINTS, WORKING_COPY = "Flink's checkpoints", "Flink's working copy"
 REWRITTEN, AS_GROWN = "Redis' file, rewritten", "Redis' file before a rewrite"
 DISK = (
@@ -38,7 +38,7 @@ def text(entry: Entry) -> str:
     rows = [
         *(line(part, "disk", part) for part in DISK),
         line("**on disk**", "disk_all"),
-        line(AS_GROWN, "disk", AS_GROWN),
+        *(line(part, "disk", part) for part in (AS_GROWN, AS_WRITTEN)),
         *(line(f"{MEMORY}, {kind}", "memory", kind) for kind in KINDS),
         line(f"**{MEMORY}**", "memory", MEMORY),
         *(line(f"{MEMORY}, {name}", "whole", kind) for name, kind in WHOLE.items()),
