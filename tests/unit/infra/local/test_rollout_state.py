@@ -28,7 +28,7 @@ def page(**loaded: int) -> str:
 def test_the_active_rollout_is_told_with_the_versions_that_each_process_has() -> None:
     refused = {**ROLLOUT["arms"][1], "loaded": False, "refused": ["GoldenRowsMismatchError: row 3"]}
     assert described({**ROLLOUT, "arms": [ROLLOUT["arms"][0], refused]}, page(control=1)) == [
-        "rollout v8: canary, running, stage 2, shares control 0.85, challenger 0.15; "
+        "rollout v8: canary, running, stage 1, shares control 0.95, challenger 0.05; "
         "`weir rollout status v8` says why",
         "api: control version 7 is loaded, challenger version 8 is refused "
         "(GoldenRowsMismatchError: row 3)",
