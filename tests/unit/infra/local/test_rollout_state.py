@@ -30,12 +30,12 @@ def test_the_active_rollout_is_told_with_the_versions_that_each_process_has() ->
     assert described({**ROLLOUT, "arms": [ROLLOUT["arms"][0], refused]}, page(control=1)) == [
         "rollout v8: canary, running, stage 1, shares control 0.95, challenger 0.05; "
         "`weir rollout status v8` says why",
-        "api: control version 7 is loaded, challenger version 8 is refused "
+        "api: control version 3 is loaded, challenger version 8 is refused "
         "(GoldenRowsMismatchError: row 3)",
-        "scorer: control version 7 is loaded, challenger version 8 is not loaded",
+        "scorer: control version 3 is loaded, challenger version 8 is not loaded",
     ]
     assert described(ROLLOUT, None)[1:] == [
-        "api: control version 7 is loaded, challenger version 8 is loaded"
+        "api: control version 3 is loaded, challenger version 8 is loaded"
     ]
 
 
