@@ -325,6 +325,7 @@ def _task_threads(entry: Entry) -> str:
             [
                 row["parallelism"],
                 row["cores"],
+                number(found["cores_busy"]),
                 number(found["rows_per_s"]),
                 f"{found['rows_per_s'] / one:.2f}",
                 f"{found['rows_per_s'] / base:.2f}",
@@ -334,7 +335,7 @@ def _task_threads(entry: Entry) -> str:
                 len(row["runs"]),
             ]
         )
-    head = ["parallelism", "cores", "rows of `features`/s", "to the first", "to the second"]
+    head = ["parallelism", "cores", "used", "rows of `features`/s", "to the first", "to the second"]
     head += ["CPU us per event", "Flink", "Kafka", "Redis", "s measured", "runs"]
     return f"Backlogs of {entry['backlog']:,} events.\n\n{table(head, rows)}"
 
