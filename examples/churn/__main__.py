@@ -28,6 +28,7 @@ from examples.churn.steps import (
     post_to,
     read_predictions,
     score_all,
+    send_world,
     train_twice_checked,
     write_features,
 )
@@ -39,8 +40,6 @@ from infra.local.flink_client import flink_client
 from infra.local.optional_programs import POSTGRES
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
-from infra.simulation.gate import IN_FLIGHT_MAX
-from infra.simulation.system import send_replay
 from operations.training_run.request import Rows
 from schemas.errors import WeirError
 from schemas.settings import Settings, environment_of
@@ -73,14 +72,8 @@ def _run(stack: Stack, settings: Settings, chosen: argparse.Namespace) -> None:
     now_ms = clock.now_ms()
     world = World(chosen.shoppers, chosen.days, midnight_before(now_ms), settings.currency)
     if not chosen.skip_world:
-        sent = send_replay(
-            settings,
-            world.events(),
-            clock,
-            in_flight_max=IN_FLIGHT_MAX,
-            on_progress=lambda _: None,
-        )
-        say(f"world: {sent.transactions:,} transactions of {chosen.shoppers:,} shoppers")
+        sent = send_world(settings, world, clock)
+        say(f"world: {sent:,} transactions of {chosen.shoppers:,} shoppers")
     client = flink_client(stack, log="churn")
     done = write_features(settings, client, now_ms=now_ms)
     say(f"features: {done.users:,} users of the snapshot {_day(done.snapshot_ms)} are in Redis")

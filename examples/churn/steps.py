@@ -19,11 +19,16 @@ import duckdb
 import psycopg
 
 from examples.churn.model import CHURN
+from examples.churn.world import World
 from features.definitions import DAY_MS
+from infra.simulation.clock import WallClock
+from infra.simulation.gate import IN_FLIGHT_MAX
+from infra.simulation.system import send_replay
 from operations.batch_features import materialize_on_flink
 from operations.batch_scoring.report import ScoringReport
 from operations.batch_scoring.request import EntitiesAsOf, Request
 from operations.batch_scoring.run import Watch, score_batch
+from operations.batch_scoring.sinks.by_address import open_sink
 from operations.batch_scoring.sinks.postgres import PostgresSink
 from operations.flink_client import FlinkClient
 from operations.training_run.request import Plan, Rows
@@ -68,6 +73,18 @@ class Online:
         return statistics.quantiles(self.latencies_ms, n=20)[-1]
 
 
+def send_world(settings: Settings, world: World, clock: WallClock) -> int:
+    """Send the events of a world and wait until all are answered; gives the transactions sent."""
+    sent = send_replay(
+        settings,
+        world.events(),
+        clock,
+        in_flight_max=IN_FLIGHT_MAX,
+        on_progress=lambda _: None,
+    )
+    return sent.transactions
+
+
 def write_features(settings: Settings, client: FlinkClient, *, now_ms: int) -> Materialized:
     """Compute the batch features up to the last midnight on Flink, and write them to Redis."""
     return materialize_on_flink(settings, client, now_ms=now_ms)
@@ -104,8 +121,9 @@ def score_all(
         now_ms: the clock, ms since 1970 UTC.
         say: takes a sentence about what happens.
     """
-    if _is_postgres(sink):
-        PostgresSink(sink, TABLE).create()
+    opened = open_sink(sink, TABLE)
+    if isinstance(opened, PostgresSink):
+        opened.create()
     request = Request(
         rows=EntitiesAsOf(as_of_ms, CHURN.active_ms),
         sink=sink,
@@ -129,17 +147,13 @@ def read_predictions(sink: str, *, prediction_date: str) -> dict[str, tuple[floa
         f"SELECT entity, score, decision FROM {TABLE} "  # noqa: S608 - a constant
         f"WHERE model_name = '{CHURN.name}' AND prediction_date = DATE '{prediction_date}'"
     )
-    if _is_postgres(sink):
+    if isinstance(open_sink(sink, TABLE), PostgresSink):
         with psycopg.connect(sink) as connection:
             found = connection.execute(query).fetchall()
     else:
         with duckdb.connect(sink.removeprefix("duckdb:"), read_only=True) as database:
             found = database.execute(query).fetchall()
     return {entity: (score, decision) for entity, score, decision in found}
-
-
-def _is_postgres(sink: str) -> bool:
-    return sink.startswith("postgres")
 
 
 def post_to(host: str, port: int) -> Post:

@@ -23,6 +23,7 @@ from examples.churn.steps import (
     post_to,
     read_predictions,
     score_all,
+    send_world,
     write_features,
 )
 from examples.churn.world import World
@@ -30,8 +31,6 @@ from infra.local.flink_client import flink_client
 from infra.local.layout import REPO
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
-from infra.simulation.gate import IN_FLIGHT_MAX
-from infra.simulation.system import send_replay
 from operations.training_run.request import Rows
 from operations.training_run.run import train_model_of_users
 from tests.bench.bench_stack import say
@@ -74,14 +73,8 @@ def _scored_users(stack: Stack, shoppers: int, directory: Path) -> list[str]:
     settings, clock = stack.settings, WallClock()
     now_ms = clock.now_ms()
     world = World(shoppers, DAYS, midnight_before(now_ms), settings.currency)
-    sent = send_replay(
-        settings,
-        world.events(),
-        clock,
-        in_flight_max=IN_FLIGHT_MAX,
-        on_progress=lambda _: None,
-    )
-    say(f"{sent.transactions:,} transactions of {shoppers:,} shoppers")
+    sent = send_world(settings, world, clock)
+    say(f"{sent:,} transactions of {shoppers:,} shoppers")
     client = flink_client(stack, log="churn")
     write_features(settings, client, now_ms=now_ms)
     trained = train_model_of_users(settings, CHURN, Rows(days=DAYS), now_ms=now_ms)

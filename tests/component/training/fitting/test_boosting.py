@@ -12,7 +12,8 @@ from models.encoding.table import encode_table, vector_spec
 from models.encoding.vector import VectorSpec
 from tests.model_files import training_table
 from training.fitting.boosting import BoostingParameters, fit_boosting
-from training.fitting.families import importances
+from training.fitting.families import fit_trees, importances
+from training.fitting.lightgbm_fit import LightGbmParameters
 
 SMALL = BoostingParameters(rounds=30, learning_rate=0.2)
 
@@ -80,23 +81,32 @@ def test_weighted_frauds_do_not_change_what_a_score_means(table: pd.DataFrame) -
         assert scores.mean() == pytest.approx(share, abs=0.005)
 
 
+BOTH_LIBRARIES = pytest.mark.parametrize("of_library", [BoostingParameters, LightGbmParameters])
+
+
+@BOTH_LIBRARIES
 def test_without_newer_rows_all_rounds_are_fitted_and_with_them_those_up_to_the_smallest_loss(
-    table: pd.DataFrame,
+    table: pd.DataFrame, of_library: type[BoostingParameters]
 ) -> None:
     spec = vector_spec(table)
     older, newer = table[:2_000], table[2_000:]
-    parameters = BoostingParameters(rounds=300, learning_rate=0.3)
-    boosted, stopped = fit_boosting(older, spec, parameters=parameters, seed=1, newer=newer)
+    parameters = of_library(rounds=300, learning_rate=0.3)
+    boosted, stopped = fit_trees(older, spec, parameters=parameters, seed=1, newer=newer)
+    assert isinstance(stopped, of_library)
     assert 1 <= stopped.rounds < 100
     # The same trees as if that number had been asked for.
-    asked, same = fit_boosting(older, spec, parameters=stopped, seed=1)
+    asked, same = fit_trees(older, spec, parameters=stopped, seed=1)
     assert same == stopped
     assert to_onnx(asked) == to_onnx(boosted)
 
 
-def test_the_importance_of_a_column_is_its_share_of_the_gain(table: pd.DataFrame) -> None:
+@BOTH_LIBRARIES
+def test_the_importance_of_a_column_is_its_share_of_the_gain(
+    table: pd.DataFrame, of_library: type[BoostingParameters]
+) -> None:
     spec = vector_spec(table)
-    boosted, _ = fit_boosting(table, spec, parameters=SMALL, seed=1)
+    small = of_library(rounds=30, learning_rate=0.2)
+    boosted, _ = fit_trees(table, spec, parameters=small, seed=1)
     shares = dict(zip(spec.columns, importances(boosted), strict=True))
     assert sum(shares.values()) == pytest.approx(1)
     telling = ("user_transaction_count_5m", "merchant_fraud_rate_7d_delay_7d")

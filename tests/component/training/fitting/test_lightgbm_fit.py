@@ -12,7 +12,7 @@ from models.artifact.walked_trees import WalkedTrees
 from models.encoding.table import encode_table, vector_spec
 from tests.model_files import training_table
 from training.errors import MissingLibraryError
-from training.fitting.families import Family, fit_trees, importances
+from training.fitting.families import Family, fit_trees
 from training.fitting.lightgbm_fit import LightGbmParameters, fit_lightgbm
 
 SMALL = LightGbmParameters(rounds=30, learning_rate=0.2)
@@ -55,29 +55,6 @@ def test_weighted_frauds_do_not_change_what_a_score_means(
     scores = fitted_scores(boosted, encode_table(table, spec))
     assert scores.mean() == pytest.approx(table["is_fraud"].mean(), abs=0.005)
     assert Trees(to_onnx(boosted)).scores(encode_table(table, spec)).tolist() == scores.tolist()
-
-
-def test_without_newer_rows_all_rounds_are_fitted_and_with_them_those_up_to_the_smallest_loss(
-    table: pd.DataFrame,
-) -> None:
-    spec = vector_spec(table)
-    older, newer = table[:2_000], table[2_000:]
-    parameters = LightGbmParameters(rounds=300, learning_rate=0.3)
-    boosted, stopped = fit_lightgbm(older, spec, parameters=parameters, seed=1, newer=newer)
-    assert 1 <= stopped.rounds < 100
-    # The same trees as if that number had been asked for.
-    asked, same = fit_lightgbm(older, spec, parameters=stopped, seed=1)
-    assert same == stopped
-    assert to_onnx(asked) == to_onnx(boosted)
-
-
-def test_the_importance_of_a_column_is_its_share_of_the_gain(table: pd.DataFrame) -> None:
-    spec = vector_spec(table)
-    boosted, _ = fit_lightgbm(table, spec, parameters=SMALL, seed=1)
-    shares = dict(zip(spec.columns, importances(boosted), strict=True))
-    assert sum(shares.values()) == pytest.approx(1)
-    telling = ("user_transaction_count_5m", "merchant_fraud_rate_7d_delay_7d")
-    assert sum(shares[name] for name in telling) > 0.5
 
 
 def test_without_the_library_the_family_says_how_to_install_it(
