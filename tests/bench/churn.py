@@ -7,9 +7,6 @@ trained and promoted there. `--keys` says how many shoppers there are, `--rate` 
 from __future__ import annotations
 
 import http.client
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -28,12 +25,12 @@ from examples.churn.steps import (
 )
 from examples.churn.world import World
 from infra.local.flink_client import flink_client
-from infra.local.layout import REPO
 from infra.local.stack import Stack
 from infra.simulation.clock import WallClock
 from operations.training_run.request import Rows
 from operations.training_run.run import train_model_of_users
 from tests.bench.bench_stack import say
+from tests.bench.client import run_client
 from tests.bench.scenarios import Choices, row
 from tests.bench.usage import between, look
 from tests.services import local_services
@@ -106,14 +103,7 @@ def _asked(stack: Stack, choices: Choices, users: Path, rate_per_s: float) -> di
     }
     pids = {name: stack.pid(name) for name in ASKED}
     before = look(pids)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.churn_client", json.dumps(spec)],
-        cwd=REPO,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
+    found = run_client("tests.bench.churn_client", spec)
     used = between(before, look(pids))
     say(f"{rate_per_s:g} requests/s: {found['latency_ms']}, {found['errors']} errors")
     return {**found, **used.to_json(found["requests"])}

@@ -6,10 +6,7 @@ how many shoppers there are. The world is made once and kept in `.cache`.
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -33,6 +30,7 @@ from infra.local.stack import Stack
 from schemas.settings import Settings
 from tests.bench import results
 from tests.bench.bench_stack import say
+from tests.bench.client import run_client
 from tests.bench.usage import between, look
 from tests.services import local_services
 
@@ -119,16 +117,10 @@ class Bench:
         }
         pids = {name: self.stack.pid(name) for name in ("api", "redis")}
         before = look(pids)
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.bench.recommendation_client", json.dumps(spec)],
-            cwd=REPO,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        answered = run_client("tests.bench.recommendation_client", spec)
         used = between(before, look(pids))
         requests = round(rate_per_s * (choices.seconds + choices.warm_s))
-        found = {**json.loads(done.stdout), **used.to_json(requests)}
+        found = {**answered, **used.to_json(requests)}
         say(f"{rate_per_s:g} requests/s: {found['latency_ms']}, {found['answers']}")
         return found
 

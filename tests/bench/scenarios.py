@@ -5,11 +5,8 @@ A scenario gives rows: what was varied, every run, and the median of the runs.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from features.definitions import DAY_MS, HOUR_MS
-from infra.local.layout import REPO
 from tests.bench.bench_stack import BenchStack, say
+from tests.bench.client import run_client
 from tests.bench.measure import Measured
 from tests.bench.results import median
 from tests.bench.usage import between, look
@@ -217,15 +214,7 @@ def features(stack: BenchStack, choices: Choices) -> Entry:
 
 
 def _fold_cost(windows: int) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.fold_by_features", str(windows)],
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return run_client("tests.bench.fold_by_features", windows)
 
 
 def recovery(stack: BenchStack, choices: Choices) -> Entry:
@@ -332,16 +321,10 @@ def _asked(stack: BenchStack, choices: Choices, rate: float) -> dict[str, Any]:
     }
     pids = {name: pid for name in ("api", "redis") if (pid := stack.stack.pid(name))}
     before = look(pids)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.api_client", json.dumps(spec)],
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    answered = run_client("tests.bench.api_client", spec)
     used = between(before, look(pids))
     found = {
-        **json.loads(done.stdout),
+        **answered,
         **used.to_json(round(rate * (choices.seconds + choices.warm_s))),
     }
     say(f"{rate:g} requests/s: {found['latency_ms']}, answers {found['answers']}")

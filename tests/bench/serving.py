@@ -24,6 +24,7 @@ from infra.local.layout import REPO
 from infra.local.ports import free_ports
 from scoring.stores.champion import fetch_files
 from tests.bench.bench_stack import BenchStack, say
+from tests.bench.client import run_client
 from tests.bench.scenarios import Choices, Entry, Row, fill, row
 from tests.bench.usage import between, look
 
@@ -65,16 +66,10 @@ def _run(stack: BenchStack, choices: Choices, spec: dict[str, Any]) -> dict[str,
         "population": POPULATION,
     }
     before = look(pids)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.serving_client", json.dumps(asked)],
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    answered = run_client("tests.bench.serving_client", asked)
     used = between(before, look(pids))
     requests = round(spec["rate_per_s"] * (choices.seconds + choices.warm_s))
-    found = {**json.loads(done.stdout), **used.to_json(requests)}
+    found = {**answered, **used.to_json(requests)}
     say(
         f"{spec['system']} at {spec['rate_per_s']:g} requests/s: {found['latency_ms']}, "
         f"{found['answers']}"

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -28,7 +26,6 @@ from confluent_kafka import Consumer
 from clients.mlflow_rest import MlflowRest
 from features.definitions import DAY_MS
 from infra.local.flink_client import flink_client
-from infra.local.layout import REPO
 from models.catalogue import transaction_model
 from operations.batch_scoring.request import DayRange, Request
 from operations.batch_scoring.run import Watch, score_batch
@@ -37,6 +34,7 @@ from scoring.embedded.model_directory import write_directory
 from scoring.stores.champion import fetch_files
 from tests.bench.batch_scoring import scored_archive
 from tests.bench.bench_stack import BenchStack, say
+from tests.bench.client import run_client
 from tests.bench.scenarios import Choices, Entry, Row, drain, fill, open_loop, row
 from tests.bench.usage import Used, between, look
 from tests.scored_archive import FIRST_DAY_MS
@@ -176,7 +174,7 @@ def _http(name: str, size: int) -> Any:
 
 
 def _asked(spec: dict[str, Any]) -> dict[str, Any]:
-    return _program("tests.bench.serving_modes_client", spec)
+    return run_client("tests.bench.serving_modes_client", spec)
 
 
 def _stream(stack: BenchStack, choices: Choices) -> dict[str, Any]:
@@ -207,7 +205,7 @@ def _embedded(size: int) -> Any:
             rows = Path(directory) / "rows.jsonl"
             rows.write_bytes(b"\n".join(_feature_rows(settings.kafka_bootstrap, EMBEDDED_ROWS)))
             before = look({})
-            found = _program(
+            found = run_client(
                 "tests.bench.serving_modes_embedded",
                 {
                     # Without a champion the heuristic scores, as it does everywhere.
@@ -250,18 +248,6 @@ def _feature_rows(bootstrap: str, wanted: int) -> list[bytes]:
     if not rows:
         raise SystemExit(f"the topic {FEATURES} gave no row within {READ_S_MAX:g} s")
     return rows[:wanted]
-
-
-def _program(module: str, spec: dict[str, Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", module, json.dumps(spec)],
-        cwd=REPO,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def _ended_children_s() -> float:
