@@ -161,10 +161,16 @@ class Settings(BaseSettings):
     decisions_retention_mib: RetentionMib = Field(
         default=0, description="The same for `decisions`, MiB."
     )
-    flink_parallelism: Annotated[int, Field(ge=1, le=1_000)] = Field(
+    flink_parallelism: Annotated[int, Field(ge=1, le=128)] = Field(
         default=1,
         description="How many copies of each Flink operator run side by side. After a change from "
         "1 to more, or back, the velocity job needs empty state.",
+    )
+    states_mib_max: Annotated[int, Field(ge=1, le=1_048_576)] = Field(
+        default=2_048,
+        description="Memory for the states of users and merchants in the velocity job, in MiB, "
+        "shared evenly by its tasks. A state takes 2 kB and 200 bytes for each event, a tenth "
+        "of that if it was not used for a while. Further states are read from RocksDB.",
     )
     checkpoint_interval_ms: PositiveInt = Field(
         default=10_000,

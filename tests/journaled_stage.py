@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from features.engine.job import open_job
+from features.engine.job import KeptStates, open_job
 from features.engine.plan import ENTITIES
 from features.online.layout import layout_json
 from schemas.transaction import Limits
@@ -20,6 +20,8 @@ from streams.velocity.operators import EngineStage
 ONE_OPERATOR = ((0, len(ENTITIES)),)
 SPLIT = ((0, 0), *((at, at + 1) for at in range(len(ENTITIES))))
 """The operators at a parallelism above 1: one decodes and routes, and each entity has one."""
+
+FEW_KEPT = KeptStates(live_keys_max=3)
 
 
 class JournaledStage:
@@ -35,7 +37,7 @@ class JournaledStage:
         *,
         limits: Limits,
         clock_ms: Callable[[], int],
-        live_keys_max: int = 3,
+        kept: KeptStates = FEW_KEPT,
         changed_keys_max: int = 100,
         project: str | None = None,
     ) -> None:
@@ -46,7 +48,7 @@ class JournaledStage:
             limits,
             first=first,
             end=end,
-            live_keys_max=live_keys_max,
+            kept=kept,
             changed_keys_max=changed_keys_max,
             layouts=[
                 None if project is None else layout_json(planned.entity, project)
@@ -91,12 +93,10 @@ class InMemoryJob:
         limits: Limits,
         clock_ms: Callable[[], int],
         operators: Sequence[tuple[int, int]] = ONE_OPERATOR,
-        live_keys_max: int = 3,
+        kept: KeptStates = FEW_KEPT,
     ) -> None:
         self.stages = [
-            JournaledStage(
-                first, end, limits=limits, clock_ms=clock_ms, live_keys_max=live_keys_max
-            )
+            JournaledStage(first, end, limits=limits, clock_ms=clock_ms, kept=kept)
             for first, end in operators
         ]
 

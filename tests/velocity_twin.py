@@ -16,6 +16,7 @@ from types import TracebackType
 from confluent_kafka import Consumer, Producer
 
 from features.definitions import Entity
+from features.engine.job import KeptStates
 from features.engine.plan import ENTITIES
 from features.engine.state import MerchantState, UserState
 from infra.simulation.event import Event
@@ -34,7 +35,6 @@ from tests.journaled_stage import InMemoryJob
 
 PARTITIONS = 4
 _COMPUTED_AT_MS = 4_000_000_000_000
-_LIVE_KEYS_MAX = 1_000_000
 _STATES = {"user": UserState, "merchant": MerchantState}
 
 Broken = Callable[[FeatureRow], FeatureRow]
@@ -45,7 +45,9 @@ class VelocityTwin:
 
     def __init__(self, *, broken: Broken = lambda row: row) -> None:
         self._job = InMemoryJob(
-            limits=Limits(), clock_ms=lambda: _COMPUTED_AT_MS, live_keys_max=_LIVE_KEYS_MAX
+            limits=Limits(),
+            clock_ms=lambda: _COMPUTED_AT_MS,
+            kept=KeptStates(),
         )
         self._offsets: Counter[int] = Counter()
         self.broken = broken

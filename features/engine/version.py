@@ -13,7 +13,7 @@ import weir_engine
 
 from schemas.errors import WeirError
 
-ENGINE_VERSION: Final = "0.3.0"
+ENGINE_VERSION: Final = "0.4.0"
 """The version in native/Cargo.toml. Change both when plan, wire or a format changes."""
 
 

@@ -53,6 +53,11 @@ impl DistinctValues {
         }
     }
 
+    /// How many visits it has.
+    pub fn remembered(&self) -> usize {
+        self.visits.len() + self.last_visits.iter().map(LastVisits::len).sum::<usize>()
+    }
+
     /// Adds a visit that is not older than any before, and counts each window as of it. `shared`: the
     /// value, as [`DistinctValues::known`] gives it.
     pub fn add(

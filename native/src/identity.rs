@@ -54,6 +54,11 @@ pub struct IdMemory {
 }
 
 impl IdMemory {
+    /// How many ids it has.
+    pub fn remembered(&self) -> usize {
+        self.deliveries.len()
+    }
+
     /// The content of an id's first delivery; `None` if it is not remembered.
     pub fn first(&self, id: &str) -> Option<Content<'_>> {
         self.deliveries.get(id).map(|delivery| Content {

@@ -22,10 +22,11 @@ use crate::content;
 use crate::error::{EngineError, Result};
 use crate::frame::{write_header, Record, MAGIC};
 use crate::item::{EventItem, Item};
-use crate::journal::{event_entry, label_entry, Change, Live};
+use crate::journal::{write_event, write_label, Live};
 use crate::json_object::{read_object, FieldValue, FieldValues};
 use crate::live_states::LiveStates;
 use crate::online::OnlineRecord;
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::row::{write_row, Origin, Row, Scratch};
 use crate::state::{Event, Label};
@@ -60,25 +61,13 @@ struct Missing<'a> {
     journals: Vec<MissingJournal>,
 }
 
-/// A change of a key's journal, to be made durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JournalChange {
-    /// Position of the entity in the plan.
-    pub entity: usize,
-    /// The key.
-    pub key: Box<str>,
-    /// What is to be done.
-    pub change: Change,
-}
-
-/// What comes of a batch.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Changes of journals, in the order of the records.
-    pub changes: Vec<JournalChange>,
-    /// What is emitted, in the order of the records: the key that it is routed by (empty for a
-    /// record to produce), and its bytes.
-    pub emitted: Vec<(Box<str>, Vec<u8>)>,
+/// How much memory the states of an operator may take, in bytes, all entities together.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Of live states.
+    pub live_bytes_max: usize,
+    /// Of packed states.
+    pub packed_bytes_max: usize,
 }
 
 /// One operator.
@@ -88,10 +77,13 @@ pub struct Job {
     wire: Wire,
     entities: Range<usize>,
     states: Vec<LiveStates>,
+    memory: Memory,
     batch: Vec<Slot>,
     asked: Vec<MissingJournal>,
+    outcome: Outcome,
     scratch: Scratch,
     rest: String,
+    entry: Vec<u8>,
 }
 
 impl Job {
@@ -101,6 +93,7 @@ impl Job {
         wire: Wire,
         entities: Range<usize>,
         states: Vec<LiveStates>,
+        memory: Memory,
     ) -> Result<Self> {
         if entities.end > plan.entities.len() || states.len() != entities.len() {
             return Err(EngineError::Value(format!(
@@ -114,10 +107,13 @@ impl Job {
             wire,
             entities,
             states,
+            memory,
             batch: Vec::new(),
             asked: Vec::new(),
+            outcome: Outcome::default(),
             scratch: Scratch::default(),
             rest: String::new(),
+            entry: Vec::new(),
         })
     }
 
@@ -215,14 +211,37 @@ impl Job {
 
     /// The journals that have to be read before the batch can be folded, each once. Once they are
     /// restored there may be others, but not a third time.
-    pub fn missing(&mut self) -> &[MissingJournal] {
+    pub fn missing(&mut self) -> Result<&[MissingJournal]> {
+        self.unpack()?;
         self.asked = self.find_missing();
-        &self.asked
+        Ok(&self.asked)
     }
 
     /// What [`Job::missing`] gave last, once.
     pub fn take_asked(&mut self) -> Vec<MissingJournal> {
         std::mem::take(&mut self.asked)
+    }
+
+    /// Makes the states live that the batch names and that are packed.
+    fn unpack(&mut self) -> Result<()> {
+        if self.states.iter().all(|states| states.packed_len() == 0) {
+            return Ok(());
+        }
+        let wire = &self.wire;
+        for (entity, states) in self.entities.clone().zip(&mut self.states) {
+            let definition = &self.plan.entities[entity];
+            for slot in &self.batch {
+                let key = match slot {
+                    Slot::Ready(Item::Event(event)) => &event.fields[wire.event.keys_at[entity]],
+                    Slot::Ready(Item::Label(label)) if wire.label.entity == entity => {
+                        &label[wire.label.key_at]
+                    }
+                    _ => continue,
+                };
+                states.unpack(definition, &self.plan, key.text())?;
+            }
+        }
+        Ok(())
     }
 
     fn find_missing(&self) -> Vec<MissingJournal> {
@@ -297,14 +316,14 @@ impl Job {
         Ok(())
     }
 
-    /// Folds the batch and gives what comes of it.
-    pub fn finish(&mut self, now_ms: i64) -> Result<Outcome> {
-        let mut outcome = Outcome::default();
+    /// Folds the batch; [`Job::outcome`] has what comes of it.
+    pub fn finish(&mut self, now_ms: i64) -> Result<()> {
+        self.outcome.clear();
         for (position, slot) in std::mem::take(&mut self.batch).into_iter().enumerate() {
             match slot {
-                Slot::Ready(Item::Event(event)) => self.fold(event, now_ms, &mut outcome)?,
-                Slot::Ready(Item::Label(label)) => self.fold_label(label, &mut outcome)?,
-                Slot::Ready(item @ Item::Record(_)) => self.hand_on("", item, &mut outcome),
+                Slot::Ready(Item::Event(event)) => self.fold(event, now_ms)?,
+                Slot::Ready(Item::Label(label)) => self.fold_label(label)?,
+                Slot::Ready(item @ Item::Record(_)) => self.hand_on("", item),
                 Slot::Left(_) => {
                     return Err(EngineError::Value(format!(
                         "position {position} was left to Python and never given back"
@@ -312,13 +331,42 @@ impl Job {
                 }
             }
         }
-        for (entity, states) in self.entities.clone().zip(&mut self.states) {
-            states.shrink(&self.plan.entities[entity], &self.plan)?;
-        }
-        Ok(outcome)
+        self.shrink()
     }
 
-    fn fold(&mut self, mut event: EventItem, now_ms: i64, outcome: &mut Outcome) -> Result<()> {
+    /// What came of the last batch.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Packs and lets go the least recently used states until the limits are kept, those of the
+    /// entity that takes most.
+    fn shrink(&mut self) -> Result<()> {
+        let is_kept = self.memory.packed_bytes_max > 0;
+        for (entity, states) in self.entities.clone().zip(&mut self.states) {
+            while states.is_above_keys_max() {
+                states.pack_oldest(&self.plan.entities[entity], &self.plan, is_kept)?;
+            }
+        }
+        while let Some(at) = self.above(self.memory.live_bytes_max, LiveStates::live_bytes) {
+            let definition = &self.plan.entities[self.entities.start + at];
+            self.states[at].pack_oldest(definition, &self.plan, is_kept)?;
+        }
+        while let Some(at) = self.above(self.memory.packed_bytes_max, LiveStates::packed_bytes) {
+            self.states[at].drop_oldest();
+        }
+        Ok(())
+    }
+
+    /// The position of the states to make fewer, if all together take more bytes than they may.
+    fn above(&self, bytes_max: usize, bytes: impl Fn(&LiveStates) -> usize) -> Option<usize> {
+        if self.states.iter().map(&bytes).sum::<usize>() <= bytes_max {
+            return None;
+        }
+        (0..self.states.len()).max_by_key(|&at| bytes(&self.states[at]))
+    }
+
+    fn fold(&mut self, mut event: EventItem, now_ms: i64) -> Result<()> {
         let wire = &self.wire.event;
         for entity in self.entities.clone() {
             let definition = &self.plan.entities[entity];
@@ -351,21 +399,22 @@ impl Job {
                     distinct: wire.distinct_at[entity].map_or("", |at| event.fields[at].text()),
                     rest: &self.rest,
                 };
+                let before_bytes = live.bytes();
                 let values = live.state.count(definition, &self.plan.limits, folded)?;
-                let change = live.record(definition, &self.plan, event_entry(&folded))?;
-                states.mark(key);
-                outcome.changes.push(JournalChange {
-                    entity,
-                    key: key.into(),
-                    change,
-                });
+                write_event(&mut self.entry, &folded);
+                match live.record(definition, &self.plan, &self.entry)? {
+                    None => self.outcome.append(entity, key, &self.entry),
+                    Some(snapshot) => self.outcome.replace(entity, key, &snapshot),
+                }
+                let after_bytes = live.bytes();
+                states.note_change(key, before_bytes, after_bytes);
                 values
             };
             event.values.push(values);
         }
         if self.entities.end < self.plan.entities.len() {
             let key: Box<str> = event.fields[wire.keys_at[self.entities.end]].text().into();
-            self.hand_on(&key, Item::Event(event), outcome);
+            self.hand_on(&key, Item::Event(event));
         } else {
             let row = Row {
                 event: &event.fields,
@@ -376,19 +425,19 @@ impl Job {
                 is_replay: event.is_replay,
                 computed_at_ms: now_ms,
             };
-            let mut frame = Vec::with_capacity(2_048);
-            write_row(&mut frame, &mut self.scratch, &self.plan, &self.wire, &row);
-            outcome.emitted.push(("".into(), frame));
+            self.outcome.emit("", |out| {
+                write_row(out, &mut self.scratch, &self.plan, &self.wire, &row);
+            });
         }
         Ok(())
     }
 
-    fn fold_label(&mut self, label: FieldValues, outcome: &mut Outcome) -> Result<()> {
+    fn fold_label(&mut self, label: FieldValues) -> Result<()> {
         let wire = &self.wire.label;
         let (entity, key) = (wire.entity, label[wire.key_at].text());
         if !self.entities.contains(&entity) {
             let key: Box<str> = key.into();
-            self.hand_on(&key, Item::Label(label), outcome);
+            self.hand_on(&key, Item::Label(label));
             return Ok(());
         }
         let definition = &self.plan.entities[entity];
@@ -402,29 +451,25 @@ impl Job {
             observed_ms: label[wire.observed_at].integer(),
             is_positive: label[wire.says_at].is_true(),
         };
+        let before_bytes = live.bytes();
         live.state
             .fold_label(definition, &self.plan.limits, folded)?;
-        let change = live.record(definition, &self.plan, label_entry(&folded))?;
-        states.mark(key);
-        outcome.changes.push(JournalChange {
-            entity,
-            key: key.into(),
-            change,
-        });
+        write_label(&mut self.entry, &folded);
+        match live.record(definition, &self.plan, &self.entry)? {
+            None => self.outcome.append(entity, key, &self.entry),
+            Some(snapshot) => self.outcome.replace(entity, key, &snapshot),
+        }
+        let after_bytes = live.bytes();
+        states.note_change(key, before_bytes, after_bytes);
         Ok(())
     }
 
-    fn hand_on(&self, key: &str, item: Item, outcome: &mut Outcome) {
+    fn hand_on(&mut self, key: &str, item: Item) {
         let is_last = self.entities.end == self.plan.entities.len();
-        let bytes = match item {
-            Item::Record(frame) if is_last => frame,
-            item => {
-                let mut bytes = Vec::with_capacity(512);
-                item.encode(&mut bytes);
-                bytes
-            }
-        };
-        outcome.emitted.push((key.into(), bytes));
+        self.outcome.emit(key, |out| match item {
+            Item::Record(frame) if is_last => out.extend_from_slice(&frame),
+            item => item.encode(out),
+        });
     }
 
     fn decode(&self, frame: &[u8], now_ms: i64) -> Result<Slot> {

@@ -17,6 +17,12 @@ const EVENT_HEAD_BYTES: usize = 1 + 8 + 8 + 2 + 2;
 const LABEL: u8 = b'L';
 /// Below this many bytes of entries a journal is never compacted.
 const JOURNAL_BYTES_MIN: usize = 4_096;
+/// Bytes of memory of a state without an event, with its key: measured.
+const LIVE_BYTES: usize = 1_700;
+/// Bytes of memory of one thing that a state remembers: measured.
+const REMEMBERED_BYTES: usize = 70;
+/// Bytes of memory of a packed state beside its own bytes: key, node and place in the map.
+const PACKED_BYTES: usize = 220;
 
 /// One key's state in memory, with what its journal weighs.
 #[derive(Debug, Clone)]
@@ -27,13 +33,12 @@ pub struct Live {
     entries_bytes: usize,
 }
 
-/// What is to be done to a key's journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Add one entry.
-    Append(Vec<u8>),
-    /// Drop all entries and store this one instead.
-    Replace(Vec<u8>),
+/// A key's state in memory that is not in use: its bytes, a fifth to a twentieth of [`Live`].
+#[derive(Debug)]
+pub struct Packed {
+    state: Box<[u8]>,
+    snapshot_bytes: usize,
+    entries_bytes: usize,
 }
 
 impl Live {
@@ -66,16 +71,52 @@ impl Live {
         Ok(live)
     }
 
-    /// Says how to make durable that an entry was folded into the state.
-    pub fn record(&mut self, entity: &Entity, plan: &Plan, entry: Vec<u8>) -> Result<Change> {
+    /// Notes that an entry was folded into the state, to be made durable.
+    ///
+    /// Gives the snapshot to store instead of all entries, this one included; `None` if the entry
+    /// is to be added to them.
+    pub fn record(
+        &mut self,
+        entity: &Entity,
+        plan: &Plan,
+        entry: &[u8],
+    ) -> Result<Option<Vec<u8>>> {
         self.entries_bytes += entry.len();
         if self.entries_bytes <= self.snapshot_bytes.max(JOURNAL_BYTES_MIN) {
-            return Ok(Change::Append(entry));
+            return Ok(None);
         }
         let snapshot = self.snapshot(entity, plan)?;
         self.snapshot_bytes = snapshot.len();
         self.entries_bytes = 0;
-        Ok(Change::Replace(snapshot))
+        Ok(Some(snapshot))
+    }
+
+    /// About how many bytes it takes in memory, its key included.
+    pub fn bytes(&self) -> usize {
+        LIVE_BYTES + REMEMBERED_BYTES * self.state.remembered()
+    }
+
+    /// The same as bytes, for a state that is not in use.
+    pub fn pack(&self, entity: &Entity, plan: &Plan) -> Result<Packed> {
+        let state = self
+            .state
+            .encode(entity, &plan.limits, &plan.digest_bytes)?;
+        Ok(Packed {
+            // A copy: a vector that is cut off leaves a hole that nothing fits into.
+            state: state.as_slice().into(),
+            snapshot_bytes: self.snapshot_bytes,
+            entries_bytes: self.entries_bytes,
+        })
+    }
+
+    /// The same as it was when it was packed.
+    pub fn unpack(packed: &Packed, entity: &Entity, plan: &Plan) -> Result<Self> {
+        let (limits, digest) = (&plan.limits, &plan.digest_bytes);
+        Ok(Live {
+            state: State::decode(&packed.state, entity, limits, digest)?,
+            snapshot_bytes: packed.snapshot_bytes,
+            entries_bytes: packed.entries_bytes,
+        })
     }
 
     /// The whole state as an entry.
@@ -89,10 +130,16 @@ impl Live {
     }
 }
 
-/// The entry of an event.
-pub fn event_entry(event: &Event<'_>) -> Vec<u8> {
-    let texts_bytes = event.id.len() + event.distinct.len() + event.rest.len();
-    let mut entry = Vec::with_capacity(EVENT_HEAD_BYTES + texts_bytes);
+impl Packed {
+    /// About how many bytes it takes in memory, its key included.
+    pub fn bytes(&self) -> usize {
+        PACKED_BYTES + self.state.len()
+    }
+}
+
+/// Writes the entry of an event.
+pub fn write_event(entry: &mut Vec<u8>, event: &Event<'_>) {
+    entry.clear();
     entry.push(EVENT);
     entry.extend_from_slice(&event.time_ms.to_be_bytes());
     entry.extend_from_slice(&event.value.to_be_bytes());
@@ -103,18 +150,16 @@ pub fn event_entry(event: &Event<'_>) -> Vec<u8> {
     for text in [event.id, event.distinct, event.rest] {
         entry.extend_from_slice(text.as_bytes());
     }
-    entry
 }
 
-/// The entry of a label.
-pub fn label_entry(label: &Label<'_>) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(18 + label.id.len());
+/// Writes the entry of a label.
+pub fn write_label(entry: &mut Vec<u8>, label: &Label<'_>) {
+    entry.clear();
     entry.push(LABEL);
     entry.extend_from_slice(&label.time_ms.to_be_bytes());
     entry.extend_from_slice(&label.observed_ms.to_be_bytes());
     entry.push(label.is_positive as u8);
     entry.extend_from_slice(label.id.as_bytes());
-    entry
 }
 
 fn replay(entity: &Entity, plan: &Plan, state: &mut State, entry: &[u8]) -> Result<()> {

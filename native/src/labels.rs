@@ -113,6 +113,11 @@ impl Labels {
         }
     }
 
+    /// How many labels and positive events it has.
+    pub fn remembered(&self) -> usize {
+        self.entries.len() + self.observations.len() + self.positives.remembered()
+    }
+
     /// How many events have labels here; dead ones may be among them.
     #[cfg(test)]
     pub fn entries_len(&self) -> usize {

@@ -18,6 +18,7 @@ pub mod labels;
 pub mod limits;
 pub mod live_states;
 pub mod online;
+pub mod outcome;
 pub mod plan;
 #[cfg(feature = "python")]
 pub mod python;

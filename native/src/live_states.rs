@@ -1,5 +1,8 @@
 //! The states of many keys of one entity: the recently used ones in memory, and which of them have
 //! changed since they were written to the online store.
+//!
+//! Of those in memory the ones used last are live. The others are packed, which takes a fraction of
+//! the memory, and packing and unpacking a state costs less than reading its journal.
 
 use std::sync::Arc;
 
@@ -7,11 +10,11 @@ use hashlink::LinkedHashMap;
 
 use crate::error::Result;
 use crate::hashing::SharedHashing;
-use crate::journal::Live;
+use crate::journal::{Live, Packed};
 use crate::online::{OnlineLayout, OnlineRecord};
 use crate::plan::{Entity, Plan};
 
-/// A changed key: its state is in memory, or has left it and is here in its online form.
+/// A changed key: its state is live, or it no longer is and is here in its online form.
 type Changed = Option<OnlineRecord>;
 
 /// From so many bytes on no further key is taken at once: nothing is folded meanwhile.
@@ -21,6 +24,9 @@ const TAKEN_BYTES_MAX: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct LiveStates {
     live: LinkedHashMap<Arc<str>, Live, SharedHashing>,
+    live_bytes: usize,
+    packed: LinkedHashMap<Arc<str>, Packed, SharedHashing>,
+    packed_bytes: usize,
     changed: LinkedHashMap<Arc<str>, Changed, SharedHashing>,
     in_flight: Vec<(Arc<str>, OnlineRecord)>,
     live_keys_max: usize,
@@ -40,6 +46,9 @@ impl LiveStates {
     ) -> Self {
         LiveStates {
             live: LinkedHashMap::default(),
+            live_bytes: 0,
+            packed: LinkedHashMap::default(),
+            packed_bytes: 0,
             changed: LinkedHashMap::default(),
             in_flight: Vec::new(),
             live_keys_max,
@@ -49,14 +58,24 @@ impl LiveStates {
         }
     }
 
-    /// How many states are in memory.
-    pub fn len(&self) -> usize {
+    /// How many states are live.
+    pub fn live_len(&self) -> usize {
         self.live.len()
     }
 
-    /// Whether no state is in memory.
-    pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
+    /// About how many bytes of memory the live states take.
+    pub fn live_bytes(&self) -> usize {
+        self.live_bytes
+    }
+
+    /// How many states are packed.
+    pub fn packed_len(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// About how many bytes of memory the packed states take.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed_bytes
     }
 
     /// How many keys have changed since they were written.
@@ -64,28 +83,45 @@ impl LiveStates {
         self.changed.len()
     }
 
-    /// Whether a key's state is in memory.
-    pub fn has(&self, key: &str) -> bool {
-        self.live.contains_key(key)
-    }
-
     /// Takes a key's state into memory.
     pub fn put(&mut self, key: &str, live: Live) {
-        self.live.insert(Arc::from(key), live);
+        if let Some(packed) = self.packed.remove(key) {
+            self.packed_bytes -= packed.bytes();
+        }
+        self.live_bytes += live.bytes();
+        if let Some(before) = self.live.insert(Arc::from(key), live) {
+            self.live_bytes -= before.bytes();
+        }
     }
 
-    /// A key's state, as the most recently used one.
+    /// Makes a key's state live if it is packed.
+    pub fn unpack(&mut self, entity: &Entity, plan: &Plan, key: &str) -> Result<()> {
+        if let Some((key, packed)) = self.packed.remove_entry(key) {
+            self.packed_bytes -= packed.bytes();
+            let live = Live::unpack(&packed, entity, plan)?;
+            self.live_bytes += live.bytes();
+            self.live.insert(key, live);
+        }
+        Ok(())
+    }
+
+    /// A key's live state, as the most recently used one.
     pub fn get(&mut self, key: &str) -> Option<&mut Live> {
         self.live.to_back(key)
     }
 
-    /// A key's state; which one was used most recently does not change.
+    /// A key's live state; which one was used most recently does not change.
     pub fn look(&self, key: &str) -> Option<&Live> {
         self.live.get(key)
     }
 
-    /// Notes that a key's state has changed.
-    pub fn mark(&mut self, key: &str) {
+    /// Notes that a key's live state has changed, and its bytes before and after.
+    pub fn note_change(&mut self, key: &str, before_bytes: usize, after_bytes: usize) {
+        self.live_bytes = self.live_bytes + after_bytes - before_bytes;
+        self.mark(key);
+    }
+
+    fn mark(&mut self, key: &str) {
         if self.layout.is_none() {
             return;
         }
@@ -101,7 +137,7 @@ impl LiveStates {
         self.drop_beyond_limit();
     }
 
-    /// Notes that all states in memory have changed, the most recently used ones first, until as
+    /// Notes that all live states have changed, the most recently used ones first, until as
     /// many wait as may. A state without an event is left out: only a repeat has named its key, which
     /// is nothing that the online store should know.
     pub fn mark_all(&mut self) {
@@ -120,7 +156,7 @@ impl LiveStates {
 
     /// Notes that a key has to be written whose journal was read for that.
     ///
-    /// A state that is not in memory is not taken into it; only its online form waits.
+    /// A state that is not live does not become so; only its online form waits.
     pub fn mark_journal(
         &mut self,
         entity: &Entity,
@@ -142,17 +178,34 @@ impl LiveStates {
         Ok(())
     }
 
-    /// Lets the least recently used states go; between batches, so that none goes while it is used.
-    pub fn shrink(&mut self, entity: &Entity, plan: &Plan) -> Result<()> {
-        while self.live.len() > self.live_keys_max {
-            let Some((key, live)) = self.live.pop_front() else {
-                break;
-            };
-            if let (Some(layout), Some(changed)) = (&self.layout, self.changed.get_mut(&key)) {
-                *changed = Some(layout.record(entity, plan, &live.state)?);
-            }
+    /// Whether more states are live than may be.
+    pub fn is_above_keys_max(&self) -> bool {
+        self.live.len() > self.live_keys_max
+    }
+
+    /// Packs the least recently used live state, or lets it go; between batches, so that it is not
+    /// in use.
+    pub fn pack_oldest(&mut self, entity: &Entity, plan: &Plan, is_kept: bool) -> Result<()> {
+        let Some((key, live)) = self.live.pop_front() else {
+            return Ok(());
+        };
+        self.live_bytes -= live.bytes();
+        if let (Some(layout), Some(changed)) = (&self.layout, self.changed.get_mut(&key)) {
+            *changed = Some(layout.record(entity, plan, &live.state)?);
+        }
+        if is_kept {
+            let packed = live.pack(entity, plan)?;
+            self.packed_bytes += packed.bytes();
+            self.packed.insert(key, packed);
         }
         Ok(())
+    }
+
+    /// Lets the packed state go that was packed first.
+    pub fn drop_oldest(&mut self) {
+        if let Some((_, packed)) = self.packed.pop_front() {
+            self.packed_bytes -= packed.bytes();
+        }
     }
 
     /// Takes up to `keys_max` changed keys, the longest waiting first, in their online form; fewer

@@ -8,11 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::error::{EngineError, Result};
-use crate::job::{Job, JournalChange, Outcome};
-use crate::journal::Change;
+use crate::job::{Job, Memory};
 use crate::json_object::{FieldValue, FieldValues};
 use crate::live_states::LiveStates;
 use crate::online::OnlineLayout;
+use crate::outcome::write_key;
 use crate::plan::{Entity, Plan};
 use crate::python_decisions::{PyDecisionForm, PyDecisions};
 use crate::python_rows::{PyMatrixForm, PyReadRows, PyRowReader};
@@ -265,13 +265,22 @@ impl PyJob {
     /// Makes an operator of the entities from `first` up to `end`; `layouts` says for each of them
     /// where its states go in the online store (JSON), or None.
     #[new]
-    #[pyo3(signature = (plan, wire, *, first, end, live_keys_max, changed_keys_max, layouts))]
+    ///
+    /// `live_bytes_max` and `packed_bytes_max`: memory of its states, all entities together; see
+    /// [`crate::job::Memory`].
+    #[pyo3(signature = (
+        plan, wire, *, first, end, live_keys_max, live_bytes_max, packed_bytes_max,
+        changed_keys_max, layouts
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are given by name")]
     fn new(
         plan: &str,
         wire: &str,
         first: usize,
         end: usize,
         live_keys_max: usize,
+        live_bytes_max: usize,
+        packed_bytes_max: usize,
         changed_keys_max: usize,
         layouts: Vec<Option<String>>,
     ) -> PyResult<Self> {
@@ -284,7 +293,11 @@ impl PyJob {
                 Ok(LiveStates::new(live_keys_max, changed_keys_max, layout))
             })
             .collect();
-        let job = Job::new(plan, wire, first..end, states?)?;
+        let memory = Memory {
+            live_bytes_max,
+            packed_bytes_max,
+        };
+        let job = Job::new(plan, wire, first..end, states?, memory)?;
         Ok(PyJob {
             job: Mutex::new(job),
         })
@@ -330,9 +343,9 @@ impl PyJob {
     /// The journals that have to be read before `finish`: a count as u32, then for each the entity
     /// as u8, and the key behind its length as u16; all big-endian. Empty if there is none. To be
     /// asked again after `restore`.
-    fn missing<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+    fn missing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let mut job = self.lock();
-        let missing = job.missing();
+        let missing = job.missing()?;
         let mut bytes = Vec::new();
         if !missing.is_empty() {
             bytes.extend_from_slice(&(missing.len() as u32).to_be_bytes());
@@ -341,7 +354,7 @@ impl PyJob {
                 write_key(&mut bytes, &journal.key);
             }
         }
-        PyBytes::new(py, &bytes)
+        Ok(PyBytes::new(py, &bytes))
     }
 
     /// Takes the journals of what `missing` gave, in its order, each behind its length as i32.
@@ -359,24 +372,20 @@ impl PyJob {
         })?)
     }
 
-    /// Folds the batch and gives what comes of it.
-    ///
-    /// ```text
-    /// u32 changes, each:  u8 entity  u8 operation ('A' append, 'R' replace)  u16 key  i32 entry
-    /// u32 emitted, each:  u16 key  i32 element
-    /// ```
+    /// Folds the batch and gives what comes of it, as [`crate::outcome`] says.
     fn finish<'py>(&self, py: Python<'py>, now_ms: i64) -> PyResult<Bound<'py, PyBytes>> {
         let is_large = self.lock().batch_len() >= DETACHED_FROM;
-        let work = || {
-            self.lock()
-                .finish(now_ms)
-                .map(|outcome| outcome_bytes(&outcome))
-        };
-        let bytes = if is_large { py.detach(work) } else { work() }?;
-        Ok(PyBytes::new(py, &bytes))
+        let work = || self.lock().finish(now_ms);
+        if is_large { py.detach(work) } else { work() }?;
+        let job = self.lock();
+        let outcome = job.outcome();
+        PyBytes::new_with(py, outcome.bytes_len(), |out| {
+            outcome.copy_to(out);
+            Ok(())
+        })
     }
 
-    /// The snapshot of a key's state, as its journal keeps it; None where it is not in memory.
+    /// The snapshot of a key's state, as its journal keeps it; None where it is not live.
     fn snapshot<'py>(
         &self,
         py: Python<'py>,
@@ -391,7 +400,7 @@ impl PyJob {
         Ok(snapshot.transpose()?.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
-    /// How many changes a key's state has seen; None where it is not in memory.
+    /// How many changes a key's state has seen; None where it is not live.
     fn sequence(&self, entity: usize, key: &str) -> PyResult<Option<u64>> {
         Ok(self
             .lock()
@@ -401,9 +410,24 @@ impl PyJob {
             .map(|live| live.state.sequence))
     }
 
-    /// How many states are in memory.
+    /// How many states are live.
     fn live_len(&self, entity: usize) -> PyResult<usize> {
-        Ok(self.lock().states(entity)?.1.len())
+        Ok(self.lock().states(entity)?.1.live_len())
+    }
+
+    /// About how many bytes of memory the live states take.
+    fn live_bytes(&self, entity: usize) -> PyResult<usize> {
+        Ok(self.lock().states(entity)?.1.live_bytes())
+    }
+
+    /// How many states are packed.
+    fn packed_len(&self, entity: usize) -> PyResult<usize> {
+        Ok(self.lock().states(entity)?.1.packed_len())
+    }
+
+    /// About how many bytes of memory the packed states take.
+    fn packed_bytes(&self, entity: usize) -> PyResult<usize> {
+        Ok(self.lock().states(entity)?.1.packed_bytes())
     }
 
     /// How many keys have changed since they were written to the online store.
@@ -521,46 +545,6 @@ fn field_value(value: &Bound<'_, PyAny>) -> PyResult<FieldValue> {
         return Ok(FieldValue::Text(text.to_cow()?.as_ref().into()));
     }
     Ok(FieldValue::Integer(value.extract()?))
-}
-
-fn outcome_bytes(outcome: &Outcome) -> Vec<u8> {
-    let emitted_bytes: usize = outcome
-        .emitted
-        .iter()
-        .map(|(_, bytes)| bytes.len() + 64)
-        .sum();
-    let mut out = Vec::with_capacity(emitted_bytes + 160 * outcome.changes.len() + 8);
-    out.extend_from_slice(&(outcome.changes.len() as u32).to_be_bytes());
-    for JournalChange {
-        entity,
-        key,
-        change,
-    } in &outcome.changes
-    {
-        let (operation, entry) = match change {
-            Change::Append(entry) => (b'A', entry),
-            Change::Replace(entry) => (b'R', entry),
-        };
-        out.extend_from_slice(&[*entity as u8, operation]);
-        write_key(&mut out, key);
-        write_element(&mut out, entry);
-    }
-    out.extend_from_slice(&(outcome.emitted.len() as u32).to_be_bytes());
-    for (key, bytes) in &outcome.emitted {
-        write_key(&mut out, key);
-        write_element(&mut out, bytes);
-    }
-    out
-}
-
-fn write_key(out: &mut Vec<u8>, key: &str) {
-    out.extend_from_slice(&(key.len() as u16).to_be_bytes());
-    out.extend_from_slice(key.as_bytes());
-}
-
-fn write_element(out: &mut Vec<u8>, element: &[u8]) {
-    out.extend_from_slice(&(element.len() as i32).to_be_bytes());
-    out.extend_from_slice(element);
 }
 
 /// The Python module.

@@ -108,6 +108,16 @@ impl State {
         }
     }
 
+    /// How many things it remembers: events, ids, visits and labels. They take its memory.
+    pub fn remembered(&self) -> usize {
+        let labelled =
+            |found: &LabelledEvents| found.labels.remembered() + found.times_ms_of_ids.len();
+        self.timeline.remembered()
+            + self.distinct.as_ref().map_or(0, DistinctValues::remembered)
+            + self.ids.as_ref().map_or(0, IdMemory::remembered)
+            + self.labelled.as_ref().map_or(0, labelled)
+    }
+
     /// The content of an id's first delivery; `None` if it is not remembered.
     pub fn first(&self, id: &str) -> Option<Content<'_>> {
         self.ids.as_ref().and_then(|ids| ids.first(id))

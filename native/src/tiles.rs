@@ -75,6 +75,11 @@ impl TileGrid {
         }
     }
 
+    /// How many tiles hold events.
+    pub fn size(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// Whether the tile itself holds events; how many it and all that follow hold; their sum.
     pub fn since(&self, number: i64) -> (bool, i64, i128) {
         let at = self.numbers.partition_point(|&known| known < number);

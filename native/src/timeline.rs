@@ -230,6 +230,11 @@ impl Timeline {
         }
     }
 
+    /// How many single events and tiles it has.
+    pub fn remembered(&self) -> usize {
+        self.times_ms.len() + self.grids.iter().map(TileGrid::size).sum::<usize>()
+    }
+
     /// The times of the single events, in order of (time, arrival).
     pub fn times_ms(&self) -> &[i64] {
         &self.times_ms

@@ -22,7 +22,7 @@ from features.engine.plan import ENTITIES
 from schemas.settings import Settings
 from streams.backfill.frames import MERCHANT_ORDER_AT, USER_ORDER_AT
 from streams.backfill.plan import BackfillPlan
-from streams.velocity.cluster import BACKFILL_JOB_NAME, engine_operators
+from streams.velocity.cluster import BACKFILL_JOB_NAME, KEY_GROUPS, engine_operators
 from streams.velocity.job import remote_environment
 
 
@@ -89,11 +89,10 @@ def _savepoint(
     """
     jvm = get_gateway().jvm
     api = jvm.org.apache.flink.state.api
-    groups = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment
     writer = api.SavepointWriter.newSavepoint(
         env._j_stream_execution_environment,
         jvm.org.apache.flink.runtime.state.hashmap.HashMapStateBackend(),
-        groups.computeDefaultMaxParallelism(settings.flink_parallelism),
+        KEY_GROUPS,
     )
     keys = jvm.weir.KeyedFrames
     states = [fold.getSideOutput(jvm.weir.BackfillFold.STATES) for fold in folds]

@@ -6,6 +6,7 @@ its task. ``job.py`` puts the operators into the graph.
 
 from dataclasses import replace
 
+from features.engine.job import KeptStates
 from features.engine.plan import ENTITIES
 from schemas.settings import JSON_INTEGER_MAX, Settings
 from schemas.transaction import Limits
@@ -41,7 +42,12 @@ def open_stage(
     # The velocity job has compared the records with clock and timestamp; these have passed.
     limits = replace(Limits.from_settings(parsed), replay_ahead_ms_max=JSON_INTEGER_MAX)
     job = open_entities(
-        limits, parsed, entity, entity + 1, live_keys_max=1, changed_keys_max=_CHANGED_KEYS_MAX
+        limits,
+        parsed,
+        entity,
+        entity + 1,
+        changed_keys_max=_CHANGED_KEYS_MAX,
+        kept=KeptStates(live_keys_max=1),
     )
     writer = (
         open_writer(job, entity, parsed, keys_max=_CHANGED_KEYS_MAX, redis_s_max=_REDIS_S_MAX)

@@ -23,6 +23,9 @@ BACKFILL_JOB_NAME = "weir-backfill"
 GROUP_ID = "weir-velocity"
 """Consumer group of the job. Its offsets are those of the newest checkpoint; only a backfill reads
 them, the job itself restores its offsets from the checkpoint."""
+KEY_GROUPS = 128
+"""Parts that the state can be split into, so also the highest parallelism (`Settings`). It must be
+the same in all operators: the group of a key says which subtask gets its records."""
 _UID = "engine"
 _JOURNAL_FORMAT = 3
 """Format of the journals' entries. Format 1 was text, and its layout was not noted; format 2 lacked

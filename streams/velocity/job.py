@@ -6,6 +6,9 @@
     parallelism > 1:  transactions -> engine: decode -> by user: fold -> by merchant: fold -> ...
                       labels -------^
 
+With a parallelism above 1, operators send each other one pack of records for each subtask
+(``Packs.java``), not a record at a time.
+
 Source and sink are Flink's Kafka connectors; records are framed in the JVM (``streams/jvm``). Every
 engine operator is an ``EngineOperator.java``, which calls Python (``operators.py``) once for a
 batch. Submitted by ``submit.py``.
@@ -23,7 +26,7 @@ from features.definitions import DEFINITION_DIGEST
 from features.engine.plan import ENTITIES
 from schemas import topics
 from schemas.settings import Settings
-from streams.velocity.cluster import GROUP_ID, JOB_NAME, engine_operators
+from streams.velocity.cluster import GROUP_ID, JOB_NAME, KEY_GROUPS, engine_operators
 
 _DESERIALIZER = "weir.LimitedBytesDeserializer"
 _POLL_RECORDS_MAX = 100
@@ -54,6 +57,7 @@ def environment(settings: Settings, *, restore_from: str | None) -> StreamExecut
         "execution.attached": "false",
         "pipeline.name": JOB_NAME,
         "parallelism.default": str(settings.flink_parallelism),
+        "pipeline.max-parallelism": str(KEY_GROUPS),
         "pipeline.object-reuse": "true",
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_ms}ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
@@ -107,15 +111,17 @@ def build(
     elements = _source(env, settings, next_offsets)
     if settings.flink_parallelism == 1:
         (operator,) = engine_operators(settings)
-        keyed = _keyed_in_place(elements)
-        elements = _engine(keyed, settings, "engine", operator.first, operator.end, is_first=True)
+        elements = _engine(
+            elements, settings, "engine", operator.first, operator.end, is_first=True
+        )
         elements.uid(operator.uid)
     else:
         elements = _engine(elements, settings, "decode and route", 0, 0, is_first=True)
         elements.uid("route")
         for operator in engine_operators(settings):
             name = f"engine: {ENTITIES[operator.first].entity}"
-            elements = _engine(_keyed(elements), settings, name, operator.first, operator.end)
+            packs = _to_subtasks(elements)
+            elements = _engine(packs, settings, name, operator.first, operator.end)
             elements.uid(operator.uid)
     _sink(elements, settings)
 
@@ -131,8 +137,7 @@ def _engine(
 ) -> Any:
     """An engine operator for the entities from ``first`` up to ``end``; none: it only decodes.
 
-    The first operator of the job may wait for more when the input pauses; the others get what it
-    has joined.
+    The first operator of the job gets records, the others what the one before them sends.
     """
     glue = get_gateway().jvm.weir
     # PEMJA starts this Python inside the TaskManager; its default is the first one on the PATH.
@@ -143,9 +148,16 @@ def _engine(
         first,
         end,
         settings.batching_delay_ms,
-        settings.batching_delay_ms if is_first else 0,
+        is_first,
+        end == len(ENTITIES),
     )
-    return elements.transform(name, glue.KeyedFrames.TYPE, operator)
+    transformed = elements.transform(name, glue.KeyedFrames.TYPE, operator)
+    if first < end:
+        # Not by keyBy, which would take a key from each element: the operator sets the keys.
+        transformation = transformed.getTransformation()
+        transformation.setStateKeySelector(glue.KeyedFrames())
+        transformation.setStateKeyType(glue.KeyedFrames.KEY_TYPE)
+    return transformed
 
 
 def _source(
@@ -181,25 +193,14 @@ def _source(
     return stream.uid("source-events")
 
 
-def _keyed(stream: Any) -> Any:
-    """Partition ``(key, element)`` by key: each is sent to the subtask that owns its key.
+def _to_subtasks(packs: Any) -> Any:
+    """Send each pack to the subtask that it is for.
 
-    PyFlink's ``key_by`` would add a Python operator that every element passes.
+    With a parallelism of 1 there are no packs: source, engine and sink form one chain in one
+    thread, without serialisation and hand-over.
     """
-    frames = get_gateway().jvm.weir.KeyedFrames
-    return stream.keyBy(frames(), frames.KEY_TYPE)
-
-
-def _keyed_in_place(stream: Any) -> Any:
-    """The same for a parallelism of 1: one subtask owns all keys, so no element is sent.
-
-    Source, engine and sink then form one chain in one thread: no serialisation, no hand-over
-    between threads, and no two threads that compete for one interpreter.
-    """
-    jvm = get_gateway().jvm
-    utils = jvm.org.apache.flink.streaming.api.datastream.DataStreamUtils
-    frames = jvm.weir.KeyedFrames
-    return utils.reinterpretAsKeyedStream(stream, frames(), frames.KEY_TYPE)
+    glue = get_gateway().jvm.weir
+    return packs.partitionCustom(glue.ToSubtask(), glue.KeyedFrames())
 
 
 def _sink(records: Any, settings: Settings) -> None:

@@ -11,18 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 
 from features.definitions import DEFINITION_DIGEST
-from features.engine.job import Job, open_job
+from features.engine.job import Job, KeptStates, open_job
 from features.engine.plan import ENTITIES
 from features.online.layout import layout_json
 from schemas.errors import WeirError
 from schemas.settings import Settings
 from schemas.transaction import Limits
+from streams.velocity.cluster import engine_operators
 from streams.velocity.engine import Engine
 from streams.velocity.engine_frames import JOURNALS_NEEDED, OUTCOME
 from streams.velocity.online_writer import OnlineWriter, open_writer
 
-_LIVE_KEYS_MAX = 200_000
-"""States in memory for each entity of an operator; about 2 kB each for a user with 80 events."""
+_MIB = 1024 * 1024
 _REDIS_S_MAX = 1.0
 """How long a writer waits for Redis, s; no decision waits for it."""
 _THREAD_SWITCH_S = 0.000_5
@@ -115,7 +115,7 @@ def open_stage(
     limits = Limits.from_settings(parsed)
     keys_max = parsed.online_buffer_keys_max
     job = open_entities(
-        limits, parsed, first, end, live_keys_max=_LIVE_KEYS_MAX, changed_keys_max=keys_max
+        limits, parsed, first, end, changed_keys_max=keys_max, kept=kept_states(parsed)
     )
     writers = [
         open_writer(
@@ -132,20 +132,31 @@ def open_entities(
     first: int,
     end: int,
     *,
-    live_keys_max: int,
     changed_keys_max: int,
+    kept: KeptStates,
 ) -> Job:
-    """Open the native engine for some entities whose changed states go to Redis."""
+    """Open the native engine for some entities whose changed states go to Redis; see `open_job`."""
     return open_job(
         limits,
         first=first,
         end=end,
-        live_keys_max=live_keys_max,
         changed_keys_max=changed_keys_max,
         layouts=[
             layout_json(planned.entity, settings.feast_project) for planned in ENTITIES[first:end]
         ],
+        kept=kept,
     )
+
+
+def kept_states(settings: Settings) -> KeptStates:
+    """Give the share of one task: each task with states has as much memory.
+
+    A packed state takes a fifth to a tenth of a live one, so a quarter of the memory holds as many
+    packed states as there are live ones, or twice as many.
+    """
+    tasks = settings.flink_parallelism * len(engine_operators(settings))
+    quarter = settings.states_mib_max * _MIB // tasks // 4
+    return KeptStates(live_bytes_max=3 * quarter, packed_bytes_max=quarter)
 
 
 def check_digest(definition_digest: str) -> None:

@@ -19,6 +19,7 @@ from tests.bench.bench_stack import BenchStack, say
 from tests.bench.client import run_client
 from tests.bench.measure import Measured
 from tests.bench.results import median
+from tests.bench.settle import until_settled
 from tests.bench.usage import between, look
 
 Row = dict[str, Any]
@@ -164,6 +165,7 @@ def keys(stack: BenchStack, choices: Choices) -> Entry:
         stack.fresh()
         population = {"users": users, "population": f"k{users}"}
         failed = fill(stack, users, past_ms=HOUR_MS, **population)
+        until_settled(stack)
         rows.append(cost(stack, choices, {"users": users}, failed=failed, **population))
     return {"rows": rows}
 

@@ -18,10 +18,8 @@ from typing import Any
 
 import redis
 
-from clients.kafka_log import end_offsets
 from features.definitions import HOUR_MS
 from features.online.layout import JOIN_KEYS, entity_key
-from infra.local.lag import read_lags
 from operations.labels.send import LabelsTopic, OutgoingLabel
 from operations.online_rebuild.states import connect
 from schemas.label import Label
@@ -31,6 +29,7 @@ from scoring.stores.lost_decisions import LOCK_KEY, MARKER_KEY
 from tests.bench.bench_stack import BenchStack, say
 from tests.bench.load import Load
 from tests.bench.scenarios import Choices, Entry, fill, row, shown
+from tests.bench.settle import until_settled
 from tests.bench.storage_report import (
     ARCHIVE,
     AS_GROWN,
@@ -46,16 +45,11 @@ from tests.bench.storage_report import (
 )
 from training.archive.store import ArchiveTable
 from training.archive.tables import TABLES
-from training.errors import NoArchiveError
 
 EVENTS_OF_A_USER = 12
 EVENTS_OF_A_LABEL = 25
 HAPPENED_PER_S = 500.0
 """Rate at which the events of the backlog happened."""
-SETTLED_S_MAX = 300.0
-ONLINE_S = 3.0
-"""The writer to Redis has written all states by then."""
-CHECKPOINTS_KEPT = 3
 REWRITTEN_S_MAX = 120.0
 
 
@@ -131,14 +125,7 @@ def _each(after: dict[str, int], before: dict[str, int], events: int) -> dict[st
 
 def settled(stack: BenchStack) -> Stored:
     """Wait until everything is written, and count it; Redis rewrites its file for that."""
-    deadline_s = time.time() + SETTLED_S_MAX
-    while not (_is_archived(stack) and _is_in_checkpoint(stack)):
-        if time.time() > deadline_s:
-            raise SystemExit(f"within {SETTLED_S_MAX:g} s archive and checkpoint are not complete")
-        time.sleep(1)
-    # Older checkpoints keep files that no newer one needs.
-    interval_s = stack.settings.checkpoint_interval_ms / 1_000
-    time.sleep(max(ONLINE_S, CHECKPOINTS_KEPT * interval_s))
+    until_settled(stack)
     client = connect(stack.settings)
     try:
         memory, entries = _memory(client)
@@ -251,25 +238,6 @@ def _rewritten(client: redis.Redis) -> int:
 
 def _persistence(client: redis.Redis) -> Any:
     return client.info("persistence")
-
-
-def _is_archived(stack: BenchStack) -> bool:
-    for topic in TABLES:
-        ends = end_offsets(stack.settings.kafka_bootstrap, topic)
-        table = ArchiveTable(stack.settings.archive_url, topic)
-        try:
-            if any(table.next_offset(partition) < end for partition, end in ends.items()):
-                return False
-        except NoArchiveError:
-            if any(ends.values()):
-                return False
-    return True
-
-
-def _is_in_checkpoint(stack: BenchStack) -> bool:
-    """Whether a checkpoint has all transactions: the job commits their offsets with it."""
-    lags = read_lags(stack.settings.kafka_bootstrap)
-    return not any(lag.records for lag in lags if lag.topic == TRANSACTIONS)
 
 
 def _label(stack: BenchStack, load: Load) -> None:

@@ -36,7 +36,7 @@ PROGRAMS = ("kafka", "redis", "jobmanager", "taskmanager", "velocity-job")
 WAYS = ((1, 1), (1, None), (2, None))
 """Parallelism, and how many cores the programs have; None: all."""
 EVENTS = 1_000_000
-WARM_UP_EVENTS = 200_000
+WARM_UP_EVENTS = 1_000_000
 """Backlog before the one that counts: the JVM compiles meanwhile."""
 SLOWEST_PER_S = 2_000
 POLL_S = 0.1

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from features.definitions import Entity
+from features.engine.job import KeptStates
 from features.engine.plan import ENTITIES
 from features.engine.state import MerchantState, UserState
 from features.online import layout as online_store
@@ -37,6 +38,9 @@ FLUSH_MS = 20
 USER, MERCHANT = range(len(ENTITIES))
 
 
+ALL_KEPT = KeptStates()
+
+
 class Watched:
     """An engine, a writer of its users, and access to what it wrote to Redis."""
 
@@ -46,7 +50,7 @@ class Watched:
         *,
         keys_max: int = 1_000,
         position: int = USER,
-        live_keys_max: int = 10_000,
+        kept: KeptStates = ALL_KEPT,
     ) -> None:
         self.project = unique_name("writer")
         self.entity: Entity = ENTITIES[position].entity
@@ -56,7 +60,7 @@ class Watched:
             len(ENTITIES),
             limits=LIMITS,
             clock_ms=lambda: NOW_MS,
-            live_keys_max=live_keys_max,
+            kept=kept,
             changed_keys_max=keys_max,
             project=self.project,
         )
@@ -230,7 +234,7 @@ USERS = [f"u-{number}" for number in range(4 * KEYS_MAX)]
 @pytest.fixture
 def crowded(redis_server: Services) -> Iterator[Watched]:
     """A writer that has written all users; its first rewrite, of no key, is done."""
-    watch = Watched(redis_server, keys_max=KEYS_MAX, live_keys_max=LIVE_KEYS_MAX)
+    watch = Watched(redis_server, keys_max=KEYS_MAX, kept=KeptStates(live_keys_max=LIVE_KEYS_MAX))
     watch.writer.start()
     eventually(lambda: watch.is_rewritten("the velocity job has started"))
     for at in range(0, len(USERS), KEYS_MAX):
@@ -306,7 +310,7 @@ def test_all_states_are_written_again_after_redis_was_killed_and_lost_data(
     stack = local_services.stack
     assert stack is not None
     stack.up(programs=["redis"])
-    watch = Watched(local_services, live_keys_max=LIVE_KEYS_MAX)
+    watch = Watched(local_services, kept=KeptStates(live_keys_max=LIVE_KEYS_MAX))
     watch.writer.start()
     users = USERS[:20]
     watch.fold(*users)

@@ -1,5 +1,6 @@
 package weir;
 
+import java.nio.ByteBuffer;
 import java.util.Arrays;
 
 /** Elements as one growing array of bytes, each preceded by its length as a big-endian i32. */
@@ -13,17 +14,36 @@ final class Batch {
     }
 
     void add(byte[] element) {
-        int end = bytes + 4 + element.length;
-        if (end > data.length) {
-            data = Arrays.copyOf(data, Math.max(end, 2 * data.length));
-        }
-        data[bytes] = (byte) (element.length >>> 24);
-        data[bytes + 1] = (byte) (element.length >>> 16);
-        data[bytes + 2] = (byte) (element.length >>> 8);
-        data[bytes + 3] = (byte) element.length;
-        System.arraycopy(element, 0, data, bytes + 4, element.length);
-        bytes = end;
+        add(ByteBuffer.wrap(element), element.length);
+    }
+
+    /** Adds one element: the next {@code length} bytes of a buffer. */
+    void add(ByteBuffer from, int length) {
+        reserve(4 + length);
+        data[bytes] = (byte) (length >>> 24);
+        data[bytes + 1] = (byte) (length >>> 16);
+        data[bytes + 2] = (byte) (length >>> 8);
+        data[bytes + 3] = (byte) length;
+        from.get(data, bytes + 4, length);
+        bytes += 4 + length;
         elements++;
+    }
+
+    /** Adds all elements of what {@link #take} of another batch returned. */
+    void addAll(byte[] taken) {
+        reserve(taken.length);
+        System.arraycopy(taken, 0, data, bytes, taken.length);
+        bytes += taken.length;
+        ByteBuffer lengths = ByteBuffer.wrap(taken);
+        for (int at = 0; at < taken.length; at += 4 + lengths.getInt(at)) {
+            elements++;
+        }
+    }
+
+    private void reserve(int added) {
+        if (bytes + added > data.length) {
+            data = Arrays.copyOf(data, Math.max(bytes + added, 2 * data.length));
+        }
     }
 
     boolean isEmpty() {

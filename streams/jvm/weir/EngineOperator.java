@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 
+import org.apache.flink.api.common.TaskInfo;
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.runtime.state.KeyedStateBackend;
@@ -32,7 +33,8 @@ import org.apache.flink.streaming.runtime.tasks.mailbox.MailboxExecutorImpl;
  * streams/velocity/engine_frames.py describes the bytes.
  *
  * Entities have only positions here. An operator without entities has no state; it decodes and
- * routes, and its input need not be keyed. docs/adr/0027 has the measurements.
+ * routes. Operators send each other {@link Packs}, so Flink keys no element; each operator sets the
+ * keys of its state itself. docs/adr/0027 and 0046 have the measurements.
  */
 public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<String, byte[]>>
         implements OneInputStreamOperatorFactory<Tuple2<String, byte[]>, Tuple2<String, byte[]>> {
@@ -47,7 +49,8 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
     private final int first;
     private final int end;
     private final int delayMs;
-    private final int idleDelayMs;
+    private final boolean isFirst;
+    private final boolean isLast;
 
     /**
      * @param settings of the deployment, as JSON
@@ -57,7 +60,9 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
      * @param end position after the last entity; equal to {@code first} for none
      * @param delayMs longest time that an element waits for its batch while more elements are at
      *     hand, ms; 0 turns batching off
-     * @param idleDelayMs longest time that it waits when the input has paused, ms
+     * @param isFirst whether it gets records of the source, not packs; only it waits for more when
+     *     the input pauses, the others get what it has joined
+     * @param isLast whether it emits records to produce, not packs
      */
     public EngineOperator(
             String settings,
@@ -66,14 +71,16 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             int first,
             int end,
             int delayMs,
-            int idleDelayMs) {
+            boolean isFirst,
+            boolean isLast) {
         this.settings = Objects.requireNonNull(settings);
         this.pythonExecutable = Objects.requireNonNull(pythonExecutable);
         this.definitionDigest = Objects.requireNonNull(definitionDigest);
         this.first = first;
         this.end = end;
         this.delayMs = delayMs;
-        this.idleDelayMs = idleDelayMs;
+        this.isFirst = isFirst;
+        this.isLast = isLast;
     }
 
     @Override
@@ -102,6 +109,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         private final transient List<Journals> journals = new ArrayList<>();
         private final transient ProcessingTimeService timers;
         private transient PythonStage stage;
+        private transient Packs packs;
         private transient OnlineRewrite rewrite;
         private final transient FlushDelay delay;
         private boolean isCheckQueued;
@@ -115,7 +123,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             this.mailbox = mailbox;
             this.factory = factory;
             this.timers = parameters.getProcessingTimeService();
-            this.delay = new FlushDelay(factory.delayMs, factory.idleDelayMs);
+            this.delay = new FlushDelay(factory.delayMs, factory.isFirst ? factory.delayMs : 0);
         }
 
         @Override
@@ -124,6 +132,9 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             for (int entity = factory.first; entity < factory.end; entity++) {
                 journals.add(new Journals(getRuntimeContext().getListState(Journals.descriptor(entity))));
             }
+            TaskInfo task = getRuntimeContext().getTaskInfo();
+            packs = new Packs(
+                    task.getNumberOfParallelSubtasks(), task.getMaxNumberOfParallelSubtasks());
             stage = new PythonStage(
                     factory.pythonExecutable,
                     "streams.velocity.operators",
@@ -131,7 +142,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
                     factory.definitionDigest,
                     factory.first,
                     factory.end,
-                    getRuntimeContext().getTaskInfo().getIndexOfThisSubtask());
+                    task.getIndexOfThisSubtask());
             if (!journals.isEmpty()) {
                 KeyedStateBackend<String> backend = getKeyedStateBackend();
                 rewrite = new OnlineRewrite(
@@ -139,12 +150,21 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             }
         }
 
+        /** An element has no key of its own; each record in it gets its key when it is stored. */
+        @Override
+        @SuppressWarnings("rawtypes")
+        public void setKeyContextElement1(StreamRecord element) {}
+
         @Override
         public void processElement(StreamRecord<Tuple2<String, byte[]>> element) throws Exception {
             if (batch.isEmpty()) {
                 delay.start(System.nanoTime());
             }
-            batch.add(element.getValue().f1);
+            if (factory.isFirst) {
+                batch.add(element.getValue().f1);
+            } else {
+                batch.addAll(element.getValue().f1);
+            }
             if (batch.elements() >= ELEMENTS_MAX || batch.bytes() >= BYTES_MAX) {
                 flush();
             } else if (!isCheckQueued) {
@@ -197,10 +217,20 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             for (int changes = answer.getInt(); changes > 0; changes--) {
                 store(answer);
             }
+            emit(answer);
+        }
+
+        private void emit(ByteBuffer answer) {
             StreamRecord<Tuple2<String, byte[]>> record = new StreamRecord<>(null);
             for (int emitted = answer.getInt(); emitted > 0; emitted--) {
-                output.collect(record.replace(Tuple2.of(key(answer), element(answer))));
+                String key = key(answer);
+                if (factory.isLast) {
+                    output.collect(record.replace(Tuple2.of(key, element(answer))));
+                } else {
+                    packs.add(key, answer, answer.getInt());
+                }
             }
+            packs.take(pack -> output.collect(record.replace(pack)));
         }
 
         /** Returns the journals that the engine asks for, in their order. */

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 import weir_engine
 
+from features.engine.job import KeptStates
 from schemas.transaction import Limits
 from streams.velocity import engine_frames
 from streams.velocity.engine import Engine
@@ -28,14 +30,14 @@ class NativeOperator:
         end: int,
         limits: Limits,
         now_ms: int,
-        live_keys_max: int,
+        kept: KeptStates,
     ) -> None:
         self.journals: dict[tuple[int, str], list[bytes]] = defaultdict(list)
         self._limits = limits
         self._now_ms = now_ms
         self._plan, self._wire = plan, wire
         self._entities = (first, end)
-        self._live_keys_max = live_keys_max
+        self._kept = kept
         self.crash()
 
     def crash(self) -> None:
@@ -48,7 +50,7 @@ class NativeOperator:
             self._wire,
             first=first,
             end=end,
-            live_keys_max=self._live_keys_max,
+            **asdict(self._kept),
             changed_keys_max=1,
             layouts=[None] * (end - first),
         )

@@ -17,6 +17,7 @@ import weir_engine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.engine.job import KeptStates
 from features.engine.plan import plan_json
 from features.engine.wire import wire_json
 from schemas import codec, topics
@@ -52,7 +53,7 @@ class Decoder:
             wire_json(limits),
             first=0,
             end=0,
-            live_keys_max=1,
+            **asdict(KeptStates()),
             changed_keys_max=1,
             layouts=[],
         )

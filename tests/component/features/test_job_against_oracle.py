@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.definitions import CAPS, ON_DEMAND_FEATURES, Caps
+from features.engine.job import UNLIMITED, KeptStates
 from features.engine.plan import ENTITIES, plan_json
 from features.engine.wire import wire_json
 from infra.simulation.event import Event
@@ -33,7 +34,7 @@ on_streams = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def operators(
-    layout: tuple[tuple[int, int], ...], *, caps: Caps, live_keys_max: int
+    layout: tuple[tuple[int, int], ...], *, caps: Caps, kept: KeptStates
 ) -> list[NativeOperator]:
     return [
         NativeOperator(
@@ -43,7 +44,7 @@ def operators(
             end=end,
             limits=LIMITS,
             now_ms=NOW_MS,
-            live_keys_max=live_keys_max,
+            kept=kept,
         )
         for first, end in layout
     ]
@@ -109,8 +110,13 @@ def both_give(frames: list[bytes], rng: random.Random, *, caps: Caps) -> list[by
     """Give what both jobs produce, in batches, with few or many states in memory, with crashes."""
     oracle = Job(limits=LIMITS, now_ms=NOW_MS, caps=caps)
     expected = [produced for frame in frames if (produced := oracle.process(frame)) is not None]
-    layout, live_keys_max = rng.choice([ONE_OPERATOR, SPLIT]), rng.choice([1, 3, 1_000])
-    job = operators(layout, caps=caps, live_keys_max=live_keys_max)
+    layout = rng.choice([ONE_OPERATOR, SPLIT])
+    kept = KeptStates(
+        live_keys_max=rng.choice([1, 3, UNLIMITED]),
+        live_bytes_max=rng.choice([1, 20_000, UNLIMITED]),
+        packed_bytes_max=rng.choice([0, 2_000, UNLIMITED]),
+    )
+    job = operators(layout, caps=caps, kept=kept)
     crashes = rng.choice([0.0, 0.0, 0.1, 1.0])
     produced = []
     at = 0
@@ -154,7 +160,7 @@ def test_a_hot_key_past_the_caps_of_production_crashes_and_goes_on() -> None:
     frames = stream.frames(CAPS.events_max + 3_000)
     oracle = Job(limits=LIMITS, now_ms=NOW_MS)
     expected = [produced for frame in frames if (produced := oracle.process(frame)) is not None]
-    job = operators(ONE_OPERATOR, caps=CAPS, live_keys_max=10)
+    job = operators(ONE_OPERATOR, caps=CAPS, kept=KeptStates(10, packed_bytes_max=10_000))
     produced = []
     for at in range(0, len(frames), 512):
         produced += run_all(job, frames[at : at + 512])

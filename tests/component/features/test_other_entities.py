@@ -12,6 +12,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.engine.job import KeptStates
 from schemas.transaction import Limits
 from streams.velocity.record_frame import InboundRecord, encode_record
 from tests.component.features.native_operator import NativeOperator, run_all
@@ -119,7 +120,7 @@ def test_every_feature_of_every_entity_is_what_its_definition_says(seed: int) ->
                 end=end,
                 limits=Limits(),
                 now_ms=NOW_MS,
-                live_keys_max=rng.choice([1, 100]),
+                kept=KeptStates(rng.choice([1, 100]), packed_bytes_max=rng.choice([0, 1_000])),
             )
             for first, end in layout
         ]

@@ -9,7 +9,7 @@ import pytest
 import weir_engine
 
 from features.definitions import Caps
-from features.engine.job import open_job
+from features.engine.job import KeptStates, open_job
 from features.engine.state import MerchantState, UserState
 from features.engine.version import ENGINE_VERSION, EngineVersionError, check_engine_version
 from infra.local.layout import REPO
@@ -21,7 +21,7 @@ UNUSED_CAPS = Caps(ids_max=123_456)
 
 def open_a_job() -> object:
     return open_job(
-        Limits(), first=0, end=2, live_keys_max=1, changed_keys_max=1, layouts=[None, None]
+        Limits(), first=0, end=2, changed_keys_max=1, layouts=[None, None], kept=KeptStates()
     )
 
 

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from features.definitions import DEFINITION_DIGEST
+from features.engine.job import KeptStates
 from features.engine.state import MerchantState
 from schemas import topics
 from schemas.settings import Settings
@@ -95,7 +96,7 @@ def place_of(row: dict[str, Any], number: int) -> FoldPlace:
 
 def test_batch_gives_the_rows_and_states_of_the_stream_late_labels_and_repeats_included() -> None:
     rng = random.Random(5)
-    stream = Story(live_keys_max=100)
+    stream = Story(kept=KeptStates(live_keys_max=100))
     rows: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     sent: list[dict[str, Any]] = []

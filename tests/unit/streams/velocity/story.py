@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from features.engine.job import KeptStates
 from schemas import topics
 from schemas.transaction import Limits
 from streams.velocity.record_frame import InboundRecord
 from tests.builders import LIMITS, NOW_MS, label_object, transaction_object, wire
-from tests.journaled_stage import ONE_OPERATOR, InMemoryJob
+from tests.journaled_stage import FEW_KEPT, ONE_OPERATOR, InMemoryJob
 from tests.unit.streams.velocity.test_record_frame import framed
 
 
@@ -23,13 +24,13 @@ class Story:
         *,
         operators: Sequence[tuple[int, int]] = ONE_OPERATOR,
         limits: Limits = LIMITS,
-        live_keys_max: int = 3,
+        kept: KeptStates = FEW_KEPT,
     ) -> None:
         self.job = InMemoryJob(
             limits=limits,
             clock_ms=lambda: NOW_MS,
             operators=operators,
-            live_keys_max=live_keys_max,
+            kept=kept,
         )
         self.produced: list[InboundRecord] = []
         self._offset = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from features.engine.job import KeptStates
 from features.engine.plan import ENTITIES
 from features.engine.state import UserState
 from features.online.layout import entity_key
@@ -17,7 +18,7 @@ from streams.velocity.online_rewrite import (
     OnlineRewrite,
 )
 from tests.builders import LIMITS, NOW_MS, transaction_object, wire
-from tests.journaled_stage import JournaledStage
+from tests.journaled_stage import FEW_KEPT, JournaledStage
 from tests.parity_world import stored_hash
 from tests.stored_journals import StoredJournals
 from tests.unit.streams.velocity.test_record_frame import framed
@@ -27,14 +28,14 @@ WRITE_KEYS_MAX = 128
 PROJECT = "weir"
 
 
-def folded(users: int, *, live_keys_max: int = 3, keys_max: int = 10_000) -> JournaledStage:
+def folded(users: int, *, kept: KeptStates = FEW_KEPT, keys_max: int = 10_000) -> JournaledStage:
     """A stage of which all changes have been written; few of its states are in memory."""
     stage = JournaledStage(
         0,
         len(ENTITIES),
         limits=LIMITS,
         clock_ms=lambda: NOW_MS,
-        live_keys_max=live_keys_max,
+        kept=kept,
         changed_keys_max=keys_max,
         project=PROJECT,
     )
@@ -157,7 +158,7 @@ def test_nothing_is_read_while_many_keys_wait_and_no_changed_key_is_dropped() ->
 
 def test_the_default_limits_leave_room_for_changed_keys() -> None:
     assert WAITING_KEYS_MAX + SLICE_KEYS_MAX < 1_000
-    stage = folded(2 * WAITING_KEYS_MAX, live_keys_max=1)
+    stage = folded(2 * WAITING_KEYS_MAX, kept=KeptStates(live_keys_max=1))
     rewrite = rewrite_of(stage)
     journals = StoredJournals(stage, rewrite)
     rewrite.begin()

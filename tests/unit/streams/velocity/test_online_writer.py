@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from features.engine.job import KeptStates
 from features.engine.plan import ENTITIES
 from features.online.layout import entity_key
 from schemas.settings import Settings
@@ -69,7 +70,7 @@ def folded(*users: str, keys_max: int = 100) -> JournaledStage:
         len(ENTITIES),
         limits=LIMITS,
         clock_ms=lambda: NOW_MS,
-        live_keys_max=100,
+        kept=KeptStates(live_keys_max=100),
         changed_keys_max=keys_max,
         project="weir",
     )

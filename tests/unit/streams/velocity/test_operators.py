@@ -10,6 +10,7 @@ import pytest
 import weir_engine
 
 from features.definitions import DEFINITION_DIGEST
+from features.engine.job import KeptStates
 from schemas import topics
 from schemas.settings import Settings
 from streams.velocity.operators import OtherDefinitionsRunningError, open_stage
@@ -73,7 +74,7 @@ def produced(of: Sequence[tuple[str, bytes]], rng: random.Random, **changes: Any
 def test_crashes_at_any_point_change_no_row(operators: Sequence[tuple[int, int]]) -> None:
     rng = seeded()
     of = events(rng, 400)
-    expected = produced(of, rng, live_keys_max=100)
+    expected = produced(of, rng, kept=KeptStates(live_keys_max=100))
     assert len(expected) > len(of) // 2
     assert produced(of, rng, operators=operators, crashes=0.2) == expected
 
@@ -85,7 +86,7 @@ def test_one_operator_for_each_entity_gives_the_rows_of_a_single_one() -> None:
 
 
 def test_a_state_that_left_memory_is_restored_from_its_journal() -> None:
-    story = Story(live_keys_max=1)
+    story = Story(kept=KeptStates(live_keys_max=1))
     for number in range(4):
         story.transaction(transaction_id=f"t-{number}", user_id=f"u-{number % 2}")
     (stage,) = story.job.stages
@@ -93,6 +94,37 @@ def test_a_state_that_left_memory_is_restored_from_its_journal() -> None:
     assert stage.job.live_len(0) == 1
     row = story.transaction(transaction_id="t-9", user_id="u-0")
     assert (row["user_sequence"], row["merchant_sequence"]) == (3, 5)
+
+
+def test_a_packed_state_goes_on_without_its_journal() -> None:
+    story = Story(kept=KeptStates(live_keys_max=1, packed_bytes_max=10_000))
+    for number in range(8):
+        story.transaction(transaction_id=f"t-{number}", user_id=f"u-{number % 2}")
+    (stage,) = story.job.stages
+    # Each user once, and the merchant in the same round as the first of them.
+    assert stage.resumed_total == 2
+    assert (stage.job.live_len(0), stage.job.packed_len(0)) == (1, 1)
+    row = story.transaction(transaction_id="t-9", user_id="u-0")
+    assert (row["user_sequence"], row["merchant_sequence"]) == (5, 9)
+
+
+def test_states_stay_within_their_memory() -> None:
+    users, live_bytes_max, packed_bytes_max = 300, 50_000, 20_000
+    kept = KeptStates(live_bytes_max=live_bytes_max, packed_bytes_max=packed_bytes_max)
+    story = Story(kept=kept)
+    for number in range(2 * users):
+        story.transaction(
+            transaction_id=f"t-{number}",
+            user_id=f"u-{number % users}",
+            merchant_id=f"m-{number % 7}",
+        )
+        job = story.job.stages[0].job
+        assert job.live_bytes(0) + job.live_bytes(1) <= live_bytes_max
+        assert job.packed_bytes(0) + job.packed_bytes(1) <= packed_bytes_max
+    assert job.live_len(0) + job.packed_len(0) < users
+    assert job.packed_len(0) > job.live_len(0) > 0
+    row = story.transaction(transaction_id="t", user_id="u-0", merchant_id="m-0")
+    assert row["user_sequence"] == 3
 
 
 def test_a_key_in_memory_needs_no_journal() -> None:
