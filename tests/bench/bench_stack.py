@@ -62,16 +62,24 @@ class BenchStack:
 
     def __enter__(self) -> BenchStack:
         if self.is_ours:
-            self.stack.up()
-            champion = self._champion()
-            if champion is None:
-                self._train()
+            try:
+                self._start()
+            except BaseException:
+                self.stack.down()
+                raise
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.is_ours:
             say("stopping the stack")
             self.stack.down()
+
+    def _start(self) -> None:
+        # A run that was stopped half-way may have left the state of another layout.
+        shutil.rmtree(self.stack.layout.data_dir / "flink", ignore_errors=True)
+        self.stack.up()
+        if self._champion() is None:
+            self._train()
 
     def fresh(self, *, warm_up_events: int = WARM_UP_EVENTS) -> None:
         """Empty logs and states, keep the champion; nothing happens to a stack that is not ours.
