@@ -33,12 +33,13 @@ POPULATION = "serve"
 STARTED_S_MAX = 120.0
 FOR_EVER = ("--max-requests", "1000000")
 """Feast's server would start its process again after every 1,000 requests."""
-SLOW_RATE_PER_S = 20.0
-"""A rate at which the other two keep up on two cores, so that it is no question of a backlog."""
+RATES_PER_S = (300, 100, 20)
+"""At the first, the other two fall behind on two cores; with the second they are busy and keep up;
+at the last, all programs are idle nearly all of the time."""
 
 
 def serving(stack: BenchStack, choices: Choices) -> Entry:
-    """Open loop at 300 requests/s, and at a rate that all keep up with."""
+    """Open loop at 300 requests/s, and at rates that all keep up with."""
     stack.fresh()
     fill(stack, 5 * USERS, past_ms=DAY_MS, users=USERS, population=POPULATION)
     # The online state is written a moment after the decision.
@@ -46,7 +47,7 @@ def serving(stack: BenchStack, choices: Choices) -> Entry:
     rows: list[Row] = []
     with _others(stack) as others:
         spec = {**others, "api_port": stack.settings.api_port}
-        for rate in choices.or_rates(300, SLOW_RATE_PER_S):
+        for rate in choices.or_rates(*RATES_PER_S):
             for system in ("weir", "feast"):
                 asked = {**spec, "system": system, "rate_per_s": rate}
                 runs = [_run(stack, choices, asked) for _ in range(choices.runs)]

@@ -252,7 +252,7 @@ TARGETS = (
             "serving",
             _beside_feast(rate),
         )
-        for rate in (300, 20)
+        for rate in (300, 100)
     ),
     Target(
         "a night of 100,000 shoppers, 100 candidates each",
