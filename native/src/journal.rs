@@ -19,10 +19,10 @@ const LABEL: u8 = b'L';
 const JOURNAL_BYTES_MIN: usize = 4_096;
 /// Bytes of memory of a state without an event, with its key: measured.
 const LIVE_BYTES: usize = 1_700;
-/// Bytes of memory of one thing that a state remembers: measured.
+/// Bytes of memory of one thing that a state remembers: measured, with ids of 30 characters.
 const REMEMBERED_BYTES: usize = 70;
-/// Bytes of memory of a packed state beside its own bytes: key, node and place in the map.
-const PACKED_BYTES: usize = 220;
+/// Bytes of memory of a packed state beside its own and those of its key: node, place in the map.
+const PACKED_BYTES: usize = 200;
 
 /// One key's state in memory, with what its journal weighs.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Live {
         Ok(Some(snapshot))
     }
 
-    /// About how many bytes it takes in memory, its key included.
+    /// About how many bytes it takes in memory, its key included, with texts of usual lengths.
     pub fn bytes(&self) -> usize {
         LIVE_BYTES + REMEMBERED_BYTES * self.state.remembered()
     }
@@ -131,9 +131,9 @@ impl Live {
 }
 
 impl Packed {
-    /// About how many bytes it takes in memory, its key included.
-    pub fn bytes(&self) -> usize {
-        PACKED_BYTES + self.state.len()
+    /// About how many bytes it takes in memory under its key.
+    pub fn bytes(&self, key: &str) -> usize {
+        PACKED_BYTES + key.len() + self.state.len()
     }
 }
 

@@ -86,7 +86,7 @@ impl LiveStates {
     /// Takes a key's state into memory.
     pub fn put(&mut self, key: &str, live: Live) {
         if let Some(packed) = self.packed.remove(key) {
-            self.packed_bytes -= packed.bytes();
+            self.packed_bytes -= packed.bytes(key);
         }
         self.live_bytes += live.bytes();
         if let Some(before) = self.live.insert(Arc::from(key), live) {
@@ -97,7 +97,7 @@ impl LiveStates {
     /// Makes a key's state live if it is packed.
     pub fn unpack(&mut self, entity: &Entity, plan: &Plan, key: &str) -> Result<()> {
         if let Some((key, packed)) = self.packed.remove_entry(key) {
-            self.packed_bytes -= packed.bytes();
+            self.packed_bytes -= packed.bytes(&key);
             let live = Live::unpack(&packed, entity, plan)?;
             self.live_bytes += live.bytes();
             self.live.insert(key, live);
@@ -195,7 +195,7 @@ impl LiveStates {
         }
         if is_kept {
             let packed = live.pack(entity, plan)?;
-            self.packed_bytes += packed.bytes();
+            self.packed_bytes += packed.bytes(&key);
             self.packed.insert(key, packed);
         }
         Ok(())
@@ -203,8 +203,8 @@ impl LiveStates {
 
     /// Lets the packed state go that was packed first.
     pub fn drop_oldest(&mut self) {
-        if let Some((_, packed)) = self.packed.pop_front() {
-            self.packed_bytes -= packed.bytes();
+        if let Some((key, packed)) = self.packed.pop_front() {
+            self.packed_bytes -= packed.bytes(&key);
         }
     }
 

@@ -264,10 +264,10 @@ const BATCH_BYTES_DETACHED_FROM: usize = 8_192;
 impl PyJob {
     /// Makes an operator of the entities from `first` up to `end`; `layouts` says for each of them
     /// where its states go in the online store (JSON), or None.
-    #[new]
     ///
     /// `live_bytes_max` and `packed_bytes_max`: memory of its states, all entities together; see
     /// [`crate::job::Memory`].
+    #[new]
     #[pyo3(signature = (
         plan, wire, *, first, end, live_keys_max, live_bytes_max, packed_bytes_max,
         changed_keys_max, layouts
@@ -344,16 +344,21 @@ impl PyJob {
     /// as u8, and the key behind its length as u16; all big-endian. Empty if there is none. To be
     /// asked again after `restore`.
     fn missing<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let mut job = self.lock();
-        let missing = job.missing()?;
-        let mut bytes = Vec::new();
-        if !missing.is_empty() {
-            bytes.extend_from_slice(&(missing.len() as u32).to_be_bytes());
-            for journal in missing {
-                bytes.push(journal.entity as u8);
-                write_key(&mut bytes, &journal.key);
+        let is_large = self.lock().batch_len() >= DETACHED_FROM;
+        let work = || -> Result<Vec<u8>> {
+            let mut job = self.lock();
+            let missing = job.missing()?;
+            let mut bytes = Vec::new();
+            if !missing.is_empty() {
+                bytes.extend_from_slice(&(missing.len() as u32).to_be_bytes());
+                for journal in missing {
+                    bytes.push(journal.entity as u8);
+                    write_key(&mut bytes, &journal.key);
+                }
             }
-        }
+            Ok(bytes)
+        };
+        let bytes = if is_large { py.detach(work) } else { work() }?;
         Ok(PyBytes::new(py, &bytes))
     }
 
@@ -498,7 +503,7 @@ impl PyJob {
         })?)
     }
 
-    /// Marks all states in memory to be written again.
+    /// Marks all live states to be written again.
     fn mark_all(&self, py: Python<'_>, entity: usize) -> PyResult<()> {
         Ok(py.detach(|| {
             self.lock()

@@ -6,9 +6,9 @@
     outcome   count u32, (entity u8, 'A' or 'R', key, length i32, entry)*
               count u32, (key, length i32, element)*                 a key: length u16, UTF-8
 
-All integers are big-endian. The engine writes and reads the same bytes in native/src/python.rs, the
-operator in ``streams/jvm/weir/EngineOperator.java``. Pure; the backfill and tests call it, in the
-velocity job the bytes pass through Python unread.
+All integers are big-endian. The engine reads and writes the same bytes in native/src/python.rs and
+native/src/outcome.rs, the operator in ``streams/jvm/weir/EngineOperator.java``. Pure; the backfill
+and tests call it, in the velocity job the bytes pass through Python unread.
 """
 
 import struct

@@ -6,7 +6,7 @@
     parallelism > 1:  transactions -> engine: decode -> by user: fold -> by merchant: fold -> ...
                       labels -------^
 
-With a parallelism above 1, operators send each other one pack of records for each subtask
+With a parallelism above 1, an operator sends the next one a pack of records for each subtask
 (``Packs.java``), not a record at a time.
 
 Source and sink are Flink's Kafka connectors; records are framed in the JVM (``streams/jvm``). Every

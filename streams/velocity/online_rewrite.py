@@ -61,7 +61,7 @@ class OnlineRewrite:
     def begin(self) -> None:
         """Begin, again if one is under way; the writer's thread calls it.
 
-        The states in memory, those of the recently used keys, are written first.
+        The live states, those of the recently used keys, are written first.
         """
         with self._lock:
             self._begun += 1

@@ -151,8 +151,8 @@ def open_entities(
 def kept_states(settings: Settings) -> KeptStates:
     """Give the share of one task: each task with states has as much memory.
 
-    A packed state takes a fifth to a tenth of a live one, so a quarter of the memory holds as many
-    packed states as there are live ones, or twice as many.
+    A packed state takes a fifth to a twentieth of a live one, so a quarter of the memory holds two
+    to six times as many packed states as there are live ones in the rest.
     """
     tasks = settings.flink_parallelism * len(engine_operators(settings))
     quarter = settings.states_mib_max * _MIB // tasks // 4

@@ -33,7 +33,9 @@ def until_settled(stack: BenchStack) -> None:
     deadline_s = time.time() + SETTLED_S_MAX
     while not (_is_archived(stack) and _is_in_checkpoint(stack)) or _rewrites(stack):
         if time.time() > deadline_s:
-            raise SystemExit(f"within {SETTLED_S_MAX:g} s archive and checkpoint are not complete")
+            raise SystemExit(
+                f"within {SETTLED_S_MAX:g} s archive, checkpoint or Redis' rewrite is not complete"
+            )
         time.sleep(1)
     # Older checkpoints keep files that no newer one needs.
     interval_s = stack.settings.checkpoint_interval_ms / 1_000

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from features.definitions import Entity
-from features.engine.job import KeptStates
+from features.engine.job import UNLIMITED, KeptStates
 from features.engine.plan import ENTITIES
 from features.engine.state import MerchantState, UserState
 from features.online import layout as online_store
@@ -231,10 +231,11 @@ USERS = [f"u-{number}" for number in range(4 * KEYS_MAX)]
 """More users than the engine has in memory, and than may wait for Redis."""
 
 
-@pytest.fixture
-def crowded(redis_server: Services) -> Iterator[Watched]:
+@pytest.fixture(params=[0, 5_000, UNLIMITED], ids=["not packed", "some packed", "packed"])
+def crowded(redis_server: Services, request: pytest.FixtureRequest) -> Iterator[Watched]:
     """A writer that has written all users; its first rewrite, of no key, is done."""
-    watch = Watched(redis_server, keys_max=KEYS_MAX, kept=KeptStates(live_keys_max=LIVE_KEYS_MAX))
+    kept = KeptStates(live_keys_max=LIVE_KEYS_MAX, packed_bytes_max=request.param)
+    watch = Watched(redis_server, keys_max=KEYS_MAX, kept=kept)
     watch.writer.start()
     eventually(lambda: watch.is_rewritten("the velocity job has started"))
     for at in range(0, len(USERS), KEYS_MAX):

@@ -29,15 +29,22 @@ final class Batch {
         elements++;
     }
 
-    /** Adds all elements of what {@link #take} of another batch returned. */
-    void addAll(byte[] taken) {
+    /** Adds all elements, {@code count} of them, of what {@link #take} of another batch returned. */
+    void addAll(byte[] taken, int count) {
         reserve(taken.length);
         System.arraycopy(taken, 0, data, bytes, taken.length);
         bytes += taken.length;
+        elements += count;
+    }
+
+    /** Returns how many elements are in what {@link #take} returned. */
+    static int count(byte[] taken) {
         ByteBuffer lengths = ByteBuffer.wrap(taken);
+        int count = 0;
         for (int at = 0; at < taken.length; at += 4 + lengths.getInt(at)) {
-            elements++;
+            count++;
         }
+        return count;
     }
 
     private void reserve(int added) {

@@ -34,7 +34,7 @@ import org.apache.flink.streaming.runtime.tasks.mailbox.MailboxExecutorImpl;
  *
  * Entities have only positions here. An operator without entities has no state; it decodes and
  * routes. Operators send each other {@link Packs}, so Flink keys no element; each operator sets the
- * keys of its state itself. docs/adr/0027 and 0046 have the measurements.
+ * keys of its state itself. docs/adr/0027 and 0047 have the measurements.
  */
 public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<String, byte[]>>
         implements OneInputStreamOperatorFactory<Tuple2<String, byte[]>, Tuple2<String, byte[]>> {
@@ -157,13 +157,18 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
 
         @Override
         public void processElement(StreamRecord<Tuple2<String, byte[]>> element) throws Exception {
+            byte[] added = element.getValue().f1;
+            int count = factory.isFirst ? 1 : Batch.count(added);
+            if (batch.elements() + count > ELEMENTS_MAX || batch.bytes() + added.length > BYTES_MAX) {
+                flush();
+            }
             if (batch.isEmpty()) {
                 delay.start(System.nanoTime());
             }
             if (factory.isFirst) {
-                batch.add(element.getValue().f1);
+                batch.add(added);
             } else {
-                batch.addAll(element.getValue().f1);
+                batch.addAll(added, count);
             }
             if (batch.elements() >= ELEMENTS_MAX || batch.bytes() >= BYTES_MAX) {
                 flush();

@@ -11,7 +11,7 @@ import org.rocksdb.DBOptions;
  *
  * Every checkpoint adds a small file. By default RocksDB compacts at four files, so it would
  * rewrite the journals every few seconds and use a sixth of the TaskManager's CPU under load.
- * Compaction makes reads faster, but the job hardly reads: the states in use are in memory.
+ * Compaction makes reads faster, but the job hardly reads while the states in use fit into memory.
  */
 public final class JournalFiles implements RocksDBOptionsFactory {
     private static final long serialVersionUID = 1L;

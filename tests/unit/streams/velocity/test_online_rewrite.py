@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.engine.job import KeptStates
+from features.engine.job import UNLIMITED, KeptStates
 from features.engine.plan import ENTITIES
 from features.engine.state import UserState
 from features.online.layout import entity_key
@@ -154,6 +154,20 @@ def test_nothing_is_read_while_many_keys_wait_and_no_changed_key_is_dropped() ->
     assert stage.job.dropped_total(USER) == 0
     assert not rewrite.has_missed_keys
     assert {user_key(number) for number in range(100)} <= written
+
+
+def test_a_packed_state_is_written_as_it_is_after_its_last_change() -> None:
+    kept = KeptStates(live_keys_max=1, packed_bytes_max=UNLIMITED)
+    stage = folded(4, kept=kept)
+    expected = folded(4, kept=KeptStates())
+    for number, user in enumerate(("u-0", "u-1", "u-0", "u-2")):
+        # Changes of u-0 and u-1 wait while their states are packed, and u-0 changes again.
+        for each in (stage, expected):
+            fold(each, user, f"later-{number}")
+    assert stage.job.packed_len(USER) == 3
+    keys, values = write(stage)
+    assert keys == [user_key(number) for number in range(3)]
+    assert (keys, values) == write(expected)
 
 
 def test_the_default_limits_leave_room_for_changed_keys() -> None:
