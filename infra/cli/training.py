@@ -67,6 +67,13 @@ def train(
     ] = False,
     keep_immature: KeepImmature = False,
     model: ModelName = None,
+    challenger: Annotated[
+        bool,
+        typer.Option(
+            "--challenger",
+            help="Keep the champion even if the new version is better; let it in by a rollout.",
+        ),
+    ] = False,
     every: Annotated[
         str | None,
         typer.Option(help="Train now and then again and again: 30m, 6h, 1d. Ctrl-C ends it."),
@@ -95,6 +102,7 @@ def train(
         parameters=family.default(),
         grid=family.grid(is_large=choose),
         is_tried_again=every is not None,
+        is_challenger=challenger,
     )
     if every_ms is not None:
         with clock_until_interrupted() as clock:

@@ -64,9 +64,12 @@ class Plan:
         is_tried_again: whether a training that fails is tried again soon. Then a gate that is
             closed because a service does not answer is a failure, and nothing is registered;
             otherwise the version becomes a challenger.
+        is_challenger: whether the version becomes a challenger even if it is better, so that a
+            rollout lets it in. Then the gate is not asked.
     """
 
     parameters: Parameters = field(default_factory=ForestParameters)
     grid: tuple[Parameters, ...] = ()
     seed: int = SEED
     is_tried_again: bool = False
+    is_challenger: bool = False

@@ -27,7 +27,7 @@ from training.datasets.split import Split, SplitKind, split_by_time, split_with_
 from training.fitting.baseline import Baseline, NoBaseline, judge_candidate, load_baseline
 from training.fitting.candidate import fit_candidate
 from training.fitting.figures import Thresholds
-from training.fitting.verdict import Verdict, not_by_time
+from training.fitting.verdict import Verdict, not_by_time, only_as_challenger
 from training.registry.dataset_log import LoggedDataset
 from training.registry.gate import PassedGate
 from training.registry.mlflow_runs import check_reachable
@@ -185,6 +185,8 @@ def train_on(
     )
     if dataset is not None and dataset.version.split == SplitKind.STRATIFIED:
         verdict = not_by_time(verdict)
+    if plan.is_challenger:
+        verdict = only_as_challenger(verdict)
     gate = ask_gate(deployment or settings) if verdict.promotes else None
     if isinstance(gate, ClosedGate):
         if plan.is_tried_again and gate.cause is not None:

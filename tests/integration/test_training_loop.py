@@ -66,9 +66,13 @@ def settings(mlflow_server: Services, true_services: Services, tmp_path: Path) -
 
 
 def train(
-    table: pd.DataFrame, settings: Settings, parameters: ForestParameters = STRONG
+    table: pd.DataFrame,
+    settings: Settings,
+    parameters: ForestParameters = STRONG,
+    *,
+    is_challenger: bool = False,
 ) -> TrainingOutcome:
-    plan = Plan(parameters=parameters, seed=3)
+    plan = Plan(parameters=parameters, seed=3, is_challenger=is_challenger)
     return train_on(table, settings, plan=plan, about={"maturity_ms": 0})
 
 
@@ -100,6 +104,11 @@ def test_a_worse_model_is_refused_a_better_one_serves_and_a_rollback_takes_it_ba
             weak = train(table, settings, WEAK)
             assert weak.verdict.promotes, weak.verdict.reason
             decides(decisions, weak.version.version)
+
+            # As good as the next one, but it was asked for as a challenger.
+            held_back = train(table, settings, is_challenger=True)
+            assert not held_back.verdict.promotes
+            assert "asked for as a challenger" in held_back.verdict.reason
 
             strong = train(table, settings)
             assert strong.verdict.promotes, strong.verdict.reason

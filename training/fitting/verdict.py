@@ -110,6 +110,16 @@ def not_by_time(verdict: Verdict) -> Verdict:
     )
 
 
+def only_as_challenger(verdict: Verdict) -> Verdict:
+    """Keep a version from being promoted that is good enough, because a person asks for it."""
+    if not verdict.promotes:
+        return verdict
+    return Verdict(
+        promotes=False,
+        reason=f"{verdict.reason}; good enough to be promoted, and asked for as a challenger",
+    )
+
+
 def shown(figure: Interval) -> str:
     """Format a figure with its interval.
 

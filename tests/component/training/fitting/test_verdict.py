@@ -1,7 +1,12 @@
 import pytest
 
 from training.fitting.evaluate import Comparison, Evaluation, Interval
-from training.fitting.verdict import judge_challenger, judge_without_baseline, not_by_time
+from training.fitting.verdict import (
+    judge_challenger,
+    judge_without_baseline,
+    not_by_time,
+    only_as_challenger,
+)
 
 EDGE = 0.0
 
@@ -56,3 +61,14 @@ def test_a_version_of_a_stratified_split_is_refused_whatever_its_figures_are() -
     assert not verdict.promotes
     assert "better by more than noise" in verdict.reason
     assert "--split time" in verdict.reason
+
+
+def test_a_better_version_can_be_kept_as_a_challenger() -> None:
+    better = judge_challenger(comparison(0.001), champion="3", positives=20)
+    assert better.promotes
+    verdict = only_as_challenger(better)
+    assert not verdict.promotes
+    assert better.reason in verdict.reason
+    assert "asked for as a challenger" in verdict.reason
+    refused = judge_challenger(comparison(-0.1), champion="3", positives=20)
+    assert only_as_challenger(refused) == refused
