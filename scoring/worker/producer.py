@@ -25,8 +25,10 @@ from scoring.core.ports import OutgoingRecord
 DELIVERY_TIMEOUT_MS = 30_000
 """Longest wait for an acknowledgement, ms, retries included; longer than a restart of the broker.
 After it the worker ends without a commit and the supervisor restarts it."""
-LINGER_MS = 1
-"""Linger time of librdkafka, ms."""
+LINGER_MS = 0.1
+"""Linger time of librdkafka, ms. The decisions of a batch come together, so a longer one joins no
+more of them: with 1 ms the topic had the same bytes an event at 500 events/s, and at 200 events/s
+the median from event to decision was 0.3 ms longer (measured)."""
 POLL_S = 0.1
 """Longest wait of the report thread for delivery reports, s, before it checks whether to stop."""
 ANSWER_S_MAX = 10.0
