@@ -45,6 +45,13 @@ Days = Annotated[
 Read = Annotated[
     Source, typer.Option(help="A data set of the archive, or everything in log or archive.")
 ]
+IsChallenger = Annotated[
+    bool,
+    typer.Option(
+        "--challenger",
+        help="Keep the champion even if the new version is better; let it in by a rollout.",
+    ),
+]
 
 
 def train(
@@ -67,13 +74,7 @@ def train(
     ] = False,
     keep_immature: KeepImmature = False,
     model: ModelName = None,
-    challenger: Annotated[
-        bool,
-        typer.Option(
-            "--challenger",
-            help="Keep the champion even if the new version is better; let it in by a rollout.",
-        ),
-    ] = False,
+    challenger: IsChallenger = False,
     every: Annotated[
         str | None,
         typer.Option(help="Train now and then again and again: 30m, 6h, 1d. Ctrl-C ends it."),
