@@ -402,10 +402,9 @@ impl Job {
                 let before_bytes = live.bytes();
                 let values = live.state.count(definition, &self.plan.limits, folded)?;
                 write_event(&mut self.entry, &folded);
-                match live.record(definition, &self.plan, &self.entry)? {
-                    None => self.outcome.append(entity, key, &self.entry),
-                    Some(snapshot) => self.outcome.replace(entity, key, &snapshot),
-                }
+                let snapshot = live.record(definition, &self.plan, &self.entry)?;
+                self.outcome
+                    .store(entity, key, &self.entry, snapshot.as_deref());
                 let after_bytes = live.bytes();
                 states.note_change(key, before_bytes, after_bytes);
                 values
@@ -455,10 +454,9 @@ impl Job {
         live.state
             .fold_label(definition, &self.plan.limits, folded)?;
         write_label(&mut self.entry, &folded);
-        match live.record(definition, &self.plan, &self.entry)? {
-            None => self.outcome.append(entity, key, &self.entry),
-            Some(snapshot) => self.outcome.replace(entity, key, &snapshot),
-        }
+        let snapshot = live.record(definition, &self.plan, &self.entry)?;
+        self.outcome
+            .store(entity, key, &self.entry, snapshot.as_deref());
         let after_bytes = live.bytes();
         states.note_change(key, before_bytes, after_bytes);
         Ok(())

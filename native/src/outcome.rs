@@ -34,17 +34,12 @@ impl Outcome {
         }
     }
 
-    /// Adds an entry to a key's journal.
-    pub fn append(&mut self, entity: usize, key: &str, entry: &[u8]) {
-        self.change(entity, APPEND, key, entry);
-    }
-
-    /// Replaces all entries of a key's journal by one.
-    pub fn replace(&mut self, entity: usize, key: &str, snapshot: &[u8]) {
-        self.change(entity, REPLACE, key, snapshot);
-    }
-
-    fn change(&mut self, entity: usize, operation: u8, key: &str, entry: &[u8]) {
+    /// Adds an entry to a key's journal, or replaces all its entries by a snapshot.
+    pub fn store(&mut self, entity: usize, key: &str, entry: &[u8], snapshot: Option<&[u8]>) {
+        let (operation, entry) = match snapshot {
+            None => (APPEND, entry),
+            Some(snapshot) => (REPLACE, snapshot),
+        };
         let Part { count, bytes } = &mut self.changes;
         *count += 1;
         bytes.extend_from_slice(&[entity as u8, operation]);

@@ -33,8 +33,8 @@ import org.apache.flink.streaming.runtime.tasks.mailbox.MailboxExecutorImpl;
  * streams/velocity/engine_frames.py describes the bytes.
  *
  * Entities have only positions here. An operator without entities has no state; it decodes and
- * routes. Operators send each other {@link Packs}, so Flink keys no element; each operator sets the
- * keys of its state itself. docs/adr/0027 and 0047 have the measurements.
+ * routes. An operator sends the next one {@link Packs}, so Flink keys no element; each operator sets
+ * the keys of its state itself. docs/adr/0027 and 0047 have the measurements.
  */
 public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<String, byte[]>>
         implements OneInputStreamOperatorFactory<Tuple2<String, byte[]>, Tuple2<String, byte[]>> {
