@@ -3,11 +3,17 @@
 //! Within one operator items stay in memory; between two operators they are bytes.
 //!
 //! ```text
-//! 'E'  flags u8  partition u32  offset i64  timestamp i64  passed on  fields  entities u8  values*
+//! 'E'  flags u8  partition u32  offset i64  timestamp i64  passed on  fields  values*
 //! 'L'  fields
 //! 'D'  a record frame to produce, as it is
 //!      passed on = length u32, headers as in a frame
+//!      values: of the entities that the event has met, in their order
 //! ```
+//!
+//! The values stay bytes until the row is written, all those of a batch in one place: as objects
+//! they would be two thirds of a batch's memory, allocated and freed for each event.
+
+use std::ops::Range;
 
 use crate::error::{EngineError, Result};
 use crate::json_object::{FieldValue, FieldValues};
@@ -17,7 +23,7 @@ use crate::values::{Value, Values};
 /// One thing on its way through the job.
 #[derive(Debug, Clone)]
 pub enum Item {
-    /// An event, with the values of the entities that it has met.
+    /// An event.
     Event(EventItem),
     /// A label.
     Label(FieldValues),
@@ -38,8 +44,8 @@ pub struct EventItem {
     pub is_replay: bool,
     /// Whether it had been counted before.
     pub is_repeat: bool,
-    /// The values of the entities that it has met, in their order.
-    pub values: Vec<Values>,
+    /// Where the batch has the values of the entities that it met in other operators.
+    pub met: Range<usize>,
 }
 
 /// What the bytes of an item may begin with.
@@ -49,37 +55,40 @@ const RECORD: u8 = b'D';
 const REPLAY: u8 = 1;
 const REPEAT: u8 = 2;
 
-impl Item {
-    /// Writes an item for the next operator.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Item::Record(frame) => {
-                out.push(RECORD);
-                out.extend_from_slice(frame);
-            }
-            Item::Label(fields) => {
-                out.push(LABEL);
-                write_fields(out, fields);
-            }
-            Item::Event(event) => {
-                out.push(EVENT);
-                out.push((REPLAY * event.is_replay as u8) | (REPEAT * event.is_repeat as u8));
-                out.extend_from_slice(&event.origin.partition.to_be_bytes());
-                out.extend_from_slice(&event.origin.offset.to_be_bytes());
-                out.extend_from_slice(&event.origin.timestamp_ms.to_be_bytes());
-                out.extend_from_slice(&(event.passed_on.len() as u32).to_be_bytes());
-                out.extend_from_slice(&event.passed_on);
-                write_fields(out, &event.fields);
-                out.push(event.values.len() as u8);
-                for values in &event.values {
-                    write_values(out, values);
-                }
-            }
+impl EventItem {
+    /// Writes an event for the next operator: what it brought, `met`, and the values of the entities
+    /// that it has met here.
+    pub fn encode(&self, out: &mut Vec<u8>, met: &[u8], values: &[Values]) {
+        out.push(EVENT);
+        out.push((REPLAY * self.is_replay as u8) | (REPEAT * self.is_repeat as u8));
+        out.extend_from_slice(&self.origin.partition.to_be_bytes());
+        out.extend_from_slice(&self.origin.offset.to_be_bytes());
+        out.extend_from_slice(&self.origin.timestamp_ms.to_be_bytes());
+        out.extend_from_slice(&(self.passed_on.len() as u32).to_be_bytes());
+        out.extend_from_slice(&self.passed_on);
+        write_fields(out, &self.fields);
+        out.extend_from_slice(met);
+        for values in values {
+            write_values(out, values);
         }
     }
+}
 
-    /// Reads what [`Item::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Item> {
+/// Writes a label for the next operator.
+pub fn encode_label(out: &mut Vec<u8>, fields: &FieldValues) {
+    out.push(LABEL);
+    write_fields(out, fields);
+}
+
+/// Writes a record to produce for the next operator.
+pub fn encode_record(out: &mut Vec<u8>, frame: &[u8]) {
+    out.push(RECORD);
+    out.extend_from_slice(frame);
+}
+
+impl Item {
+    /// Reads what one of the functions above wrote; the values of an event are added to `met`.
+    pub fn decode(bytes: &[u8], met: &mut Vec<u8>) -> Result<Item> {
         let mut reader = Reader { bytes, at: 1 };
         match bytes.first() {
             Some(&RECORD) => Ok(Item::Record(bytes[1..].to_vec())),
@@ -93,22 +102,29 @@ impl Item {
                 };
                 let passed_on = reader.bytes()?.to_vec();
                 let fields = reader.fields()?;
-                let [entities] = reader.array()?;
-                let values = (0..entities)
-                    .map(|_| reader.values())
-                    .collect::<Result<_>>()?;
+                let start = met.len();
+                met.extend_from_slice(&bytes[reader.at..]);
                 Ok(Item::Event(EventItem {
                     fields,
                     origin,
                     passed_on,
                     is_replay: flags & REPLAY != 0,
                     is_repeat: flags & REPEAT != 0,
-                    values,
+                    met: start..met.len(),
                 }))
             }
             _ => Err(reader.broken()),
         }
     }
+}
+
+/// Reads the values of the entities that an event has met, and adds them to `out`.
+pub fn read_met(bytes: &[u8], out: &mut Vec<Values>) -> Result<()> {
+    let mut reader = Reader { bytes, at: 0 };
+    while reader.at < bytes.len() {
+        out.push(reader.values()?);
+    }
+    Ok(())
 }
 
 fn write_fields(out: &mut Vec<u8>, fields: &FieldValues) {
@@ -137,10 +153,16 @@ fn write_values(out: &mut Vec<u8>, values: &Values) {
         out.push(*is_approximate as u8);
         match value {
             Value::Null => out.push(0),
-            Value::Int(number) => {
-                out.push(1);
-                out.extend_from_slice(&number.to_be_bytes());
-            }
+            Value::Int(number) => match i64::try_from(*number) {
+                Ok(narrow) => {
+                    out.push(1);
+                    out.extend_from_slice(&narrow.to_be_bytes());
+                }
+                Err(_) => {
+                    out.push(3);
+                    out.extend_from_slice(&number.to_be_bytes());
+                }
+            },
             Value::Float(number) => {
                 out.push(2);
                 out.extend_from_slice(&number.to_be_bytes());
@@ -213,8 +235,9 @@ impl<'a> Reader<'a> {
             values.approximate.push(is_approximate != 0);
             values.values.push(match tag {
                 0 => Value::Null,
-                1 => Value::Int(i128::from_be_bytes(self.array()?)),
+                1 => Value::Int(i64::from_be_bytes(self.array()?) as i128),
                 2 => Value::Float(f64::from_be_bytes(self.array()?)),
+                3 => Value::Int(i128::from_be_bytes(self.array()?)),
                 _ => return Err(self.broken()),
             });
         }

@@ -21,7 +21,7 @@ use ahash::AHashSet;
 use crate::content;
 use crate::error::{EngineError, Result};
 use crate::frame::{write_header, Record, MAGIC};
-use crate::item::{EventItem, Item};
+use crate::item::{encode_label, encode_record, read_met, EventItem, Item};
 use crate::journal::{write_event, write_label, Live};
 use crate::json_object::{read_object, FieldValue, FieldValues};
 use crate::live_states::LiveStates;
@@ -30,6 +30,7 @@ use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::row::{write_row, Origin, Row, Scratch};
 use crate::state::{Event, Label};
+use crate::values::Values;
 use crate::wire::{Field, Wire};
 
 /// One element of a batch.
@@ -79,9 +80,12 @@ pub struct Job {
     states: Vec<LiveStates>,
     memory: Memory,
     batch: Vec<Slot>,
+    /// What the events of the batch brought: values of the entities that they met elsewhere.
+    met: Vec<u8>,
     asked: Vec<MissingJournal>,
     outcome: Outcome,
     scratch: Scratch,
+    values: Vec<Values>,
     rest: String,
     entry: Vec<u8>,
 }
@@ -109,9 +113,11 @@ impl Job {
             states,
             memory,
             batch: Vec::new(),
+            met: Vec::new(),
             asked: Vec::new(),
             outcome: Outcome::default(),
             scratch: Scratch::default(),
+            values: Vec::new(),
             rest: String::new(),
             entry: Vec::new(),
         })
@@ -161,12 +167,13 @@ impl Job {
         now_ms: i64,
     ) -> Result<Vec<usize>> {
         self.batch.clear();
+        self.met.clear();
         self.asked.clear();
         let mut left = Vec::new();
         for (position, element) in elements.enumerate() {
             let slot = match element.first() {
                 Some(&MAGIC) => self.decode(element, now_ms)?,
-                _ => Slot::Ready(Item::decode(element)?),
+                _ => Slot::Ready(Item::decode(element, &mut self.met)?),
             };
             if matches!(slot, Slot::Left(_)) {
                 left.push(position);
@@ -319,11 +326,12 @@ impl Job {
     /// Folds the batch; [`Job::outcome`] has what comes of it.
     pub fn finish(&mut self, now_ms: i64) -> Result<()> {
         self.outcome.clear();
-        for (position, slot) in std::mem::take(&mut self.batch).into_iter().enumerate() {
+        let mut batch = std::mem::take(&mut self.batch);
+        for (position, slot) in batch.drain(..).enumerate() {
             match slot {
                 Slot::Ready(Item::Event(event)) => self.fold(event, now_ms)?,
-                Slot::Ready(Item::Label(label)) => self.fold_label(label)?,
-                Slot::Ready(item @ Item::Record(_)) => self.hand_on("", item),
+                Slot::Ready(Item::Label(label)) => self.fold_label(&label)?,
+                Slot::Ready(Item::Record(frame)) => self.hand_on_record(&frame),
                 Slot::Left(_) => {
                     return Err(EngineError::Value(format!(
                         "position {position} was left to Python and never given back"
@@ -331,6 +339,7 @@ impl Job {
                 }
             }
         }
+        self.batch = batch;
         self.shrink()
     }
 
@@ -367,7 +376,13 @@ impl Job {
     }
 
     fn fold(&mut self, mut event: EventItem, now_ms: i64) -> Result<()> {
+        let is_last = self.is_last();
         let wire = &self.wire.event;
+        let met = &self.met[event.met.clone()];
+        self.values.clear();
+        if is_last {
+            read_met(met, &mut self.values)?;
+        }
         for entity in self.entities.clone() {
             let definition = &self.plan.entities[entity];
             let states = &mut self.states[entity - self.entities.start];
@@ -409,34 +424,39 @@ impl Job {
                 states.note_change(key, before_bytes, after_bytes);
                 values
             };
-            event.values.push(values);
+            self.values.push(values);
         }
-        if self.entities.end < self.plan.entities.len() {
-            let key: Box<str> = event.fields[wire.keys_at[self.entities.end]].text().into();
-            self.hand_on(&key, Item::Event(event));
-        } else {
-            let row = Row {
-                event: &event.fields,
-                values: &event.values,
-                origin: event.origin,
-                passed_on: &event.passed_on,
-                is_repeat: event.is_repeat,
-                is_replay: event.is_replay,
-                computed_at_ms: now_ms,
-            };
-            self.outcome.emit("", |out| {
-                write_row(out, &mut self.scratch, &self.plan, &self.wire, &row);
-            });
+        if !is_last {
+            let key = event.fields[wire.keys_at[self.entities.end]].text();
+            self.outcome
+                .emit(key, |out| event.encode(out, met, &self.values));
+            return Ok(());
         }
+        let row = Row {
+            event: &event.fields,
+            values: &self.values,
+            origin: event.origin,
+            passed_on: &event.passed_on,
+            is_repeat: event.is_repeat,
+            is_replay: event.is_replay,
+            computed_at_ms: now_ms,
+        };
+        self.outcome.emit("", |out| {
+            write_row(out, &mut self.scratch, &self.plan, &self.wire, &row);
+        });
         Ok(())
     }
 
-    fn fold_label(&mut self, label: FieldValues) -> Result<()> {
+    /// Whether it emits records to produce, and not what the next operator reads.
+    fn is_last(&self) -> bool {
+        self.entities.end == self.plan.entities.len()
+    }
+
+    fn fold_label(&mut self, label: &FieldValues) -> Result<()> {
         let wire = &self.wire.label;
         let (entity, key) = (wire.entity, label[wire.key_at].text());
         if !self.entities.contains(&entity) {
-            let key: Box<str> = key.into();
-            self.hand_on(&key, Item::Label(label));
+            self.outcome.emit(key, |out| encode_label(out, label));
             return Ok(());
         }
         let definition = &self.plan.entities[entity];
@@ -462,11 +482,14 @@ impl Job {
         Ok(())
     }
 
-    fn hand_on(&mut self, key: &str, item: Item) {
-        let is_last = self.entities.end == self.plan.entities.len();
-        self.outcome.emit(key, |out| match item {
-            Item::Record(frame) if is_last => out.extend_from_slice(&frame),
-            item => item.encode(out),
+    fn hand_on_record(&mut self, frame: &[u8]) {
+        let is_last = self.is_last();
+        self.outcome.emit("", |out| {
+            if is_last {
+                out.extend_from_slice(frame);
+            } else {
+                encode_record(out, frame);
+            }
         });
     }
 
@@ -550,7 +573,7 @@ fn event_item(record: &Record<'_>, fields: FieldValues, is_replay: bool, wire: &
         passed_on: passed_on(record, wire),
         is_replay,
         is_repeat: false,
-        values: Vec::new(),
+        met: 0..0,
     }
 }
 

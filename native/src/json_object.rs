@@ -4,6 +4,7 @@
 //! twice, a missing or a wrong field. So nothing is refused here and no error is worded here; what
 //! is taken has one meaning, whichever strict parser looks at it.
 
+use compact_str::CompactString;
 use smallvec::SmallVec;
 
 use crate::wire::{Field, Kind};
@@ -13,8 +14,8 @@ use crate::wire::{Field, Kind};
 pub enum FieldValue {
     /// Not there, or null.
     Absent,
-    /// Text.
-    Text(Box<str>),
+    /// Text; up to 24 bytes of it need no memory of their own.
+    Text(CompactString),
     /// A whole number from 0 on.
     Integer(i64),
     /// True or false.
