@@ -244,3 +244,90 @@ impl<'a> Reader<'a> {
         Ok(values)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use smallvec::smallvec;
+
+    use super::*;
+
+    fn values(sequence: u64, of: &[Value]) -> Values {
+        Values {
+            values: of.iter().copied().collect(),
+            approximate: of.iter().map(|value| *value == Value::Null).collect(),
+            sequence,
+            is_repeat: false,
+        }
+    }
+
+    fn event() -> EventItem {
+        let long = "a text that is longer than the 24 bytes that are kept in place";
+        EventItem {
+            fields: smallvec![
+                FieldValue::Text("ü".into()),
+                FieldValue::Text(long.into()),
+                FieldValue::Integer(i64::MAX),
+                FieldValue::Boolean(true),
+                FieldValue::Absent,
+            ],
+            origin: Origin {
+                partition: 3,
+                offset: 1 << 40,
+                timestamp_ms: -1,
+            },
+            passed_on: b"headers".to_vec(),
+            is_replay: true,
+            is_repeat: false,
+            met: 0..0,
+        }
+    }
+
+    fn decoded(bytes: &[u8], met: &mut Vec<u8>) -> EventItem {
+        match Item::decode(bytes, met) {
+            Ok(Item::Event(event)) => event,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_brings_the_values_of_all_operators_before() {
+        let beyond_64_bits = i64::MAX as i128 + 1;
+        let first = values(
+            7,
+            &[Value::Int(-5), Value::Int(beyond_64_bits), Value::Null],
+        );
+        let second = values(u64::MAX, &[Value::Float(0.1), Value::Int(i128::MIN)]);
+        let (mut bytes, mut again) = (Vec::new(), Vec::new());
+        event().encode(&mut bytes, &[], std::slice::from_ref(&first));
+        // As of an event before it in the batch.
+        let mut met = b"before".to_vec();
+        let between = decoded(&bytes, &mut met);
+        between.encode(
+            &mut again,
+            &met[between.met.clone()],
+            std::slice::from_ref(&second),
+        );
+        let last = decoded(&again, &mut met);
+        assert_eq!(last.fields, event().fields);
+        assert_eq!(last.passed_on, event().passed_on);
+        assert_eq!((last.is_replay, last.is_repeat), (true, false));
+        let mut read = Vec::new();
+        read_met(&met[last.met], &mut read).expect("values");
+        let found: Vec<_> = read.iter().map(|of| (&of.values, of.sequence)).collect();
+        let wanted = [&first, &second].map(|of| (&of.values, of.sequence));
+        assert_eq!(found, wanted);
+        assert_eq!(read[0].approximate, first.approximate);
+    }
+
+    #[test]
+    fn bytes_that_are_cut_off_are_refused() {
+        let mut bytes = Vec::new();
+        event().encode(&mut bytes, &[], &[values(1, &[Value::Int(1)])]);
+        bytes.pop();
+        let mut met = Vec::new();
+        let item = decoded(&bytes, &mut met);
+        assert!(read_met(&met[item.met], &mut Vec::new()).is_err());
+        assert!(Item::decode(&bytes[..40], &mut met).is_err());
+        assert!(Item::decode(b"?", &mut met).is_err());
+    }
+}

@@ -30,9 +30,9 @@ BATCH_KEYS_MAX = 128
 _DELAYED_FLUSHES = 10
 """An entity whose windows all end before the newest events is flushed this many times less often:
 a state that is a few seconds old gives the same values."""
-_PAUSE_FACTOR = 4
-"""Pause after a batch, as a multiple of the time that the batch took. Under load Redis then works
-for each entity a fifth of the time at most, and more writes of one key coalesce."""
+_SHARE_MAX = 0.2
+"""Largest share of the time that the writers of one entity work, all subtasks together, unless many
+keys wait. It bounds what Redis has to do under load, and more writes of one key coalesce."""
 _RETRY_S = 1.0
 _REWRITE_FLUSH_S = 0.2
 """Longest pause between two flushes during a rewrite, s."""
@@ -62,6 +62,7 @@ class OnlineWriter:
         keys_max: how many changed keys the engine keeps.
         project: the Feast project of the states.
         subtask: number of the subtask that owns the keys.
+        subtasks: number of subtasks; each has a writer of this entity.
 
     Attributes:
         position: as given.
@@ -78,6 +79,7 @@ class OnlineWriter:
         keys_max: int,
         project: str,
         subtask: int = 0,
+        subtasks: int = 1,
     ) -> None:
         self._job = job
         self.position = position
@@ -85,6 +87,7 @@ class OnlineWriter:
         self._connect = connect
         self._flush_s = flush_ms / 1_000
         self._rewrite_flush_s = min(self._flush_s, _REWRITE_FLUSH_S)
+        self._pause_factor = subtasks / _SHARE_MAX - 1
         self._keys_max = keys_max
         self._client: redis.Redis | None = None
         self._script_sha = ""
@@ -136,7 +139,7 @@ class OnlineWriter:
                 self._write_batch()
                 self._log_dropped()
                 if self._job.changed_len(self.position) < self._keys_max // 2:
-                    self._stop.wait(_PAUSE_FACTOR * (time.monotonic() - started_s))
+                    self._stop.wait(self._pause_factor * (time.monotonic() - started_s))
                 self._look()
         except redis.RedisError as error:
             self._on_failure(error)
@@ -256,4 +259,5 @@ def open_writer(
         keys_max=keys_max,
         project=settings.feast_project,
         subtask=subtask,
+        subtasks=settings.flink_parallelism,
     )

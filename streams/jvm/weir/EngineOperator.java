@@ -107,6 +107,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         private final EngineOperator factory;
         private final transient Batch batch = new Batch(BATCH_BYTES);
         private final transient List<Journals> journals = new ArrayList<>();
+        private final transient List<JournalChanges> changes = new ArrayList<>();
         private final transient ProcessingTimeService timers;
         private transient PythonStage stage;
         private transient Packs packs;
@@ -129,10 +130,13 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         @Override
         public void open() throws Exception {
             super.open();
-            for (int entity = factory.first; entity < factory.end; entity++) {
-                journals.add(new Journals(getRuntimeContext().getListState(Journals.descriptor(entity))));
-            }
             TaskInfo task = getRuntimeContext().getTaskInfo();
+            for (int entity = factory.first; entity < factory.end; entity++) {
+                Journals ofEntity =
+                        new Journals(getRuntimeContext().getListState(Journals.descriptor(entity)));
+                journals.add(ofEntity);
+                changes.add(new JournalChanges(ofEntity, task.getMaxNumberOfParallelSubtasks()));
+            }
             packs = new Packs(
                     task.getNumberOfParallelSubtasks(), task.getMaxNumberOfParallelSubtasks());
             stage = new PythonStage(
@@ -219,9 +223,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             while (answer.get() == JOURNALS_NEEDED) {
                 answer = ByteBuffer.wrap(stage.call("resume", readJournals(answer)));
             }
-            for (int changes = answer.getInt(); changes > 0; changes--) {
-                store(answer);
-            }
+            store(answer);
             emit(answer);
         }
 
@@ -249,16 +251,20 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
             return read.take();
         }
 
-        /** Setting a key that belongs to another subtask fails, so no key gets another's entries. */
         private void store(ByteBuffer answer) throws Exception {
-            Journals ofEntity = journals.get(answer.get() - factory.first);
-            boolean isAppended = answer.get() == APPEND;
-            setCurrentKey(key(answer));
-            byte[] entry = element(answer);
-            if (isAppended) {
-                ofEntity.append(entry);
-            } else {
-                ofEntity.replace(entry);
+            for (int count = answer.getInt(); count > 0; count--) {
+                JournalChanges ofEntity = changes.get(answer.get() - factory.first);
+                boolean isAppended = answer.get() == APPEND;
+                String key = key(answer);
+                byte[] entry = element(answer);
+                if (isAppended) {
+                    ofEntity.append(key, entry);
+                } else {
+                    ofEntity.replace(key, entry);
+                }
+            }
+            for (JournalChanges ofEntity : changes) {
+                ofEntity.write(getKeyedStateBackend());
             }
         }
 

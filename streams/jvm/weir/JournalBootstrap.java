@@ -41,6 +41,6 @@ public final class JournalBootstrap
     @Override
     public void processElement(Tuple2<String, byte[]> keyed, Context context) throws Exception {
         byte[] snapshot = Arrays.copyOfRange(keyed.f1, 1, keyed.f1.length);
-        journals.get(keyed.f1[0] - first).replace(snapshot);
+        journals.get(keyed.f1[0] - first).replace(List.of(snapshot));
     }
 }

@@ -1,17 +1,17 @@
 package weir;
 
-import java.util.Collections;
+import java.util.List;
 
 import org.apache.flink.api.common.state.ListState;
 import org.apache.flink.api.common.state.ListStateDescriptor;
 
 /** The journals of one entity: for each key its durable entries, in Flink's list state. */
-final class Journals {
+public final class Journals {
     private static final int JOURNAL_BYTES = 1024;
 
     private final ListState<byte[]> entries;
 
-    Journals(ListState<byte[]> entries) {
+    public Journals(ListState<byte[]> entries) {
         this.entries = entries;
     }
 
@@ -34,13 +34,13 @@ final class Journals {
         return read.take();
     }
 
-    /** Adds one entry to the current key. */
-    void append(byte[] entry) throws Exception {
-        entries.add(entry);
+    /** Adds entries to the current key. */
+    void append(List<byte[]> added) throws Exception {
+        entries.addAll(added);
     }
 
-    /** Replaces all entries of the current key by this one. */
-    void replace(byte[] snapshot) throws Exception {
-        entries.update(Collections.singletonList(snapshot));
+    /** Replaces all entries of the current key. */
+    void replace(List<byte[]> snapshot) throws Exception {
+        entries.update(snapshot);
     }
 }

@@ -179,3 +179,13 @@ def test_an_entity_whose_windows_end_earlier_is_flushed_less_often() -> None:
         for position in range(len(ENTITIES))
     ]
     assert flush_s == [0.2, 2.0]
+
+
+def test_the_writers_of_all_subtasks_together_keep_to_one_share_of_the_time() -> None:
+    stage = folded("u-1")
+    shares = []
+    for subtasks in (1, 4):
+        settings = Settings(flink_parallelism=subtasks)
+        writer = open_writer(stage.job, USER, settings, keys_max=1, redis_s_max=1.0)
+        shares.append(subtasks / (1 + writer._pause_factor))
+    assert shares == pytest.approx([0.2, 0.2])
