@@ -306,7 +306,7 @@ EMBEDDED_PARTS := schemas features models/*.py models/encoding \
 	scoring/__init__.py scoring/core scoring/embedded
 
 .PHONY: embedded
-embedded: $(ENGINE) requirements/embedded.txt ## put what scores in your own process or in AWS Lambda into .cache/embedded
+embedded: $(VENV) $(ENGINE) requirements/embedded.txt ## put what scores in your own process or in AWS Lambda into .cache/embedded
 	@rm -rf .cache/embedded && mkdir -p .cache/embedded
 	@$(UV) pip install --quiet --python .venv/bin/python --target .cache/embedded --no-deps \
 		--require-hashes -r requirements/embedded.txt

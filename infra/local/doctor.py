@@ -34,8 +34,8 @@ PYTHON_WORKER_MARKS = ("pyflink-udf-runner", "pyflink.fn_execution")
 
 _SETUP = "run `make setup`"
 _RETENTION = (
-    "see `weir logs archiver`; raise WEIR_TRANSACTIONS_RETENTION_MIB, or that of the topic, and "
-    "`weir up`"
+    "see `weir logs archiver`; raise WEIR_TRANSACTIONS_RETENTION_MIB, or that of the topic: "
+    "`weir down`, then `weir up`"
 )
 _FIRST_ROWS = (
     "raise WEIR_FEATURES_RETENTION_MIB, or lower WEIR_DECISION_TTL_S if repeats never come so late"

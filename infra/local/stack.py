@@ -167,8 +167,11 @@ class Stack:
         if self.is_running():
             self._supervisor.check_settings()
         missing = [program for program in wanted if not self._is_started(program.name)]
+        kafka = next((program for program in wanted if program.name == "kafka"), None)
         if not missing:
             self._report(f"the stack in {self.layout.data_dir} is already running")
+            if kafka:
+                self._create_topics(kafka)
             if wait:
                 self.wait_ready(program.name for program in wanted)
             return False
@@ -183,7 +186,7 @@ class Stack:
             self._supervisor.start()
         if any(program.name == POSTGRES for program in missing):
             format_postgres(self.settings, self.layout)
-        self._start(missing)
+        self._start(missing, kafka)
         if wait:
             self.wait_ready(program.name for program in wanted)
         return True
@@ -275,27 +278,30 @@ class Stack:
             raise ValueError(f"no such program: {', '.join(sorted(unknown))}; there are {known}")
         return tuple(program for program in every if program.name in chosen)
 
+    def _create_topics(self, kafka: Program) -> None:
+        """Create the topics that are missing, also while Kafka runs already."""
+        self._wait_for(kafka, deadline_s=time.monotonic() + READY_S_MAX)
+        # Imported here, because the client library takes half a second to import.
+        from infra.local.topics import create_topics  # noqa: PLC0415
+
+        made = create_topics(
+            self.settings.kafka_bootstrap,
+            self.settings.topic_partitions,
+            retention_mib=self.settings.retention_mib(),
+        )
+        self._report(f"created topics: {', '.join(made)}" if made else "the topics exist")
+
     def _is_started(self, name: str) -> bool:
         state = self._supervisor.states().get(name)
         return state is not None and state.state in ("STARTING", "RUNNING", "BACKOFF")
 
-    def _start(self, wanted: list[Program]) -> None:
+    def _start(self, wanted: list[Program], kafka: Program | None) -> None:
         """Start the services, create the topics, then start the programs that use topics."""
         for program in wanted:
             if program.stage < OURS:
                 self._supervisor.control.start(program.name)
-        kafka = next((program for program in wanted if program.name == "kafka"), None)
         if kafka:
-            self._wait_for(kafka, deadline_s=time.monotonic() + READY_S_MAX)
-            # Imported here, because the client library takes half a second to import.
-            from infra.local.topics import create_topics  # noqa: PLC0415
-
-            made = create_topics(
-                self.settings.kafka_bootstrap,
-                self.settings.topic_partitions,
-                retention_mib=self.settings.retention_mib(),
-            )
-            self._report(f"created topics: {', '.join(made)}" if made else "the topics exist")
+            self._create_topics(kafka)
         for program in wanted:
             if program.stage == OURS:
                 self._supervisor.control.start(program.name)

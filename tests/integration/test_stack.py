@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kafka.admin import KafkaAdminClient
 
 from clients import probes
 from infra.local import processes
@@ -17,6 +19,7 @@ from infra.local.errors import OtherSettingsError, PortInUseError, StackError
 from infra.local.ports import free_ports
 from infra.local.programs import STACK_VARIABLE
 from infra.local.stack import Stack
+from schemas import topics
 from schemas.settings import Settings
 from tests.services import Services
 
@@ -70,6 +73,19 @@ def test_a_killed_program_comes_back(stack: Stack) -> None:
     assert probes.wait_until(lambda: not processes.is_alive(killed), timeout_s=SETTLED_S)
     stack.wait_ready(["redis"])
     assert stack.pid("redis") != killed
+
+
+def test_up_creates_a_topic_that_is_missing_while_kafka_runs(
+    stack: Stack, settings: Settings
+) -> None:
+    stack.up(programs=["kafka"])
+    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)) as admin:
+        admin.delete_topics([topics.SHADOW_DECISIONS])
+        assert probes.wait_until(
+            lambda: topics.SHADOW_DECISIONS not in admin.list_topics(), timeout_s=SETTLED_S
+        )
+        assert not stack.up(programs=["kafka"])
+        assert topics.SHADOW_DECISIONS in admin.list_topics()
 
 
 def test_down_leaves_no_process_and_keeps_the_data(stack: Stack, settings: Settings) -> None:
