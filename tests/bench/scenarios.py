@@ -31,6 +31,9 @@ OUTAGE_RATE_PER_S = 1_000
 KILL_AFTER_S = 8.0
 BACKLOG = 60_000
 """Events of a backlog, if nothing else is said."""
+KNOWN_PER_S = 5_000
+"""Rate of the first events of many users. A million at once change more states than wait for Redis
+(`WEIR_ONLINE_BUFFER_KEYS_MAX`), and then the job writes all of them again for many minutes."""
 STEP = 1.12
 """From one rate of the search to the next."""
 STEPS_MAX = 6
@@ -164,7 +167,7 @@ def keys(stack: BenchStack, choices: Choices) -> Entry:
     for users in choices.keys or (1_000, 100_000, 1_000_000):
         stack.fresh()
         population = {"users": users, "population": f"k{users}"}
-        failed = fill(stack, users, past_ms=HOUR_MS, **population)
+        failed = fill(stack, users, past_ms=HOUR_MS, rate_per_s=KNOWN_PER_S, **population)
         until_settled(stack)
         rows.append(cost(stack, choices, {"users": users}, failed=failed, **population))
     return {"rows": rows}
@@ -186,10 +189,17 @@ def window(stack: BenchStack, choices: Choices) -> Entry:
     return {"rows": rows}
 
 
-def fill(stack: BenchStack, events: int, *, past_ms: int, **population: Any) -> int:
-    """Give users a history; says how many of its events got no decision."""
+def fill(
+    stack: BenchStack,
+    events: int,
+    *,
+    past_ms: int,
+    rate_per_s: float | None = None,
+    **population: Any,
+) -> int:
+    """Give users a history, all at once by default; says how many of its events got no decision."""
     in_turn = not population.get("hot_share")
-    load = stack.load(events, rate_per_s=None, past_ms=past_ms, in_turn=in_turn, **population)
+    load = stack.load(events, rate_per_s=rate_per_s, past_ms=past_ms, in_turn=in_turn, **population)
     done = stack.run(load, drain_s=60 + events / 500)
     say(f"history of {events} events: {shown(done)}")
     return done.undecided

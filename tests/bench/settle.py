@@ -1,7 +1,7 @@
 """Waits until a stack has nothing left to do for the events that it has decided on.
 
-The archiver, the job's checkpoints and Redis' rewrite of its file work on after the last decision.
-What they still do would be counted for the events of the next load.
+The archiver, the job's checkpoints, Redis' rewrite of its file and the job's rewrite of all states
+work on after the last decision. What they still do would count for the next load.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from clients.kafka_log import end_offsets
 from infra.local.lag import read_lags
-from operations.online_rebuild.states import connect
+from operations.online_rebuild.states import connect, read_progress
 from schemas.topics import TRANSACTIONS
 from tests.bench.bench_stack import BenchStack
 from training.archive.store import ArchiveTable
@@ -34,7 +34,7 @@ def until_settled(stack: BenchStack) -> None:
     while not (_is_archived(stack) and _is_in_checkpoint(stack)) or _rewrites(stack):
         if time.time() > deadline_s:
             raise SystemExit(
-                f"within {SETTLED_S_MAX:g} s archive, checkpoint or Redis' rewrite is not complete"
+                f"within {SETTLED_S_MAX:g} s archive, checkpoint or Redis is not complete"
             )
         time.sleep(1)
     # Older checkpoints keep files that no newer one needs.
@@ -65,6 +65,11 @@ def _rewrites(stack: BenchStack) -> bool:
     client = connect(stack.settings)
     try:
         found: Any = client.info("persistence")
-        return bool(found["aof_rewrite_in_progress"] or found["aof_rewrite_scheduled"])
+        states = read_progress(client, stack.settings).values()
+        return bool(
+            found["aof_rewrite_in_progress"]
+            or found["aof_rewrite_scheduled"]
+            or not all(rewrite.is_done for rewrite in states)
+        )
     finally:
         client.close()
