@@ -10,8 +10,8 @@
 //!      values: of the entities that the event has met, in their order
 //! ```
 //!
-//! The values stay bytes until the row is written, all those of a batch in one place: as objects
-//! they would be two thirds of a batch's memory, allocated and freed for each event.
+//! The values stay bytes until the row is written, all those of a batch in one place. As objects
+//! they would be allocated and freed for each event, which costs more than reading them.
 
 use std::ops::Range;
 

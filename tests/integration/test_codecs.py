@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import subprocess
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,13 +22,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from clients.kafka_log import read_log
 from clients.topic_tail import TopicTail
 from infra.local.codecs import CODECS
-from infra.local.jvm import java
-from infra.local.layout import REPO, Layout
 from infra.local.topics import create_topics
 from schemas.codec import encode_transaction
 from schemas.output_codec import encode_feature_row
 from schemas.topics import TRANSACTIONS
 from tests.builders import transaction
+from tests.java_program import printed
 from tests.scorer_bench import Bench, scorer_bench, wait_for
 from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
@@ -134,19 +132,17 @@ def test_every_python_client_reads_every_codec(
 
 
 def test_the_client_of_flinks_connector_reads_every_codec(
-    kafka: Services, compressed: Mapping[str, str], tmp_path: Path
+    kafka: Services, compressed: Mapping[str, str]
 ) -> None:
-    jars = Layout(REPO, tmp_path).flink_lib
-    command = [java(), "-cp", f"{jars}/*", str(JAVA_READER), kafka.kafka_bootstrap]
-    command += [str(3 * len(values())), *compressed.values()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-3_000:]
+    count = str(3 * len(values()))
+    arguments = (kafka.kafka_bootstrap, count, *compressed.values())
+    lines = printed(JAVA_READER, *arguments, timeout_s=120)
     expected = [
         f"{topic} {len(value)} {zlib.crc32(value)}"
         for topic in compressed.values()
         for value in values() * 3
     ]
-    assert done.stdout.splitlines() == expected
+    assert lines == expected
 
 
 def test_the_archiver_reads_every_codec(kafka: Services, tmp_path: Path) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from infra.local.jvm import java
-from infra.local.layout import Layout
+from tests.java_program import printed
 
-REPO = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("FlushDelays.java")
 
 
 def waits_ms(delay_ms: int, idle_delay_ms: int, batches: list[int]) -> list[tuple[int, int]]:
     """For each batch its wait when the input pauses, and when more is at hand."""
-    jar = Layout(REPO, REPO).flink_lib / "weir-kafka-glue.jar"
-    command = [java(), "-cp", str(jar), str(PROGRAM)]
-    command += map(str, (delay_ms, idle_delay_ms, *batches))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    lines = [line.split() for line in done.stdout.splitlines()]
+    numbers = map(str, (delay_ms, idle_delay_ms, *batches))
+    lines = [line.split() for line in printed(PROGRAM, *numbers)]
     return [(int(idle), int(busy)) for idle, busy in lines]
 
 

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from infra.local.jvm import java
-from infra.local.layout import Layout
+from tests.java_program import printed
 
-REPO = Path(__file__).parents[2]
 PROGRAM = Path(__file__).with_name("WriteJournals.java")
 
 
 def written(*changes: str) -> list[str]:
     """What is written for these changes: key, operation, entries."""
-    jars = Layout(REPO, REPO).flink_lib / "*"
-    done = subprocess.run(
-        [java(), "-cp", str(jars), str(PROGRAM), *changes],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return done.stdout.splitlines()
+    return printed(PROGRAM, *changes)
 
 
 def test_a_key_is_written_once_with_its_entries_in_their_order() -> None:
