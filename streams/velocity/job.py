@@ -32,8 +32,12 @@ _DESERIALIZER = "weir.LimitedBytesDeserializer"
 _POLL_RECORDS_MAX = 100
 """Records that the source's client gives at once. Four times as many are in memory, each with up to
 ``topics.INPUT_BYTES_MAX`` bytes, whatever they have compressed."""
-_LINGER_MS = 1
-"""Linger time of the sink's producer, ms; short, because the rows of a batch come together."""
+_LINGER_MS = 0
+"""Linger time of the sink's producer, ms: none, because the rows of a batch come together, and the
+engine's operator has waited for more events where that pays."""
+_REQUESTS_IN_FLIGHT_MAX = 1
+"""Unacknowledged requests of the sink's producer. The producer sends the first row of a batch at
+once; meanwhile the others collect, and leave in one request."""
 _BATCH_BYTES_MAX = 131_072
 """Batch size of the sink's producer, bytes for each partition: large enough to send the rows of a
 batch in one request."""
@@ -220,6 +224,7 @@ def _sink(records: Any, settings: Settings) -> None:
         .setDeliveryGuarantee(guarantee)
         .setProperty("acks", "all")
         .setProperty("linger.ms", str(_LINGER_MS))
+        .setProperty("max.in.flight.requests.per.connection", str(_REQUESTS_IN_FLIGHT_MAX))
         .setProperty("batch.size", str(_BATCH_BYTES_MAX))
         .setProperty("compression.type", settings.topic_compression)
         .setProperty("max.request.size", str(topics.RECORD_BYTES_MAX))

@@ -180,10 +180,12 @@ def window(stack: BenchStack, choices: Choices) -> Entry:
     for events, users in ((10, 1_000), (1_000, 100), (10_000, 10)):
         population = {"users": users, "population": f"w{events}"}
         failed = fill(stack, events * users, past_ms=30 * DAY_MS, **population)
+        until_settled(stack)
         what = {"events_in_window": events, "users": users}
         rows.append(cost(stack, choices, what, failed=failed, **population))
     hot = {"users": 5_000, "population": "hot", "hot_share": 0.2}
     failed = fill(stack, 50_000, past_ms=30 * DAY_MS, **hot)
+    until_settled(stack)
     what = {"events_in_window": "one key of 5,000 has 20 %, 10,000 events", "users": 5_000}
     rows.append(cost(stack, choices, what, failed=failed, **hot))
     return {"rows": rows}

@@ -9,7 +9,7 @@ public final class FlushDelays {
         FlushDelay delay = new FlushDelay(Integer.parseInt(args[0]), Integer.parseInt(args[1]));
         for (int at = 2; at < args.length; at++) {
             delay.start(0);
-            System.out.println(delay.leftMs(0, true) + " " + delay.leftMs(0, false));
+            System.out.println(delay.leftNs(0, true) / 1e6 + " " + delay.leftNs(0, false) / 1e6);
             delay.end(Integer.parseInt(args[at]));
         }
     }

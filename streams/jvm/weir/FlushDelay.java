@@ -11,10 +11,13 @@ package weir;
  * Knows neither Flink nor the elements. The operator asks it after each pause of the input.
  */
 public final class FlushDelay {
-    /** After batches with fewer elements an element does not wait. */
-    static final int ELEMENTS_MIN = 8;
+    /** After batches with fewer elements an element does not wait: it would mostly wait alone. */
+    static final double ELEMENTS_MIN = 1.5;
     /** After batches with this many elements it waits the whole delay. */
-    static final int ELEMENTS_FULL = 64;
+    static final int ELEMENTS_FULL = 32;
+    /** The shortest wait, if the delay allows it, ms: a shorter one would join hardly anything. */
+    static final double WAIT_MS_MIN = 1.5;
+    private static final double NS_PER_MS = 1e6;
 
     private final int delayMs;
     private final int idleDelayMs;
@@ -42,17 +45,20 @@ public final class FlushDelay {
     }
 
     /**
-     * Returns how long the batch has still to wait, ms; 0 if it is due.
+     * Returns how long the batch has still to wait, ns; 0 if it is due.
      *
      * @param isIdle whether the input has paused; if not, more elements are at hand
      */
-    public long leftMs(long nowNs, boolean isIdle) {
+    public long leftNs(long nowNs, boolean isIdle) {
         double waitMs = isIdle ? idleMs() : delayMs;
-        return (long) Math.ceil(Math.max(0.0, waitMs - (nowNs - startedNs) / 1e6));
+        return Math.max(0L, (long) (waitMs * NS_PER_MS) - (nowNs - startedNs));
     }
 
     private double idleMs() {
-        double share = Math.min(1.0, elements / ELEMENTS_FULL);
-        return elements < ELEMENTS_MIN ? 0.0 : idleDelayMs * share;
+        if (elements < ELEMENTS_MIN) {
+            return 0.0;
+        }
+        double shareMs = idleDelayMs * Math.min(1.0, elements / ELEMENTS_FULL);
+        return Math.min(idleDelayMs, Math.max(WAIT_MS_MIN, shareMs));
     }
 }
