@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from schemas.settings import Settings
 from tests.java_program import printed
 
 PROGRAM = Path(__file__).with_name("FlushDelays.java")
@@ -27,6 +29,16 @@ def test_a_batch_waits_by_load_and_never_where_events_come_one_by_one() -> None:
     assert idle_ms[38:40] == [pytest.approx(2.5, abs=0.1)] * 2
     assert idle_ms[45:50] == [5] * 5
     assert idle_ms[-1] == 0
+
+
+def test_the_wait_is_the_one_that_the_setting_describes() -> None:
+    described = str(Settings.model_fields["batching_delay_ms"].description)
+    found = re.search(r"all of it in batches of (\d+), ([\d.]+) ms in small ones", described)
+    assert found is not None
+    waits = waits_ms(5, 5, [1] * 10 + [2] * 20 + [int(found[1])] * 40)
+    assert waits[9][0] == 0
+    assert waits[29][0] == float(found[2])
+    assert waits[-1][0] == pytest.approx(5, abs=0.01)
 
 
 def test_a_wait_is_never_longer_than_the_delay() -> None:
