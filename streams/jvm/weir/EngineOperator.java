@@ -44,6 +44,7 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
     private static final int ELEMENTS_MAX = 512;
     private static final int BYTES_MAX = 1024 * 1024;
     private static final int BATCH_BYTES = 64 * 1024;
+    private static final long SLEEP_NS_MAX = 2_000_000;
 
     private final String settings;
     private final String pythonExecutable;
@@ -209,13 +210,14 @@ public final class EngineOperator extends AbstractStreamOperatorFactory<Tuple2<S
         }
 
         /**
-         * Waits in the task's thread, a few milliseconds at most. A timer would wake two threads, and
-         * what arrives meanwhile would wake this one for each fetch.
+         * Waits in the task's thread. A timer would wake two threads, and what arrives meanwhile would
+         * wake this one for each fetch. Not longer than {@link #SLEEP_NS_MAX}: then the task takes
+         * what has arrived, of which its source holds little, and checks again.
          */
         private void sleep(long waitNs) {
             // Flink's metrics count the time as idle, as they do while the input pauses.
             idleTime.markStart();
-            LockSupport.parkNanos(waitNs);
+            LockSupport.parkNanos(Math.min(waitNs, SLEEP_NS_MAX));
             idleTime.markEnd();
         }
 
