@@ -168,7 +168,6 @@ def keys(stack: BenchStack, choices: Choices) -> Entry:
         stack.fresh()
         population = {"users": users, "population": f"k{users}"}
         failed = fill(stack, users, past_ms=HOUR_MS, rate_per_s=KNOWN_PER_S, **population)
-        until_settled(stack)
         rows.append(cost(stack, choices, {"users": users}, failed=failed, **population))
     return {"rows": rows}
 
@@ -180,12 +179,10 @@ def window(stack: BenchStack, choices: Choices) -> Entry:
     for events, users in ((10, 1_000), (1_000, 100), (10_000, 10)):
         population = {"users": users, "population": f"w{events}"}
         failed = fill(stack, events * users, past_ms=30 * DAY_MS, **population)
-        until_settled(stack)
         what = {"events_in_window": events, "users": users}
         rows.append(cost(stack, choices, what, failed=failed, **population))
     hot = {"users": 5_000, "population": "hot", "hot_share": 0.2}
     failed = fill(stack, 50_000, past_ms=30 * DAY_MS, **hot)
-    until_settled(stack)
     what = {"events_in_window": "one key of 5,000 has 20 %, 10,000 events", "users": 5_000}
     rows.append(cost(stack, choices, what, failed=failed, **hot))
     return {"rows": rows}
@@ -210,7 +207,11 @@ def fill(
 def cost(
     stack: BenchStack, choices: Choices, what: dict[str, Any], *, failed: int, **population: Any
 ) -> Row:
-    """Cost of an event at a rate that leaves room, so that it is no question of batches."""
+    """Cost of an event at a rate that leaves room, so that it is no question of batches.
+
+    Waits first until nothing is left to do for the events before.
+    """
+    until_settled(stack)
     rate = choices.or_rates(COST_RATE_PER_S)[0]
     runs = [open_loop(stack, choices, rate, **population).to_json() for _ in range(choices.runs)]
     return row({**what, "rate_per_s": rate, "history_undecided": failed}, runs)

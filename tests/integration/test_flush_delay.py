@@ -43,6 +43,7 @@ def test_the_wait_is_the_one_that_the_setting_describes() -> None:
 
 def test_a_wait_is_never_longer_than_the_delay() -> None:
     assert {idle for idle, _ in waits_ms(0, 0, [8] * 10)} == {0}
+    assert {idle for idle, _ in waits_ms(1, 1, [8] * 10)} == {0, 1}
 
 
 def test_an_operator_without_idle_delay_waits_only_while_more_is_at_hand() -> None:
