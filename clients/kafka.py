@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from operator import methodcaller
 from types import TracebackType
-from typing import Final, Self, TypeVar, cast
+from typing import Final, Literal, Self, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
@@ -109,6 +109,7 @@ def open_consumer(
     fetch_bytes_min: int = 1,
     queue_bytes_max: int = 64 * 1024 * 1024,
     tells_ends: bool = False,
+    offset_reset: Literal["error", "earliest"] = "error",
 ) -> Consumer:
     """Open a consumer that reads only the partitions and offsets it is assigned.
 
@@ -121,6 +122,8 @@ def open_consumer(
         queue_bytes_max: how much the client may fetch ahead of its caller.
         tells_ends: whether a message with the error ``_PARTITION_EOF`` comes at the end of a
             partition; its offset is the next one to read.
+        offset_reset: what an offset does that the log does not have: give an error, or continue
+            with the first record of the log.
     """
     return Consumer(
         {
@@ -129,7 +132,7 @@ def open_consumer(
             "group.id": "weir-reader",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
+            "auto.offset.reset": offset_reset,
             "fetch.min.bytes": fetch_bytes_min,
             "fetch.wait.max.ms": fetch_wait_ms,
             "queued.max.messages.kbytes": queue_bytes_max // 1024,

@@ -28,7 +28,6 @@ from scoring.worker.batch import Channels
 from scoring.worker.direct_consumer import use_direct_consumer
 from scoring.worker.followed_topic import FollowedTopic
 from scoring.worker.intake import BATCH_LINGER_S_MAX, Intake, ScoredRows, score_forever
-from scoring.worker.lenient_read import lenient_reader
 from scoring.worker.parts import WorkerParts
 from scoring.worker.process import collect_young_garbage_only, end_on_thread_errors, end_process
 from scoring.worker.watchdog import GroupProgress, Watchdog
@@ -93,7 +92,7 @@ def attach_scoring(
         app,
         records_max=settings.scorer_batch_max,
         wanted=intake.wanted,
-        read_leniently=lenient_reader(settings.kafka_bootstrap),
+        bootstrap=settings.kafka_bootstrap,
     )
     scored = ScoredRows()
     # With a higher concurrency Faust can commit past an event in flight (faust-streaming #606).

@@ -25,7 +25,6 @@ from collections import deque
 from typing import Any
 
 from scoring.worker.batch import BatchScorer
-from scoring.worker.feature_log import Record
 
 BATCH_LINGER_S_MAX = 0.003
 """Longest time that the first message of a small batch waits for more, s. The broker answers a
@@ -117,21 +116,8 @@ async def score_forever(intake: Intake, scorer: BatchScorer, scored: ScoredRows)
     """
     while True:
         events = await intake.take_batch()
-        records = [to_record(fetched) for event in events for fetched in event.message.records]
+        records = [record for event in events for record in event.message.records]
         await scorer.score(records)
         for event in events:
             event.ack()
         scored.total += len(records)
-
-
-def to_record(fetched: Any) -> Record:
-    """Convert a record of aiokafka; decodes nothing."""
-    return Record(
-        fetched.topic,
-        fetched.partition,
-        fetched.offset,
-        fetched.timestamp,
-        fetched.key,
-        fetched.value,
-        list(fetched.headers or ()),
-    )

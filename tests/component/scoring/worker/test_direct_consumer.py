@@ -24,8 +24,7 @@ BATCH_MAX = 3
 @dataclass
 class FetchedRecord:
     offset: int
-    timestamp: int = 1_795_478_400_123
-    timestamp_type: int = 0
+    timestamp_ms: int = 1_795_478_400_123
 
 
 @contextmanager
@@ -34,9 +33,7 @@ def consumer_of(fetches: list[list[int]], delivered: list[Fetched]) -> Iterator[
     app = build_app(Settings(), Channels())
     wanted = asyncio.Event()
     wanted.set()
-    use_direct_consumer(
-        app, records_max=BATCH_MAX, wanted=wanted, read_leniently=lambda *_place: []
-    )
+    use_direct_consumer(app, records_max=BATCH_MAX, wanted=wanted, bootstrap="")
     app.flow_control.resume()
 
     async def deliver(message: Fetched) -> None:
@@ -51,7 +48,6 @@ def consumer_of(fetches: list[list[int]], delivered: list[Fetched]) -> Iterator[
         return ({PLACE: fetched_records.pop(0)}, {PLACE}) if fetched_records else (None, None)
 
     consumer._wait_next_records = next_records
-    consumer.highwater = lambda _place: 0
     app.topics._acking_topics.add(PLACE.topic)
     try:
         yield consumer
@@ -118,15 +114,46 @@ def test_gaps_in_the_offsets_do_not_stop_commits() -> None:
     after([[0, 1], [6, 7]], check)
 
 
-def test_records_before_the_read_offset_are_not_delivered_again() -> None:
+def test_a_log_without_the_committed_offset_is_delivered_and_committed_from_its_first_record() -> (
+    None
+):
     async def scenario() -> None:
         delivered: list[Fetched] = []
-        with consumer_of([[3, 4], [5, 6]], delivered) as consumer:
-            consumer._read_offset[PLACE] = 5
+        with consumer_of([[30, 31], [0, 1], [2, 3]], delivered) as consumer:
+            consumer._committed_offset[PLACE] = 30
+            consumer._read_offset[PLACE] = 30
             await consumer._deliver_next()
-            assert delivered == []
+            consumer._unacked_messages.add(delivered[0])
+            going_on = asyncio.create_task(consumer._deliver_next())
+            await asyncio.sleep(0.05)
+            assert len(delivered) == 1, "an offset of the old log could still be acknowledged"
+            consumer.ack(delivered[0])
+            await going_on
             await consumer._deliver_next()
-            assert [message.first_offset for message in delivered] == [5]
+            for message in delivered[1:]:
+                consumer.ack(message)
+            assert [message.first_offset for message in delivered] == [30, 0, 2]
+            assert consumer._new_offset(PLACE) == 4
+
+    asyncio.run(scenario())
+
+
+def test_records_of_a_partition_that_is_not_active_are_fetched_again() -> None:
+    async def scenario() -> None:
+        delivered: list[Fetched] = []
+        sought = []
+
+        async def seek() -> None:
+            sought.append(True)
+
+        async def next_records(_timeout: float) -> object:
+            return {PLACE: [FetchedRecord(0)]}, {TP("features", 1)}
+
+        with consumer_of([], delivered) as consumer:
+            consumer.perform_seek = seek
+            consumer._wait_next_records = next_records
+            await consumer._deliver_next()
+            assert (delivered, sought) == ([], [True])
 
     asyncio.run(scenario())
 
