@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 CONTEXTS_KEY: Final = b"weir:decisions:contexts"
@@ -111,5 +112,6 @@ def keep_arguments(
     ]
 
 
+@lru_cache(maxsize=256)
 def _key(day: int) -> bytes:
     return b"weir:decisions:%b" % f"{datetime.fromtimestamp(day * DAY_S, UTC):%Y-%m-%d}".encode()

@@ -120,7 +120,7 @@ class DirectConsumer(Consumer):
 
     async def _getmany(
         self,
-        active_partitions: set[TP] | None,
+        active_partitions: set[TP] | None,  # noqa: ARG002 - named by Faust
         timeout: float,
     ) -> dict[TP, list[Record]]:
         if not self.flow_active:
