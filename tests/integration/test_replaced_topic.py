@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.local.topics import wait_until_served
@@ -47,3 +48,26 @@ def test_a_scorer_ends_when_its_feature_log_was_created_again_and_the_next_reads
         with bench.worker():
             found = wait_for(decisions, after)
     assert found.keys() == {*before, *after}
+
+
+def test_a_log_that_lacks_the_committed_offset_is_decided_from_its_first_record(
+    kafka: Services, redis_server: Services, tmp_path: Path
+) -> None:
+    # The commit of a scorer that had not noticed yet that the log was created again.
+    bench = scorer_bench(kafka, redis_server, tmp_path)
+    places = [
+        TopicPartition(bench.channels.features, partition, 1_000) for partition in range(PARTITIONS)
+    ]
+    group = Consumer({"bootstrap.servers": kafka.kafka_bootstrap, "group.id": bench.channels.group})
+    group.commit(offsets=places, asynchronous=False)
+    group.close()
+    ids = bench.ids(20)
+    bench.send_rows(ids)
+    with bench.decisions() as decisions, bench.worker() as worker:
+        found = wait_for(decisions, ids)
+        assert worker.terminate() == 0, worker.tail()
+        assert "does not have offset 1000" in worker.tail()
+    assert all(len(each) == 1 for each in found.values())
+    progress = bench.progress()
+    assert progress is not None
+    assert (progress.lag, progress.committed) == (0, 20)

@@ -14,24 +14,16 @@ from scoring.worker.intake import (
     Intake,
     ScoredRows,
     score_forever,
-    to_record,
 )
 
 
-@dataclass
-class FakeRecord:
-    offset: int
-    topic: str = "features"
-    partition: int = 3
-    timestamp: int = 1_795_478_400_123
-    key: bytes | None = b"u-1"
-    value: bytes | None = b"{}"
-    headers: tuple[tuple[str, bytes], ...] = ()
+def record(offset: int) -> Record:
+    return Record("features", 3, offset, 1_795_478_400_123, b"u-1", b"{}", [])
 
 
 @dataclass
 class FakeMessage:
-    records: list[FakeRecord]
+    records: list[Record]
 
 
 @dataclass
@@ -46,7 +38,7 @@ class FakeEvent:
 
 
 def event(*offsets: int, acked: list[int] | None = None) -> FakeEvent:
-    records = [FakeRecord(offset) for offset in offsets]
+    records = [record(offset) for offset in offsets]
     return FakeEvent(FakeMessage(records), [] if acked is None else acked)
 
 
@@ -205,17 +197,3 @@ def test_records_are_wanted_only_while_the_loop_waits_for_a_batch() -> None:
         assert not intake.wanted.is_set()
 
     in_loop(scenario)
-
-
-def test_a_fetched_record_becomes_ours_with_nothing_decoded() -> None:
-    headers = (("a", b"1"), ("a", b"2"))
-    assert to_record(FakeRecord(7, value=b"\xff", headers=headers)) == Record(
-        topic="features",
-        partition=3,
-        offset=7,
-        timestamp_ms=1_795_478_400_123,
-        key=b"u-1",
-        value=b"\xff",
-        headers=list(headers),
-    )
-    assert to_record(FakeRecord(7, value=None)).headers == []
