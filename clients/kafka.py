@@ -24,6 +24,11 @@ ANSWER_S_MAX: Final = 10.0
 RECEIVED_BYTES_MAX: Final = 1_000_000_000
 """Limit of decompression, bytes. With the client's own limit of 100 MB, a larger record that is
 compressed with zstd cannot be read, nor what comes after it."""
+FETCH_BACKOFF_MS: Final = 10
+"""How long a client that has fetched enough ahead waits before it looks again, ms. The client's own
+second is longer than a fast reader needs for what was fetched."""
+RECONNECT_MS_MAX: Final = 1_000
+"""Longest time between two attempts to reach a broker, ms; the client's own is 10 s."""
 FIRST_ANSWER_S_MAX: Final = 5.0
 _RETRY_S: Final = 0.1
 _TEMPORARY: Final = frozenset(
@@ -110,6 +115,7 @@ def open_consumer(
     queue_bytes_max: int = 64 * 1024 * 1024,
     tells_ends: bool = False,
     offset_reset: Literal["error", "earliest"] = "error",
+    checks_crcs: bool = False,
 ) -> Consumer:
     """Open a consumer that reads only the partitions and offsets it is assigned.
 
@@ -124,6 +130,8 @@ def open_consumer(
             partition; its offset is the next one to read.
         offset_reset: what an offset does that the log does not have: give an error, or continue
             with the first record of the log.
+        checks_crcs: whether the checksum of each batch is compared. A batch with another one is
+            left out, and a message with the error ``_BAD_MSG`` says so.
     """
     return Consumer(
         {
@@ -136,6 +144,9 @@ def open_consumer(
             "fetch.min.bytes": fetch_bytes_min,
             "fetch.wait.max.ms": fetch_wait_ms,
             "queued.max.messages.kbytes": queue_bytes_max // 1024,
+            "fetch.queue.backoff.ms": FETCH_BACKOFF_MS,
+            "reconnect.backoff.max.ms": RECONNECT_MS_MAX,
+            "check.crcs": checks_crcs,
             "receive.message.max.bytes": RECEIVED_BYTES_MAX,
             "enable.partition.eof": tells_ends,
             "log_level": 0,

@@ -17,7 +17,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from clients.kafka import headers_of, open_consumer
 from scoring.worker.feature_log import Record
@@ -28,6 +34,14 @@ FETCH_WAIT_MS = 500
 """How long the broker may wait for a first record before it answers a fetch, ms."""
 QUEUE_BYTES_MAX = 16 * 1024 * 1024
 """How much is fetched ahead of the scorer, bytes."""
+_DAMAGED = frozenset(
+    {
+        KafkaError._BAD_MSG,  # noqa: SLF001 - its name
+        KafkaError._BAD_COMPRESSION,  # noqa: SLF001 - its name
+        KafkaError.INVALID_MSG,
+    }
+)
+"""Errors after which the client goes on behind the records that it could not read."""
 Places = Mapping[tuple[str, int], int | None]
 """Offsets by topic and partition; None for the first record that the log has."""
 
@@ -58,6 +72,7 @@ class RecordFetcher:
             fetch_wait_ms=FETCH_WAIT_MS,
             queue_bytes_max=QUEUE_BYTES_MAX,
             offset_reset="earliest",
+            checks_crcs=True,
         )
         # Counts the assignments, and the end: records asked for before one are not given after it.
         self._assignments = 0
@@ -84,6 +99,9 @@ class RecordFetcher:
 
         Args:
             timeout_s: longest wait, s.
+
+        Raises:
+            KafkaException: records were left out, because the log is damaged there.
         """
         if self._is_closed:
             return []
@@ -125,6 +143,8 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     if error is None:
         return True
+    if error.code() in _DAMAGED:
+        raise KafkaException(error)
     # The client goes on by itself; if it does not, the watchdog ends the process.
     logger.warning(
         "%s partition %s cannot be read now: %s", message.topic(), message.partition(), error.str()

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from confluent_kafka import Producer
+import pytest
+from confluent_kafka import KafkaException, Producer
 
 from scoring.worker.feature_log import Record
 from scoring.worker.record_fetcher import RecordFetcher
+from tests.damaged_log import damage
 from tests.odd_headers import send_odd_header
 from tests.services import Services
 
@@ -138,6 +140,20 @@ def test_an_offset_that_the_log_does_not_have_is_its_first_record(kafka: Service
     async def scenario(fetcher: RecordFetcher) -> None:
         fetcher.start_at({(log.name, 0): 30})
         assert [record.offset for record in await arrived(fetcher, 2)] == [0, 1]
+
+    with_fetcher(log, scenario)
+
+
+def test_a_damaged_log_is_an_error_and_nothing_is_left_out(kafka: Services) -> None:
+    log = Log(kafka)
+    log.send(b"first")
+    log.send(b"second")
+    damage(kafka, log.name, b"first")
+
+    async def scenario(fetcher: RecordFetcher) -> None:
+        fetcher.start_at({(log.name, 0): None})
+        with pytest.raises(KafkaException, match="CRC32C"):
+            await arrived(fetcher, 1)
 
     with_fetcher(log, scenario)
 

@@ -17,6 +17,7 @@ from scoring.worker.app import build_app
 from scoring.worker.batch import Channels
 from scoring.worker.watchdog import Progress
 from tests.builders import NOW_MS
+from tests.damaged_log import damage
 from tests.scorer_bench import ANSWER_MS_MAX, Bench, scorer_bench, wait_for
 from tests.scoring_fakes import feature_row
 from tests.services import Services, unique_name
@@ -166,6 +167,19 @@ def test_an_unexpected_error_ends_the_process_uncommitted(bench: Bench) -> None:
         worker.wait_for_log("ending uncommitted", within_s=90)
         assert worker.wait() == 70
     assert bench.progress() == Progress(lag=3, committed=0)
+
+
+def test_a_damaged_feature_log_ends_the_process_and_no_row_is_passed_over(
+    bench: Bench, kafka: Services
+) -> None:
+    bench.send_rows(bench.ids(6))
+    damage(kafka, bench.channels.features, bench.ids(1)[0].encode())
+    with bench.worker() as worker:
+        assert worker.wait() != 0
+        assert "CRC32C" in worker.tail()
+    progress = bench.progress()
+    assert progress is not None
+    assert progress.lag >= 3
 
 
 def test_the_watchdog_reads_lag_and_commits_from_the_broker(bench: Bench) -> None:
