@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from types import TracebackType
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from redis.asyncio import Redis
@@ -86,7 +86,7 @@ class RedisGuard:
             )
         limit_ms = self._timeout_ms if timeout_ms is None else timeout_ms
         try:
-            async with TimeLimit(limit_ms):
+            async with time_limit(limit_ms):
                 found = await command()
         except Exception as error:
             if not is_outage(error):
@@ -126,42 +126,26 @@ def is_outage(error: Exception) -> bool:
     )
 
 
-class TimeLimit:
-    """Limits a block to ``timeout_ms``, in two steps.
+@asynccontextmanager
+async def time_limit(timeout_ms: float) -> AsyncIterator[None]:
+    """Limit a block to ``timeout_ms``, in two steps.
 
     When this process has not run for a while, its timers expire before it has looked at its
     sockets, and an answer that arrived long ago would count as an outage. So the last step starts
-    only when the process runs again. A class, because it is entered for every event: a generator
-    with `contextlib` takes twice the time.
+    only when the process runs again.
 
     Raises:
         TimeoutError: the time is over; what the block awaited is cancelled.
     """
-
-    __slots__ = ("_last_s", "_limit", "_loop", "_timeout_s", "_timer")
-
-    def __init__(self, timeout_ms: float) -> None:
-        """Start nothing yet; the time begins when the block is entered."""
-        self._timeout_s = timeout_ms / 1000
-        self._last_s = self._timeout_s * LAST_STEP
-
-    async def __aenter__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._limit = asyncio.timeout(None)
-        await self._limit.__aenter__()
-        self._timer = self._loop.call_later(self._timeout_s - self._last_s, self._begin_last_step)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._timer.cancel()
-        await self._limit.__aexit__(kind, error, trace)
-
-    def _begin_last_step(self) -> None:
-        self._limit.reschedule(self._loop.time() + self._last_s)
+    loop = asyncio.get_running_loop()
+    last_s = timeout_ms / 1000 * LAST_STEP
+    first_s = timeout_ms / 1000 - last_s
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_later(first_s, lambda: limit.reschedule(loop.time() + last_s))
+        try:
+            yield
+        finally:
+            timer.cancel()
 
 
 def connect_for_one_caller(redis_url: str, *, timeout_ms: int) -> Redis:

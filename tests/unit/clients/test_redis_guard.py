@@ -12,7 +12,7 @@ import pytest
 import redis.exceptions
 
 from clients.errors import RedisUnavailableError
-from clients.redis_guard import CIRCUIT_OPEN_MS, RedisGuard, TimeLimit, is_outage
+from clients.redis_guard import CIRCUIT_OPEN_MS, RedisGuard, is_outage, time_limit
 
 DOWN = redis.exceptions.ConnectionError("down")
 
@@ -178,7 +178,7 @@ def test_an_answer_that_came_while_the_process_stood_still_counts() -> None:
     async def scenario() -> str:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[str] = loop.create_future()
-        async with TimeLimit(100):
+        async with time_limit(100):
             # The process stands still past the limit. Its timers run before the answer is seen.
             loop.call_soon(time.sleep, 0.15)
             loop.call_later(0.105, answer.set_result, "in time")
