@@ -7,7 +7,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
+from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.types import TP
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,8 @@ BATCH_MAX = 3
 @dataclass
 class FetchedRecord:
     offset: int
+    topic: str = PLACE.topic
+    partition: int = PLACE.partition
     timestamp_ms: int = 1_795_478_400_123
 
 
@@ -203,5 +207,29 @@ def test_the_consumer_fetches_only_while_records_are_wanted() -> None:
             consumer.wanted.set()
             await asking
         assert len(delivered) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_consumer_that_waits_for_records_does_not_count_as_idle() -> None:
+    async def scenario() -> None:
+        subscription = SubscriptionState()
+        subscription._last_fetch_ended = float("-inf")
+        found = [FetchedRecord(0), FetchedRecord(5, partition=1), FetchedRecord(1)]
+
+        class Fetcher:
+            async def next_records(self, _timeout_s: float) -> list[FetchedRecord]:
+                # After a long idle time aiokafka leaves the group.
+                assert subscription.fetcher_idle_time == 0
+                return found
+
+        with consumer_of([], []) as consumer:
+            consumer._thread._consumer = SimpleNamespace(_subscription=subscription)
+            consumer.fetcher = Fetcher()
+            records = await consumer._getmany(active_partitions=None, timeout=1.0)
+            assert records == {PLACE: [found[0], found[2]], TP("features", 1): [found[1]]}
+            assert subscription.fetcher_idle_time < 60
+            consumer.flow_active = False
+            assert await consumer._getmany(active_partitions=None, timeout=1.0) == {}
 
     asyncio.run(scenario())
