@@ -45,7 +45,7 @@ from training.registry.versions import ModelVersions
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 
 RATE = 150.0
-WITHIN_S = 60.0
+WITHIN_S = 180.0
 CONTROLLER_PROGRAM = "rollout-controller"
 PLAN: dict[str, Any] = {
     "stages_bp": [3_000, 5_000, 10_000],

@@ -84,12 +84,14 @@ def test_the_scorer_refuses_records_of_any_size_and_goes_on(bench: Bench) -> Non
         found = wait_for(decisions, ids)
         refused = dead_letters(bench, letters, len(hostile))
     assert {len(decided) for decided in found.values()} == {1}
+    # Of a record with more than 100,000 headers librdkafka gives none.
     assert [shortened_part(letter) for letter in refused] == [
-        *("value", "value", "", "key", "headers", "headers", "headers")
+        *("value", "value", "", "key", "", "headers", "headers")
     ]
     for at, letter in enumerate(refused):
         why = read_dead_letter(letter.headers)
         assert (why.topic, why.partition, why.offset) == (features, 0, 2 * at + 1)
+    assert (refused[4].key, refused[4].value) == (b"many", b"oops")
     assert refused[0].key == b"value"
     value = hostile[0]["value"]
     assert isinstance(value, bytes)
