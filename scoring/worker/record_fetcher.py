@@ -77,6 +77,7 @@ class RecordFetcher:
         # Counts the assignments, and the end: records asked for before one are not given after it.
         self._assignments = 0
         self._is_closed = False
+        self._places: list[TopicPartition] = []
         self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._answer, name="record-fetcher", daemon=True)
         self._thread.start()
@@ -87,12 +88,11 @@ class RecordFetcher:
         If the log does not have an offset any more, its first record is next.
         """
         self._assignments += 1
-        self._consumer.assign(
-            [
-                TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset)
-                for (topic, partition), offset in places.items()
-            ]
-        )
+        self._places = [
+            TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset)
+            for (topic, partition), offset in places.items()
+        ]
+        self._consumer.assign(self._places)
 
     async def next_records(self, timeout_s: float) -> list[Record]:
         """Give what has arrived, or wait for the first record; empty if none comes in time.
@@ -111,7 +111,12 @@ class RecordFetcher:
             waiting = asyncio.get_running_loop().create_future()
             self._questions.put(_Question(waiting, timeout_s))
             first = await waiting
-            if first is None or assignments != self._assignments:
+            if assignments != self._assignments:
+                # The record may be of the old places or the first one of the new ones.
+                if not self._is_closed:
+                    self._consumer.assign(self._places)
+                return []
+            if first is None:
                 return []
             messages = [first, *self._consumer.consume(self._records_max - 1, 0)]
         return [_to_record(message) for message in messages if _is_record(message)]

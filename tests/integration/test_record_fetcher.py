@@ -107,11 +107,26 @@ def test_what_was_asked_for_before_a_new_place_is_not_given_after_it(kafka: Serv
         fetcher.start_at({(log.name, 0): None})
         asking = asyncio.create_task(fetcher.next_records(ARRIVES_S_MAX))
         await asyncio.sleep(WAIT_S)
-        await asyncio.to_thread(log.send, b"0", b"1", b"2")
-        # The event loop has not run since: the answer is on its way, but belongs to the old place.
+        # Blocks the event loop: the answer is on its way, but belongs to the old place.
+        log.send(b"0", b"1", b"2")
         fetcher.start_at({(log.name, 0): 1})
         assert await asking == []
         assert [record.value for record in await arrived(fetcher, 2)] == [b"1", b"2"]
+
+    with_fetcher(log, scenario)
+
+
+def test_a_wait_that_began_before_a_new_place_takes_no_record_of_it(kafka: Services) -> None:
+    log = Log(kafka)
+
+    async def scenario(fetcher: RecordFetcher) -> None:
+        fetcher.start_at({(log.name, 0): None})
+        asking = asyncio.create_task(fetcher.next_records(ARRIVES_S_MAX))
+        await asyncio.sleep(WAIT_S)
+        fetcher.start_at({(log.name, 1): None})
+        await asyncio.to_thread(log.send, b"0", b"1", partition=1)
+        assert await asking == []
+        assert [record.value for record in await arrived(fetcher, 2)] == [b"0", b"1"]
 
     with_fetcher(log, scenario)
 
