@@ -58,6 +58,11 @@ SCORER_GROUP = "weir-scorer"
 LIBRDKAFKA_PARTITIONER = "murmur2_random"
 """Setting ``partitioner`` of librdkafka clients; their default differs from the Java client's."""
 
+ZSTD_LEVEL = 1
+"""Compression level of Weir's producers. At its default level of 3, zstd clears most of a MiB of
+tables for each request; at 1 far less, and rows and decisions have 0.97 to 1.01 times the bytes
+(measured, docs/benchmarks/history.md)."""
+
 INPUT_BYTES_MAX = 1024 * 1024
 """Largest value of a transaction or a label, decompressed, bytes: what Kafka's default accepts
 uncompressed. A larger key, or more bytes of headers, is not read and only described."""

@@ -19,8 +19,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import faust
-from aiokafka import TopicPartition
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
+from faust.transport.drivers.aiokafka import (
+    AIOKafkaConsumerThread,
+    Consumer,
+    ensure_aiokafka_TP,
+)
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
 
@@ -76,7 +79,7 @@ class PausedThread(AIOKafkaConsumerThread):
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Pause new partitions before the client fetches from them; then as Faust does."""
-        self._ensure_consumer().pause(*(TopicPartition(*place) for place in assigned))
+        self._ensure_consumer().pause(*map(ensure_aiokafka_TP, assigned))
         await super().on_partitions_assigned(assigned, generation_id)
 
 
@@ -109,7 +112,7 @@ class DirectConsumer(Consumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Continue each partition at its committed offset; Faust does so after each rebalance."""
         committed = await super().seek_to_committed()
-        self.fetcher.start_at({(*place,): offset or None for place, offset in committed.items()})
+        await self.fetcher.start_at({place: offset or None for place, offset in committed.items()})
         return committed
 
     def verify_event_path(self, now: float, tp: TP) -> None:
@@ -168,8 +171,8 @@ class DirectConsumer(Consumer):
         generation_id = self.app.consumer_generation_id
         if fetched is None or self.should_stop:
             return
-        taken = self._buffered_partitions.union(fetched if active is None else active)
-        if not (self.flow_active and taken.issuperset(fetched)):
+        deliverable = self._buffered_partitions.union(fetched if active is None else active)
+        if not (self.flow_active and deliverable.issuperset(fetched)):
             # The fetched records are dropped; fetch them again when the flow resumes.
             await self.perform_seek()
             return
@@ -219,7 +222,7 @@ def use_direct_consumer(
     Args:
         app: its agents find the records in ``event.message.records``.
         records_max: most records of one message.
-        wanted: set while records are wanted; the consumer does not fetch otherwise.
+        wanted: set while records are wanted; the consumer takes none otherwise.
         bootstrap: Kafka's bootstrap servers.
     """
 

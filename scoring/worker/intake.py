@@ -44,8 +44,8 @@ class Intake:
     A message holds the records of one fetch, see `direct_consumer.Fetched`.
 
     Attributes:
-        wanted: set while the scoring loop waits for a batch. Kafka is asked for records only then:
-            records that arrive during a batch wait in the client and form one larger batch.
+        wanted: set while the scoring loop waits for a batch. Records are taken from the client only
+            then: those that arrive during a batch wait there and form one larger batch.
     """
 
     def __init__(self, *, batch_max: int, linger_s: float = 0.0) -> None:

@@ -74,25 +74,30 @@ class RecordFetcher:
             offset_reset="earliest",
             checks_crcs=True,
         )
-        # Counts the assignments, and the end: records asked for before one are not given after it.
-        self._assignments = 0
         self._is_closed = False
-        self._places: list[TopicPartition] = []
+        # What the thread waits for. It is read to the end, even if its caller was cancelled: the
+        # record that it brings is not in the client any more.
+        self._first: asyncio.Future[Message | None] | None = None
         self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._answer, name="record-fetcher", daemon=True)
         self._thread.start()
 
-    def start_at(self, places: Places) -> None:
+    async def start_at(self, places: Places) -> None:
         """Read these partitions from these offsets on, and no other ones.
 
-        If the log does not have an offset any more, its first record is next.
+        If the log does not have an offset any more, its first record is next. A caller of
+        `next_records` that still waits gets nothing. Takes as long as it would have waited, because
+        no wait may begin with the old places and end with the first record of the new ones.
         """
-        self._assignments += 1
-        self._places = [
-            TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset)
-            for (topic, partition), offset in places.items()
-        ]
-        self._consumer.assign(self._places)
+        first, self._first = self._first, None
+        if first is not None:
+            await asyncio.shield(first)
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition, OFFSET_BEGINNING if offset is None else offset)
+                for (topic, partition), offset in places.items()
+            ]
+        )
 
     async def next_records(self, timeout_s: float) -> list[Record]:
         """Give what has arrived, or wait for the first record; empty if none comes in time.
@@ -105,28 +110,30 @@ class RecordFetcher:
         """
         if self._is_closed:
             return []
-        messages = self._consumer.consume(self._records_max, 0)
+        messages = [] if self._first is not None else self._take(self._records_max)
         if not messages:
-            assignments = self._assignments
-            waiting = asyncio.get_running_loop().create_future()
-            self._questions.put(_Question(waiting, timeout_s))
-            first = await waiting
-            if assignments != self._assignments:
-                # The record may be of the old places or the first one of the new ones.
-                if not self._is_closed:
-                    self._consumer.assign(self._places)
-                return []
-            if first is None:
-                return []
-            messages = [first, *self._consumer.consume(self._records_max - 1, 0)]
+            messages = await self._wait(timeout_s)
         return [_to_record(message) for message in messages if _is_record(message)]
 
     async def close(self) -> None:
         """Stop reading. Takes as long as a caller of `next_records` still waits."""
         self._is_closed = True
-        self._assignments += 1
         self._questions.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    async def _wait(self, timeout_s: float) -> list[Message]:
+        if self._first is None:
+            self._first = asyncio.get_running_loop().create_future()
+            self._questions.put(_Question(self._first, timeout_s))
+        first = self._first
+        message = await asyncio.shield(first)
+        if first is not self._first:
+            return []
+        self._first = None
+        return [] if message is None else [message, *self._take(self._records_max - 1)]
+
+    def _take(self, count_max: int) -> list[Message]:
+        return [] if self._is_closed else self._consumer.consume(count_max, 0)
 
     def _answer(self) -> None:
         # In a thread, because the client has nothing to wait for in an event loop. `poll` returns
@@ -135,13 +142,8 @@ class RecordFetcher:
             message = self._consumer.poll(question.timeout_s)
             # The loop is closed if the worker has stopped meanwhile.
             with suppress(RuntimeError):
-                question.answer.get_loop().call_soon_threadsafe(_set, question.answer, message)
+                question.answer.get_loop().call_soon_threadsafe(question.answer.set_result, message)
         self._consumer.close()
-
-
-def _set(answer: asyncio.Future[Message | None], message: Message | None) -> None:
-    if not answer.done():
-        answer.set_result(message)
 
 
 def _is_record(message: Message) -> bool:

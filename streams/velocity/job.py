@@ -41,9 +41,6 @@ once; meanwhile the others collect, and leave in one request."""
 _BATCH_BYTES_MAX = 131_072
 """Batch size of the sink's producer, bytes for each partition: large enough to send the rows of a
 batch in one request."""
-_ZSTD_LEVEL = 1
-"""For each request zstd fills its tables with zeros: a MiB at its default level of 3, 64 KiB at 1.
-A row has the same size with both."""
 _DELIVERY_TIMEOUT_MS = 30_000
 """Longest wait of the sink for an acknowledgement, ms; longer than a restart of the broker. Then
 the job restarts. A batch that is larger than its topic accepts can keep Kafka's idempotent producer
@@ -230,7 +227,7 @@ def _sink(records: Any, settings: Settings) -> None:
         .setProperty("max.in.flight.requests.per.connection", str(_REQUESTS_IN_FLIGHT_MAX))
         .setProperty("batch.size", str(_BATCH_BYTES_MAX))
         .setProperty("compression.type", settings.topic_compression)
-        .setProperty("compression.zstd.level", str(_ZSTD_LEVEL))
+        .setProperty("compression.zstd.level", str(topics.ZSTD_LEVEL))
         .setProperty("max.request.size", str(topics.RECORD_BYTES_MAX))
         .setProperty("delivery.timeout.ms", str(_DELIVERY_TIMEOUT_MS))
         .setProperty("request.timeout.ms", str(_REQUEST_TIMEOUT_MS))

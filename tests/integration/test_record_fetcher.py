@@ -68,7 +68,7 @@ def test_records_come_whole_and_in_the_order_of_their_partition(kafka: Services)
     log.send(*(b"b%d" % at for at in range(9)), partition=1)
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): None, (log.name, 1): 5})
+        await fetcher.start_at({(log.name, 0): None, (log.name, 1): 5})
         found = await arrived(fetcher, 13)
         by_partition = [
             [record.value for record in found if record.partition == each] for each in (0, 1)
@@ -88,7 +88,7 @@ def test_a_record_is_given_as_soon_as_it_arrives(kafka: Services) -> None:
     log = Log(kafka)
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): None})
+        await fetcher.start_at({(log.name, 0): None})
         # Longer than the test may take: it is the record that ends the wait.
         asking = asyncio.create_task(fetcher.next_records(10 * ARRIVES_S_MAX))
         await asyncio.sleep(WAIT_S)
@@ -104,14 +104,28 @@ def test_what_was_asked_for_before_a_new_place_is_not_given_after_it(kafka: Serv
     log = Log(kafka)
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): None})
+        await fetcher.start_at({(log.name, 0): None})
         asking = asyncio.create_task(fetcher.next_records(ARRIVES_S_MAX))
         await asyncio.sleep(WAIT_S)
         # Blocks the event loop: the answer is on its way, but belongs to the old place.
         log.send(b"0", b"1", b"2")
-        fetcher.start_at({(log.name, 0): 1})
+        await fetcher.start_at({(log.name, 0): 1})
         assert await asking == []
         assert [record.value for record in await arrived(fetcher, 2)] == [b"1", b"2"]
+
+    with_fetcher(log, scenario)
+
+
+def test_a_record_that_ends_a_cancelled_wait_is_given_to_the_next_caller(kafka: Services) -> None:
+    log = Log(kafka)
+
+    async def scenario(fetcher: RecordFetcher) -> None:
+        await fetcher.start_at({(log.name, 0): None})
+        asking = asyncio.create_task(fetcher.next_records(ARRIVES_S_MAX))
+        await asyncio.sleep(WAIT_S)
+        asking.cancel()
+        await asyncio.to_thread(log.send, b"0", b"1")
+        assert [record.value for record in await arrived(fetcher, 2)] == [b"0", b"1"]
 
     with_fetcher(log, scenario)
 
@@ -120,11 +134,12 @@ def test_a_wait_that_began_before_a_new_place_takes_no_record_of_it(kafka: Servi
     log = Log(kafka)
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): None})
-        asking = asyncio.create_task(fetcher.next_records(ARRIVES_S_MAX))
+        await fetcher.start_at({(log.name, 0): None})
+        asking = asyncio.create_task(fetcher.next_records(2 * WAIT_S))
         await asyncio.sleep(WAIT_S)
-        fetcher.start_at({(log.name, 1): None})
+        moving = asyncio.create_task(fetcher.start_at({(log.name, 1): None}))
         await asyncio.to_thread(log.send, b"0", b"1", partition=1)
+        await moving
         assert await asking == []
         assert [record.value for record in await arrived(fetcher, 2)] == [b"0", b"1"]
 
@@ -139,7 +154,7 @@ def test_a_record_may_have_no_value_no_key_and_any_header_name(kafka: Services) 
     log.send(b"last")
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): None})
+        await fetcher.start_at({(log.name, 0): None})
         empty, odd, last = await arrived(fetcher, 3)
         assert empty == Record(log.name, 0, 0, 7, None, None, [])
         assert (odd.key, odd.value, odd.headers) == (b"k", b"odd", [])
@@ -153,7 +168,7 @@ def test_an_offset_that_the_log_does_not_have_is_its_first_record(kafka: Service
     log.send(b"0", b"1")
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): 30})
+        await fetcher.start_at({(log.name, 0): 30})
         assert [record.offset for record in await arrived(fetcher, 2)] == [0, 1]
 
     with_fetcher(log, scenario)
@@ -166,7 +181,7 @@ def test_a_damaged_log_is_an_error_and_nothing_is_left_out(kafka: Services) -> N
     damage(kafka, log.name, b"first")
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): None})
+        await fetcher.start_at({(log.name, 0): None})
         with pytest.raises(KafkaException, match="CRC32C"):
             await arrived(fetcher, 1)
 
@@ -178,7 +193,7 @@ def test_a_closed_fetcher_gives_nothing_and_leaves_no_thread(kafka: Services) ->
     log.send(b"0")
 
     async def scenario(fetcher: RecordFetcher) -> None:
-        fetcher.start_at({(log.name, 0): None})
+        await fetcher.start_at({(log.name, 0): None})
         await arrived(fetcher, 1)
 
     fetcher = with_fetcher(log, scenario)
