@@ -62,6 +62,16 @@ async def arrived(fetcher: RecordFetcher, count: int) -> list[Record]:
     return found
 
 
+async def waiting(
+    fetcher: RecordFetcher, *, timeout_s: float = ARRIVES_S_MAX
+) -> asyncio.Task[list[Record]]:
+    """A caller that has asked and waits for a first record."""
+    asking = asyncio.create_task(fetcher.next_records(timeout_s))
+    await asyncio.sleep(WAIT_S)
+    assert not asking.done()
+    return asking
+
+
 def test_records_come_whole_and_in_the_order_of_their_partition(kafka: Services) -> None:
     log = Log(kafka)
     log.send(*(b"a%d" % at for at in range(9)), partition=0)
@@ -90,9 +100,7 @@ def test_a_record_is_given_as_soon_as_it_arrives(kafka: Services) -> None:
     async def scenario(fetcher: RecordFetcher) -> None:
         await fetcher.start_at({(log.name, 0): None})
         # Longer than the test may take: it is the record that ends the wait.
-        asking = asyncio.create_task(fetcher.next_records(10 * ARRIVES_S_MAX))
-        await asyncio.sleep(WAIT_S)
-        assert not asking.done()
+        asking = await waiting(fetcher, timeout_s=10 * ARRIVES_S_MAX)
         await asyncio.to_thread(log.send, b"new")
         async with asyncio.timeout(ARRIVES_S_MAX):
             assert [record.value for record in await asking] == [b"new"]
@@ -105,8 +113,7 @@ def test_what_was_asked_for_before_a_new_place_is_not_given_after_it(kafka: Serv
 
     async def scenario(fetcher: RecordFetcher) -> None:
         await fetcher.start_at({(log.name, 0): None})
-        asking = asyncio.create_task(fetcher.next_records(ARRIVES_S_MAX))
-        await asyncio.sleep(WAIT_S)
+        asking = await waiting(fetcher)
         # Blocks the event loop: the answer is on its way, but belongs to the old place.
         log.send(b"0", b"1", b"2")
         await fetcher.start_at({(log.name, 0): 1})
@@ -121,8 +128,7 @@ def test_a_record_that_ends_a_cancelled_wait_is_given_to_the_next_caller(kafka: 
 
     async def scenario(fetcher: RecordFetcher) -> None:
         await fetcher.start_at({(log.name, 0): None})
-        asking = asyncio.create_task(fetcher.next_records(ARRIVES_S_MAX))
-        await asyncio.sleep(WAIT_S)
+        asking = await waiting(fetcher)
         asking.cancel()
         await asyncio.to_thread(log.send, b"0", b"1")
         assert [record.value for record in await arrived(fetcher, 2)] == [b"0", b"1"]
@@ -135,8 +141,7 @@ def test_a_wait_that_began_before_a_new_place_takes_no_record_of_it(kafka: Servi
 
     async def scenario(fetcher: RecordFetcher) -> None:
         await fetcher.start_at({(log.name, 0): None})
-        asking = asyncio.create_task(fetcher.next_records(2 * WAIT_S))
-        await asyncio.sleep(WAIT_S)
+        asking = await waiting(fetcher, timeout_s=2 * WAIT_S)
         moving = asyncio.create_task(fetcher.start_at({(log.name, 1): None}))
         await asyncio.to_thread(log.send, b"0", b"1", partition=1)
         await moving

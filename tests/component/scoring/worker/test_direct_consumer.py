@@ -60,6 +60,17 @@ def consumer_of(fetches: list[list[int]], delivered: list[Fetched]) -> Iterator[
         consumer._thread.thread_loop.close()
 
 
+def seeks_of(consumer: DirectConsumer) -> list[bool]:
+    """Gets an item for each seek to the committed offsets, which is left out."""
+    sought = []
+
+    async def seek() -> None:
+        sought.append(True)
+
+    consumer.perform_seek = seek
+    return sought
+
+
 def after(fetches: list[list[int]], check: Callable[[DirectConsumer, list[Fetched]], None]) -> None:
     """Let a consumer deliver these fetches, then run ``check``."""
 
@@ -145,16 +156,12 @@ def test_a_log_without_the_committed_offset_is_delivered_and_committed_from_its_
 def test_records_of_a_partition_that_is_not_active_are_fetched_again() -> None:
     async def scenario() -> None:
         delivered: list[Fetched] = []
-        sought = []
-
-        async def seek() -> None:
-            sought.append(True)
 
         async def next_records(_timeout: float) -> object:
             return {PLACE: [FetchedRecord(0)]}, {TP("features", 1)}
 
         with consumer_of([], delivered) as consumer:
-            consumer.perform_seek = seek
+            sought = seeks_of(consumer)
             consumer._wait_next_records = next_records
             await consumer._deliver_next()
             assert (delivered, sought) == ([], [True])
@@ -165,13 +172,8 @@ def test_records_of_a_partition_that_is_not_active_are_fetched_again() -> None:
 def test_records_fetched_while_the_flow_is_suspended_are_fetched_again() -> None:
     async def scenario() -> None:
         delivered: list[Fetched] = []
-        sought = []
-
-        async def seek() -> None:
-            sought.append(True)
-
         with consumer_of([[0, 1]], delivered) as consumer:
-            consumer.perform_seek = seek
+            sought = seeks_of(consumer)
             consumer.flow_active = False
             await consumer._deliver_next()
             assert (delivered, sought) == ([], [True])
